@@ -1,0 +1,352 @@
+//! The checked configuration: ready to use, nothing left to validate, default or guess.
+//!
+//! Only [`super::load`] makes one. Every number has its unit in its type or its comment.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::reading::{Channel, Place, Qos, SensorId};
+use crate::sensor::{Driver, QuantityInfo};
+
+/// Everything the daemon needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Who we are and where we stand.
+    pub device: Device,
+    /// The broker; without one, readings are only logged.
+    pub mqtt: Option<Mqtt>,
+    /// The SQLite log.
+    pub log: Log,
+    /// What happens to readings taken before the clock is right.
+    pub clock: ClockPolicy,
+    /// Sensors in the order of the file; ids are unique.
+    pub sensors: Vec<Sensor>,
+    /// Mirrors in the order of the file; ids are unique.
+    pub mirrors: Vec<Mirror>,
+    /// How the bridge publishes what it says of itself: the gap record (`bridge/lost`).
+    pub gap_channel: Channel,
+}
+
+/// Identity and place of this machine.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// Device id; fills `{device}` in topics.
+    pub id: String,
+    /// Fixed place, already rounded to `location.precision`.
+    pub place: Option<Place>,
+}
+
+/// MQTT connection and publishing.
+#[derive(Debug, Clone)]
+pub struct Mqtt {
+    /// Where the broker is.
+    pub broker: Broker,
+    /// User name and password.
+    pub credentials: Option<Credentials>,
+    /// Client id of the publishing connection; a mirror's is this with `-<mirror id>` appended.
+    pub client_id: String,
+    /// Protocol version.
+    pub version: MqttVersion,
+    /// Keep-alive; at least 5 s.
+    pub keep_alive: Duration,
+    /// Order of backlog and fresh readings.
+    pub backlog: Backlog,
+    /// Largest QoS 1 window (messages in flight).
+    pub window: u16,
+    /// Largest packet that we send or take, bytes.
+    pub max_packet_size: u32,
+    /// Topic of the retained `online`/`offline` message and last will.
+    pub status_topic: String,
+}
+
+/// Address of a broker.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    /// Transport.
+    pub transport: Transport,
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Path of a WebSocket listener, beginning with `/`; `/mqtt` unless given.
+    pub path: String,
+    /// Certificate authorities to trust instead of the system's store (PEM), for `mqtts` and `wss`.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Display for Broker {
+    /// The URL without credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.transport {
+            Transport::Tcp => "mqtt",
+            Transport::Tls => "mqtts",
+            Transport::WebSocket => "ws",
+            Transport::SecureWebSocket => "wss",
+        };
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
+    }
+}
+
+/// How bytes reach the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// `mqtt://`, 1883.
+    Tcp,
+    /// `mqtts://`, 8883.
+    Tls,
+    /// `ws://`, 80.
+    WebSocket,
+    /// `wss://`, 443.
+    SecureWebSocket,
+}
+
+/// User name and password.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// User name.
+    pub username: String,
+    /// Password; never printed.
+    pub password: Secret,
+}
+
+/// A text that must not reach a log line: its `Debug` prints stars.
+#[derive(Clone, Default)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// MQTT protocol version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MqttVersion {
+    /// 3.1.1
+    V311,
+    /// 5.0
+    V5,
+}
+
+/// What is sent first after an outage.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Backlog {
+    /// Everything in the order taken.
+    InOrder,
+    /// Fresh readings at once; the backlog beside them, marked late.
+    LiveFirst {
+        /// Most backlog messages per second.
+        rate: u32,
+    },
+}
+
+/// The SQLite log.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// Database file.
+    pub path: PathBuf,
+    /// What a commit survives.
+    pub sync: Sync,
+    /// Least time between two commits; zero commits as soon as the writer is free.
+    pub commit_interval: Duration,
+    /// What may be deleted.
+    pub retention: Retention,
+}
+
+/// How much a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// Survives power cuts: fsync per commit.
+    Full,
+    /// Survives `kill -9`; a power cut may cost the last seconds.
+    Normal,
+}
+
+/// When old rows are deleted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Retention {
+    /// Older delivered rows go.
+    pub max_age: Option<Duration>,
+    /// Largest size of the database in bytes; the oldest rows go first, undelivered ones last and counted.
+    pub max_size: Option<u64>,
+}
+
+/// What happens to readings taken before the clock is synchronised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockPolicy {
+    /// Publish at once, marked `unsynced`.
+    Mark,
+    /// Hold until corrected, at most this long.
+    Hold(Duration),
+}
+
+/// One sensor.
+#[derive(Debug, Clone)]
+pub struct Sensor {
+    /// Name.
+    pub id: SensorId,
+    /// The driver with its options checked.
+    pub driver: Arc<dyn Driver>,
+    /// Time between readings.
+    pub interval: Duration,
+    /// A read that takes longer is reported as hung.
+    pub timeout: Duration,
+    /// How the quantities are treated; those not wanted (`enabled: false`) are missing.
+    pub quantities: Vec<Quantity>,
+    /// The channel of the sensor's own state.
+    pub state: Channel,
+}
+
+/// How one quantity of one sensor is treated.
+#[derive(Debug, Clone)]
+pub struct Quantity {
+    /// Position in the driver's list.
+    pub index: usize,
+    /// What the driver declares.
+    pub info: QuantityInfo,
+    /// From the driver's value to the user's.
+    pub calibration: Calibration,
+    /// What passes.
+    pub filter: Filter,
+    /// Where it goes.
+    pub channel: Channel,
+}
+
+/// From the driver's number to the user's: unit, then polynomial, then rounding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibration {
+    /// Factor of the unit conversion, applied first: `x × factor + shift`.
+    pub factor: f64,
+    /// Shift of the unit conversion, in the user's unit.
+    pub shift: f64,
+    /// Coefficients c0 + c1·x + c2·x² …, in the user's unit (`offset` and `scale` are c0 and c1).
+    pub polynomial: Vec<f64>,
+    /// Decimals to round to.
+    pub round: Option<u8>,
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Self { factor: 1.0, shift: 0.0, polynomial: vec![0.0, 1.0], round: None }
+    }
+}
+
+/// Which values pass; all in the user's unit.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Filter {
+    /// How much must have changed.
+    pub change: Change,
+    /// Send after this long though unchanged.
+    pub heartbeat: Option<Duration>,
+    /// Never more often than this; the newest value is kept and sent when its time has come.
+    pub min_interval: Option<Duration>,
+    /// Smallest and largest believable value, both inclusive.
+    pub valid: Option<(f64, f64)>,
+}
+
+/// How much a value must differ from the last one sent.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Change {
+    /// At all.
+    #[default]
+    Any,
+    /// Not at all: every sample passes.
+    Always,
+    /// By at least this much, in the user's unit.
+    Absolute(f64),
+    /// By at least this fraction of the last value sent (1 % is 0.01).
+    Relative(f64),
+}
+
+/// One mirror: topic filters into one sink.
+#[derive(Debug, Clone)]
+pub struct Mirror {
+    /// Name, unique; part of the client id, so its session survives a reordered file.
+    pub id: String,
+    /// Topic filters; none covers another, so that no message arrives twice.
+    pub topics: Vec<String>,
+    /// Quality of service asked for.
+    pub qos: Qos,
+    /// Where messages go.
+    pub sink: Sink,
+}
+
+/// Where a mirror writes.
+#[derive(Debug, Clone)]
+pub enum Sink {
+    /// The `messages` view of the log, and a table of typed columns if one is named.
+    Sqlite {
+        /// The user's table.
+        table: Option<Table>,
+    },
+    /// CSV files.
+    Csv {
+        /// Path with `{date}` (UTC, `2026-11-20`) and `{mirror}` filled in per file.
+        path: String,
+        /// Columns in order.
+        columns: Vec<CsvColumn>,
+        /// A file larger than this is closed and numbered, bytes.
+        max_size: Option<u64>,
+    },
+}
+
+/// A table of the user's naming, filled from JSON payloads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// SQL name: letters, digits and `_`, none of the log's own.
+    pub name: String,
+    /// Columns by name.
+    pub columns: BTreeMap<String, TableColumn>,
+}
+
+/// One column of a [`Table`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableColumn {
+    /// Where the value stands in the payload.
+    pub path: JsonPath,
+    /// Declared type.
+    pub kind: ColumnKind,
+}
+
+/// SQL type of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// `INTEGER`
+    Integer,
+    /// `REAL`
+    Real,
+    /// `TEXT`
+    Text,
+}
+
+/// A path into a JSON document as a JSON Pointer (RFC 6901): written `location.latitude` or
+/// `list[0]` in the configuration, `/location/latitude` here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonPath(pub String);
+
+/// One column of a CSV mirror.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CsvColumn {
+    /// Time received, RFC 3339 in UTC.
+    Time,
+    /// Topic.
+    Topic,
+    /// Payload as it came; base64 when it is not UTF-8.
+    Payload,
+    /// 0, 1 or 2.
+    Qos,
+    /// `true` or `false`.
+    Retained,
+    /// The `id` of a message of ours.
+    Id,
+    /// A field of a JSON payload, under a heading of the user's naming.
+    Field {
+        /// Heading.
+        name: String,
+        /// Where it stands.
+        path: JsonPath,
+    },
+}

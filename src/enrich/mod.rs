@@ -1,0 +1,4 @@
+//! Adds what a value does not know of itself: when it was taken, how far that time can be trusted, and
+//! (through its channel) where. Never waits.
+
+pub mod clock;

@@ -1,0 +1,25 @@
+//! sensor-bridge: sensors → changed values → a committed SQLite log → acknowledged MQTT, and back.
+//!
+//! The rooms of the house and who may use whom are described in `docs/architecture.md`; the test
+//! `tests/architecture.rs` holds the code to it. Data flows one way:
+//!
+//! ```text
+//! bus ─ sensor ─▶ sampling ─▶ filter ─▶ enrich ─▶ log ─▶ mqtt::publisher ─▶ broker
+//!                                                  ▲                          │
+//!                                                mirror ◀── mqtt::subscriber ◀┘
+//! ```
+
+pub mod bus;
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod enrich;
+pub mod filter;
+pub mod log;
+pub mod mirror;
+pub mod mqtt;
+pub mod payload;
+pub mod reading;
+pub mod sampling;
+pub mod sensor;
+pub mod status;

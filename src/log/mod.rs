@@ -96,6 +96,8 @@ impl Log {
         let gap_channel = Arc::new(AtomicI64::new(0));
         let inbox = Arc::new(Inbox::default());
         let (sender, committed) = watch::channel(opened.last_row);
+        let pages = open::wal_pages(config.retention.max_size);
+        let checkpointer = checkpoint::Checkpointer::new(&opened.connection, &config.path, pages);
         let store =
             store::Store::new(opened.connection, opened.ids, opened.boot_first_row, gap_channel.clone());
         let writer = writer::Writer::new(writer::Parts {
@@ -108,7 +110,7 @@ impl Log {
             part,
             notice,
             sweeper: retention::Sweeper::new(config.retention.clone(), &config.path),
-            checkpointer: checkpoint::Checkpointer::new(),
+            checkpointer,
         });
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| open::unusable(&config.path, &error))?;

@@ -150,9 +150,8 @@ fn settings(connection: &Connection, config: &config::Log, new: bool) -> rusqlit
     // Sub-journals and sorts of a few pages have no business on flash.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -2000)?;
-    let pages = wal_pages(config.retention.max_size);
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", pages, |_| Ok(()))?;
-    connection.pragma_update_and_check(None, "journal_size_limit", pages * PAGE as i64, |_| Ok(()))?;
+    let most = wal_pages(config.retention.max_size) * PAGE as i64;
+    connection.pragma_update_and_check(None, "journal_size_limit", most, |_| Ok(()))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
@@ -160,7 +159,7 @@ fn settings(connection: &Connection, config: &config::Log, new: bool) -> rusqlit
 /// Pages of WAL after which it is copied into the database: SQLite's 1000 (4 MB), less when the whole log
 /// may take little more than that.
 pub(super) fn wal_pages(max_size: Option<u64>) -> i64 {
-    let most = max_size.map_or(1000, |size| size / PAGE / 8);
+    let most = max_size.map_or(1000, |size| size / PAGE / 32);
     most.clamp(16, 1000) as i64
 }
 

@@ -119,10 +119,6 @@ impl Sweeper {
         self.added = 0;
         self.added_bytes = 0;
         let swept = store.chore(|connection| self.sweep(connection, rows, now));
-        if swept.as_ref().is_ok_and(|swept| swept.deleted > 0) {
-            // Topics may be gone with their messages.
-            store.forget();
-        }
         let pause = match &swept {
             Ok(swept) if swept.more => BETWEEN_STEPS,
             _ => self
@@ -409,20 +405,12 @@ fn delete_readings(connection: &Connection, ids: &[i64]) -> rusqlite::Result<usi
     Ok(ids.len())
 }
 
-/// Deletes messages, their rows in the users' tables with them, and topics that have none left.
+/// Deletes messages, and their rows in the users' tables with them. Topics stay: to know whether one is still
+/// used would take an index by topic, which costs more than the names.
 fn delete_messages(connection: &Connection, ids: &[i64]) -> rusqlite::Result<usize> {
-    let mut topics = HashSet::new();
-    let mut delete = connection.prepare_cached("DELETE FROM message WHERE id = ?1 RETURNING topic")?;
+    let mut delete = connection.prepare_cached("DELETE FROM message WHERE id = ?1")?;
     for id in ids {
-        for topic in delete.query_map([id], |row| row.get::<_, i64>(0))? {
-            topics.insert(topic?);
-        }
-    }
-    let mut forget = connection.prepare_cached(
-        "DELETE FROM topic WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM message WHERE topic = ?1)",
-    )?;
-    for topic in topics {
-        forget.execute([topic])?;
+        delete.execute([id])?;
     }
     if let Some(highest) = ids.iter().max() {
         connection

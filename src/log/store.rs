@@ -1,7 +1,6 @@
 //! One transaction: everything that the writer holds goes in together, or nothing does.
 //! Knows no threads, no schedule and no retries.
 
-use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -294,14 +293,7 @@ impl Store {
         };
         run(&self.connection).map_err(|error: rusqlite::Error| {
             self.roll_back();
-            // A chore may have deleted topics that the memory of them still names.
-            self.forget();
             error.to_string()
         })
-    }
-
-    /// Forgets what is known of rows; the next batch looks them up.
-    pub fn forget(&mut self) {
-        drop(mem::take(&mut self.known));
     }
 }

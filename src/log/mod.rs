@@ -109,7 +109,7 @@ impl Log {
             committed: sender,
             part,
             notice,
-            sweeper: retention::Sweeper::new(config.retention.clone(), &config.path),
+            sweeper: retention::Sweeper::new(config.retention.clone()),
             checkpointer,
         });
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run());

@@ -5,15 +5,15 @@
 //! and rows that are gone are simply not found. QoS 2 hand-shakes under way are never deleted.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
 use super::age::{Row, Trust, Walk};
+use super::checkpoint::GUARD;
 use super::delivery::Waiting;
 use super::gap;
-use super::open::{PAGE, beside};
+use super::open::{PAGE, wal_pages};
 use super::store::{Store, UNSYNCED};
 use crate::config::Retention;
 use crate::reading::Moment;
@@ -42,7 +42,6 @@ const MESSAGE_UNSYNCED: i64 = 8;
 #[derive(Debug)]
 pub(super) struct Sweeper {
     limits: Retention,
-    path: PathBuf,
     due: Option<Instant>,
     /// Rows and, roughly, bytes committed since the last step.
     added: usize,
@@ -74,19 +73,19 @@ pub(super) struct Swept {
     pub more: bool,
 }
 
-/// What the files take, bytes.
+/// What the database takes.
 struct Size {
+    /// Bytes.
     file: u64,
+    /// Pages of it that are free.
     free: i64,
-    wal: u64,
 }
 
 impl Sweeper {
-    pub fn new(limits: Retention, path: &Path) -> Self {
+    pub fn new(limits: Retention) -> Self {
         let wanted = limits != Retention::default();
         Self {
             limits,
-            path: path.to_owned(),
             due: wanted.then(Instant::now),
             added: 0,
             added_bytes: 0,
@@ -205,11 +204,11 @@ impl Sweeper {
         now: Moment,
         max_size: u64,
     ) -> rusqlite::Result<Swept> {
-        let size = self.measure(connection)?;
-        // A WAL that a long reader keeps from being emptied must not cost us every row.
-        let used = size.file - size.free.unsigned_abs() * PAGE + size.wal.min(max_size / 4);
+        let size = measure(connection)?;
+        let used = size.file - size.free.unsigned_abs() * PAGE;
         // Between the two marks nothing happens, so that not every commit deletes.
-        let (high, low) = (max_size - max_size / 32, max_size - max_size / 16);
+        let high = database_limit(max_size);
+        let low = high - max_size / 32;
         self.size.active = used > if self.size.active { low } else { high };
         if !self.size.active {
             return Ok(Swept::default());
@@ -270,8 +269,8 @@ impl Sweeper {
 
     /// Gives free pages back to the file system: when the file is too large, or mostly air.
     fn give_back(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        let size = self.measure(connection)?;
-        let too_large = self.limits.max_size.is_some_and(|most| size.file + size.wal.min(most / 4) > most);
+        let size = measure(connection)?;
+        let too_large = self.limits.max_size.is_some_and(|most| size.file > database_limit(most));
         let air = size.free as u64 * PAGE > (size.file / 4).max(4 << 20);
         if size.free == 0 || !(too_large || air) {
             return Ok(false);
@@ -282,12 +281,19 @@ impl Sweeper {
         while pages.next()?.is_some() {}
         Ok(size.free > PAGES)
     }
+}
 
-    fn measure(&self, connection: &Connection) -> rusqlite::Result<Size> {
-        let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
-        let wal = std::fs::metadata(beside(&self.path, "-wal")).map_or(0, |wal| wal.len());
-        Ok(Size { file: number("page_count")?.unsigned_abs() * PAGE, free: number("freelist_count")?, wal })
-    }
+fn measure(connection: &Connection) -> rusqlite::Result<Size> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    Ok(Size { file: number("page_count")?.unsigned_abs() * PAGE, free: number("freelist_count")? })
+}
+
+/// What of `max_size` the database may take: the rest is for the WAL at its longest, and for what a step
+/// adds before the next one deletes. A WAL that a long reader keeps from being emptied is not counted, or
+/// it would cost us every row.
+fn database_limit(max_size: u64) -> u64 {
+    let wal = wal_pages(Some(max_size)).unsigned_abs() * PAGE * GUARD.unsigned_abs();
+    max_size.saturating_sub(wal.min(max_size / 4) + max_size / 64)
 }
 
 /// Readings that may go.

@@ -320,6 +320,10 @@ impl Writer {
                 self.forced += swept.forced;
                 self.gaps_open |= swept.forced > 0;
                 self.tell_of_forced(false);
+                self.checkpointer.after_commit(&self.store.connection);
+                if !swept.more {
+                    self.checkpointer.wake();
+                }
             }
             Err(reason) => self.failed(&reason),
         }

@@ -350,7 +350,8 @@ fn a_table_of_typed_columns_is_made_widened_and_never_taken_from_others() {
     store(wide, vec![Sql::Null, Sql::Integer(2)]).unwrap();
 
     let reader = log.reader().unwrap();
-    let rows: Vec<(i64, String, String, Option<f64>, Option<String>)> = reader
+    type Row = (i64, String, String, Option<f64>, Option<String>);
+    let rows: Vec<Row> = reader
         .connection
         .prepare("SELECT id, time, topic, value, unit FROM rooms ORDER BY id")
         .unwrap()
@@ -478,7 +479,7 @@ fn a_full_disk_loses_nothing_that_was_taken_and_tells_what_was_not() {
     assert_eq!(log.delivery().unwrap().cursor, 5);
     let rows = log.reader().unwrap().outgoing(0, i64::MAX, usize::MAX).unwrap();
     let (told, readings): (Vec<_>, Vec<_>) =
-        rows.iter().partition(|row| &*row.channel.quantity.as_str() == "lost");
+        rows.iter().partition(|row| row.channel.quantity.as_str() == "lost");
     assert_eq!(readings.len() as i64, taken, "each once");
     assert!(
         readings.iter().zip(0..).all(|(row, place)| row.at == Timestamp(NOON + place / 2 * 2)),

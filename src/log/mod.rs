@@ -17,6 +17,7 @@
 //! | `query`, `times`, `backup` | what people ask for |
 
 mod age;
+pub mod backup;
 mod channel;
 mod checkpoint;
 mod delivery;
@@ -25,6 +26,7 @@ mod gap;
 mod inbox;
 mod mirror;
 mod open;
+pub mod query;
 mod reader;
 mod retention;
 mod schema;
@@ -33,6 +35,7 @@ mod store;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod times;
 mod writer;
 
 use std::fs::File;

@@ -23,6 +23,7 @@ mod checkpoint;
 mod delivery;
 mod error;
 mod gap;
+pub mod gather;
 mod inbox;
 mod mirror;
 mod open;

@@ -1,6 +1,8 @@
 //! What a sensor driver is, and the one table of them. A driver reads one device and declares its
 //! quantities; it starts no thread, knows no MQTT and decides no policy.
 
+pub mod registry;
+
 use std::fmt;
 
 use crate::bus::Buses;

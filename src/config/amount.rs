@@ -183,7 +183,7 @@ pub fn parse_size(text: &str) -> Result<u64, AmountError> {
 /// A size in the largest unit that divides it: `2GB`, `64KiB`; [`parse_size`] reads it back.
 pub fn format_size(bytes: u64) -> String {
     SIZE.iter()
-        .find(|(_, size)| bytes >= *size && bytes % size == 0)
+        .find(|(_, size)| bytes >= *size && bytes.is_multiple_of(*size))
         .map_or_else(|| format!("{bytes}B"), |(unit, size)| format!("{}{unit}", bytes / size))
 }
 

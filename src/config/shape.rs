@@ -158,8 +158,9 @@ fn one_of(
     let wrong = plain(value);
     let message = match (is_secret(schema), path.last_key()) {
         (true, _) => "is not one of the possible values".to_owned(),
-        (false, "") => format!("unknown value {}", quoted(&wrong)),
-        (false, key) => format!("unknown {key} {}", quoted(&wrong)),
+        // Keys that read well as the name of what they hold.
+        (false, key @ ("driver" | "version" | "type")) => format!("unknown {key} {}", quoted(&wrong)),
+        (false, _) => format!("unknown value {}", quoted(&wrong)),
     };
     report.suggest(path, message, did_you_mean_or_list(&wrong, &names));
     false

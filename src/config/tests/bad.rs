@@ -162,7 +162,7 @@ fn mqtt() {
             "max_packet_size: 10",
             "max_packet_size: expected a size such as 1MB, found the number 10; write \"10MB\"",
         ),
-        ("backlog: in_order", "backlog: unknown backlog \"in_order\"; did you mean \"in-order\"?"),
+        ("backlog: in_order", "backlog: unknown value \"in_order\"; did you mean \"in-order\"?"),
         ("late_rate: 10", "late_rate: means nothing here; it goes with `backlog: live-first`"),
         (
             "late_topic: \"late/{sensor}\"",
@@ -273,7 +273,7 @@ fn log_and_clock() {
                 "path: must be a plain path: what is in memory does not survive; write for example \"/var/lib/sensor-bridge/bridge.db\"",
             ),
             ("path: /data/", "path: names a folder, not a file; write \"/data/bridge.db\""),
-            ("sync: off", "sync: unknown sync \"off\"; possible: full, normal"),
+            ("sync: off", "sync: unknown value \"off\"; possible: full, normal"),
             ("commit_interval: 1h", "commit_interval: must be between 0s and 10m, not 1h"),
             ("retention: {max_age: 1s}", "retention.max_age: must be between 1m and 36500d, not 1s"),
             ("retention: {max_size: 1kB}", "retention.max_size: must be at least 1MB, not 1kB"),
@@ -289,7 +289,7 @@ fn log_and_clock() {
         &[
             ("max_hold: 1m", "max_hold: means nothing here; it goes with `unsynced: hold`"),
             ("unsynced: hold, max_hold: 2w", "max_hold: \"2w\": unknown unit of time \"w\"; write \"7d\""),
-            ("unsynced: wait", "unsynced: unknown unsynced \"wait\"; possible: mark, hold"),
+            ("unsynced: wait", "unsynced: unknown value \"wait\"; possible: mark, hold"),
         ],
     );
 }
@@ -312,7 +312,7 @@ fn sensors() {
         ("[{id: a, driver: bme280, bus: i2c-1, address: 0x10}]", "[0].address: is no address of a BME280"),
         (
             "[{id: a, driver: bme280, bus: i2c-1, oversampling: 3}]",
-            "[0].oversampling: unknown oversampling \"3\"; possible: 1, 2, 4",
+            "[0].oversampling: unknown value \"3\"; possible: 1, 2, 4",
         ),
         ("[{id: a, driver: bme280, bus: i2c-1, simulate: {fault: x}}]", "[0].simulate.fault: is no fault"),
         (
@@ -423,7 +423,7 @@ fn mirrors() {
             "topics: a/b, to: sqlite".into(),
             "topics: expected a list such as [\"castel/+/+/temperature\"], found the text \"a/b\"; write [\"a/b\"]",
         ),
-        ("topics: [a], to: postgres".into(), "to: unknown to \"postgres\"; possible: sqlite, csv"),
+        ("topics: [a], to: postgres".into(), "to: unknown value \"postgres\"; possible: sqlite, csv"),
         ("topics: [a/#/b], to: sqlite".into(), "topics[0]: \"#\" must be the last level"),
         (
             "topics: [a+], to: sqlite".into(),
@@ -480,7 +480,7 @@ fn mirrors() {
         ),
         (
             format!("{sqlite}, table: t, columns: {{v: float}}"),
-            "columns.v: unknown v \"float\"; possible: integer, real, text",
+            "columns.v: unknown value \"float\"; possible: integer, real, text",
         ),
         (
             format!("{sqlite}, table: t, columns: {{v: {{path: a}}}}"),

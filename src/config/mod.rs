@@ -1,5 +1,6 @@
 //! YAML and environment → one checked [`Config`], once. Opens no device and touches no network.
 
+pub mod duration;
 mod model;
 
 pub use model::*;

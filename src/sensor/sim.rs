@@ -1,0 +1,381 @@
+//! A simulated sensor without a bus: waves, walks, constants, the clock, or a recording, for demos, load
+//! tests and trying a configuration.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
+
+use super::options::{self, Span, note};
+use super::simulate::{sine, walk};
+use super::{Attachment, Device, Driver, DriverKind, OptionProblem, QuantityInfo, SensorError};
+use crate::bus::Buses;
+use crate::bus::sim::scenario::{Scenario, Walk};
+use crate::enrich::clock;
+use crate::reading::{Measured, Value, ValueKind};
+
+/// The registry's entry.
+pub(super) const KIND: DriverKind = DriverKind {
+    name: "sim",
+    summary: "a simulated sensor: a sine, a random walk, a constant, the clock, or a recording",
+    options: options::schema::<Options>,
+    configure,
+};
+
+/// 2026-01-01T00:00:00Z in µs since the Unix epoch: where the `clock` scenario counts from.
+const CLOCK_EPOCH: i64 = 1_767_225_600_000_000;
+
+/// A recording larger than this is refused: it is held in memory.
+const LARGEST_RECORDING: u64 = 16 << 20;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Options {
+    /// How the value moves: sine (default), random-walk, constant, clock (µs since 2026-01-01 UTC) or replay
+    /// (a recording).
+    #[schemars(extend("default" = "sine"))]
+    scenario: Option<Course>,
+    /// A new value every so many samples; in between the last one is repeated.
+    #[schemars(extend("default" = 1), range(min = 1))]
+    every: Option<u32>,
+    /// Lowest value (sine, random-walk).
+    #[schemars(extend("default" = 0))]
+    min: Option<f64>,
+    /// Highest value (sine, random-walk).
+    #[schemars(extend("default" = 100))]
+    max: Option<f64>,
+    /// Time of one wave (sine).
+    #[schemars(extend("default" = "60s"))]
+    period: Option<Span>,
+    /// Part of a period (0 to 1) by which the wave is ahead (sine).
+    #[schemars(extend("default" = 0))]
+    phase: Option<f64>,
+    /// The value (constant).
+    #[schemars(extend("default" = 0))]
+    value: Option<f64>,
+    /// Largest step from value to value (random-walk).
+    #[schemars(extend("default" = 1))]
+    step: Option<f64>,
+    /// First value; the middle unless given (random-walk).
+    start: Option<f64>,
+    /// The same seed walks the same way (random-walk).
+    #[schemars(extend("default" = 1))]
+    seed: Option<u64>,
+    /// The recording: a value a line, or seconds and value with a comma between; over and over (replay).
+    file: Option<PathBuf>,
+    /// Name of the quantity.
+    #[schemars(extend("default" = "value"), regex(pattern = "^[a-z0-9_]+$"))]
+    quantity: Option<String>,
+    /// Unit of the value.
+    #[schemars(extend("default" = ""))]
+    unit: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Course {
+    Sine,
+    RandomWalk,
+    Constant,
+    Clock,
+    Replay,
+}
+
+impl Course {
+    /// The options that mean something to it, beside those that all have.
+    fn own(self) -> &'static [&'static str] {
+        match self {
+            Course::Sine => &["min", "max", "period", "phase"],
+            Course::RandomWalk => &["min", "max", "step", "start", "seed"],
+            Course::Constant => &["value"],
+            Course::Clock => &[],
+            Course::Replay => &["file"],
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Course::Sine => "sine",
+            Course::RandomWalk => "random-walk",
+            Course::Constant => "constant",
+            Course::Clock => "clock",
+            Course::Replay => "replay",
+        }
+    }
+}
+
+const FOR_ALL: [&str; 4] = ["scenario", "every", "quantity", "unit"];
+
+/// Where values come from.
+#[derive(Debug, Clone)]
+enum Values {
+    Sine { wave: Scenario, decimals: i32 },
+    Walk { walk: Walk, decimals: i32 },
+    Constant(f64),
+    Clock,
+    Replay(PathBuf),
+}
+
+#[derive(Debug)]
+struct Sim {
+    values: Values,
+    every: u32,
+    quantities: [QuantityInfo; 1],
+}
+
+fn configure(given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionProblem>> {
+    let options: Options = options::parse("", given)?;
+    let mut problems = Vec::new();
+    let course = options.scenario.unwrap_or(Course::Sine);
+    for key in
+        given.keys().filter(|key| !FOR_ALL.contains(&key.as_str()) && !course.own().contains(&key.as_str()))
+    {
+        problems
+            .push(OptionProblem::new(key, format!("means nothing to scenario {}: remove it", course.name())));
+    }
+    let every = options.every.unwrap_or(1);
+    if every == 0 {
+        problems.push(OptionProblem::new("every", "must be 1 or more"));
+    }
+    let quantity = options.quantity.clone().unwrap_or_else(|| "value".to_owned());
+    if quantity.is_empty()
+        || !quantity.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    {
+        let message = format!("\"{quantity}\" is no name of a quantity: use a to z, 0 to 9 and _");
+        problems.push(OptionProblem::new("quantity", message));
+    }
+    let key = if course == Course::Replay { "file" } else { "scenario" };
+    let values = note(&mut problems, key, values(course, &options));
+    let default_unit = if course == Course::Clock { "µs" } else { "" };
+    let unit = interned(options.unit.as_deref().unwrap_or(default_unit));
+    let kind = if course == Course::Clock { ValueKind::Integer } else { ValueKind::Float };
+    match values {
+        Some(values) if problems.is_empty() => {
+            let info = QuantityInfo { name: quantity.into(), unit, kind, range: None };
+            Ok(Arc::new(Sim { values, every, quantities: [info] }))
+        }
+        _ => Err(problems),
+    }
+}
+
+fn values(course: Course, options: &Options) -> Result<Values, String> {
+    let (min, max) = (options.min.unwrap_or(0.0), options.max.unwrap_or(100.0));
+    Ok(match course {
+        Course::Sine => {
+            let period = options.period.map_or(Duration::from_secs(60), |span| span.0);
+            let wave = sine(min, max, period, options.phase.unwrap_or(0.0))?;
+            Values::Sine { wave, decimals: decimals(max - min) }
+        }
+        Course::RandomWalk => {
+            let step = options.step.unwrap_or(1.0);
+            let walk = walk(options.start, step, min, max, options.seed.unwrap_or(1))?;
+            Values::Walk { walk, decimals: decimals(step) }
+        }
+        Course::Constant => Values::Constant(options.value.unwrap_or(0.0)),
+        Course::Clock => Values::Clock,
+        Course::Replay => Values::Replay(options.file.clone().ok_or("is missing: the recording to replay")?),
+    })
+}
+
+/// Decimals that show a ten-thousandth of a span, as an instrument would.
+fn decimals(span: f64) -> i32 {
+    if span > 0.0 { (4 - span.log10().ceil() as i32).clamp(0, 12) } else { 12 }
+}
+
+fn rounded(value: f64, decimals: i32) -> f64 {
+    let scale = 10f64.powi(decimals);
+    (value * scale).round() / scale
+}
+
+/// A unit for good: drivers declare units as constants, and this one alone lets the user name it. Each
+/// different text is kept once, however often the configuration is read again.
+fn interned(unit: &str) -> &'static str {
+    static UNITS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut units = UNITS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = units.get(unit) {
+        return known;
+    }
+    let kept: &'static str = Box::leak(unit.to_owned().into_boxed_str());
+    units.insert(kept);
+    kept
+}
+
+impl Driver for Sim {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn quantities(&self) -> &[QuantityInfo] {
+        &self.quantities
+    }
+
+    fn attachment(&self) -> Attachment {
+        Attachment::Worker("sim")
+    }
+
+    fn open(&self, _: &Buses) -> Result<Box<dyn Device>, SensorError> {
+        let recording = match &self.values {
+            Values::Replay(file) => Some(Recording::load(file)?),
+            _ => None,
+        };
+        Ok(Box::new(Opened {
+            values: self.values.clone(),
+            recording,
+            opened: Instant::now(),
+            every: self.every,
+            samples: 0,
+            last: Value::Integer(0),
+        }))
+    }
+}
+
+struct Opened {
+    values: Values,
+    recording: Option<Recording>,
+    opened: Instant,
+    every: u32,
+    /// Samples since the last new value; 0 before the first.
+    samples: u32,
+    last: Value,
+}
+
+impl Opened {
+    fn next(&mut self) -> Value {
+        match &mut self.values {
+            Values::Sine { wave, decimals } => {
+                // By the machine's time since boot, so that a wave goes on where it was after a restart.
+                let now = Duration::from_micros(clock::since_boot().unsigned_abs());
+                Value::Float(rounded(wave.at(now), *decimals))
+            }
+            Values::Walk { walk, decimals } => Value::Float(rounded(walk.step(), *decimals)),
+            Values::Constant(value) => Value::Float(*value),
+            Values::Clock => Value::Integer(clock::now().wall.0 - CLOCK_EPOCH),
+            Values::Replay(_) => {
+                let elapsed = self.opened.elapsed();
+                Value::Float(self.recording.as_mut().map_or(0.0, |recording| recording.next(elapsed)))
+            }
+        }
+    }
+}
+
+impl Device for Opened {
+    fn read(&mut self) -> Result<Vec<Measured>, SensorError> {
+        if self.samples == 0 || self.samples >= self.every {
+            self.last = self.next();
+            self.samples = 0;
+        }
+        self.samples += 1;
+        Ok(vec![Measured { quantity: 0, value: self.last.clone() }])
+    }
+}
+
+/// A recording; never empty.
+#[derive(Debug, PartialEq)]
+enum Recording {
+    /// One value after another.
+    Values { values: Vec<f64>, next: usize },
+    /// Values with the seconds since the beginning at which they begin to hold, rising.
+    Timed { rows: Vec<(f64, f64)>, length: f64 },
+}
+
+impl Recording {
+    fn load(path: &Path) -> Result<Self, SensorError> {
+        let failed = |error: std::io::Error| {
+            SensorError::Bus(format!("the recording {} cannot be read: {error}", path.display()))
+        };
+        let file = File::open(path).map_err(failed)?;
+        if file.metadata().map_err(failed)?.len() > LARGEST_RECORDING {
+            return Err(SensorError::Bus(format!(
+                "the recording {} is larger than {} MiB",
+                path.display(),
+                LARGEST_RECORDING >> 20
+            )));
+        }
+        let mut rows = Vec::new();
+        for (index, line) in BufReader::new(file.take(LARGEST_RECORDING)).lines().enumerate() {
+            let line = line.map_err(failed)?;
+            match row(line.trim()) {
+                Ok(Some(row)) => rows.push(row),
+                Ok(None) => {}
+                // A heading.
+                Err(_) if rows.is_empty() && index == 0 => {}
+                Err(what) => return Err(wrong(path, index + 1, &what)),
+            }
+        }
+        Self::of(rows).map_err(|(index, what)| wrong(path, index, &what))
+    }
+
+    /// A recording of these rows, or the number of the row that is wrong.
+    fn of(rows: Vec<(Option<f64>, f64)>) -> Result<Self, (usize, String)> {
+        let Some((first, _)) = rows.first() else { return Err((1, "there is no value in it".to_owned())) };
+        if first.is_none() {
+            let values = rows
+                .iter()
+                .enumerate()
+                .map(|(index, (time, value))| match time {
+                    None => Ok(*value),
+                    Some(_) => Err((index + 1, "it has a time where the rows before have none".to_owned())),
+                })
+                .collect::<Result<_, _>>()?;
+            return Ok(Recording::Values { values, next: 0 });
+        }
+        let mut timed: Vec<(f64, f64)> = Vec::with_capacity(rows.len());
+        for (index, (time, value)) in rows.iter().enumerate() {
+            let time = time.ok_or((index + 1, "it has no time where the rows before have one".to_owned()))?;
+            if timed.last().is_some_and(|(before, _)| *before >= time) {
+                return Err((index + 1, format!("its time {time} is not after the one before")));
+            }
+            timed.push((time - first.unwrap_or_default(), *value));
+        }
+        Ok(Recording::looping(timed))
+    }
+
+    /// The last value holds for as long as the one before it did, and a single one for ever.
+    fn looping(rows: Vec<(f64, f64)>) -> Self {
+        let last = rows.last().map_or(0.0, |row| row.0);
+        let before = rows.iter().rev().nth(1).map_or(last - 1.0, |row| row.0);
+        let length = last + (last - before);
+        Recording::Timed { rows, length }
+    }
+
+    fn next(&mut self, elapsed: Duration) -> f64 {
+        match self {
+            Recording::Values { values, next } => {
+                let value = values[*next];
+                *next = (*next + 1) % values.len();
+                value
+            }
+            Recording::Timed { rows, length } => {
+                let time = elapsed.as_secs_f64() % *length;
+                rows[rows.partition_point(|(start, _)| *start <= time).saturating_sub(1)].1
+            }
+        }
+    }
+}
+
+/// A line as a time (s) and a value; `None` for an empty line or a comment.
+fn row(line: &str) -> Result<Option<(Option<f64>, f64)>, String> {
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let number = |text: &str| match text.trim().parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err(format!("\"{}\" is not a number", text.trim())),
+    };
+    match line.split_once(',') {
+        None => Ok(Some((None, number(line)?))),
+        Some((time, value)) => Ok(Some((Some(number(time)?), number(value)?))),
+    }
+}
+
+fn wrong(path: &Path, line: usize, what: &str) -> SensorError {
+    SensorError::WrongAnswer(format!("the recording {}, row {line}: {what}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;

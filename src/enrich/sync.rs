@@ -26,7 +26,7 @@ impl SyncWatch {
     }
 
     /// Answers, once per time that the clock becomes right, what added to the time since boot gives
-    /// the true time: µs, as [`crate::log::Log::correct_clock`] takes it.
+    /// the true time, µs. It is what the log wants for its correction.
     pub fn observe(&mut self, now: Moment) -> Option<i64> {
         match now.clock {
             Clock::Synced => {

@@ -27,7 +27,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::bus::Buses;
 use crate::config;
@@ -155,6 +155,7 @@ impl Sampling {
         let watched = Arc::new(Watched::new(name, cells.collect()));
         // Only the jitter of back-offs hangs on it, which should differ between devices and starts.
         let seed = RandomState::new().hash_one(&watched.name);
+        debug!("{}: back-off jitter from seed {seed}", watched.name);
         let worker = Worker::new(shared, &watched, plans, seed);
         let thread = thread::Builder::new().name(format!("bus {}", watched.name)).spawn(move || {
             let _running = running;

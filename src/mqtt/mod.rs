@@ -1,1 +1,9 @@
-//! mqtt (being written)
+//! Everything that speaks MQTT: connections, the publisher, the subscriber. The only room that names `rumqttc`.
+//!
+//! It knows readings and the log, not sensors.
+
+pub(crate) mod connection;
+pub(crate) mod failure;
+mod tls;
+pub(crate) mod v4;
+pub(crate) mod v5;

@@ -93,6 +93,7 @@ mod tests {
             (Relative(0.01), float(100.0), float(100.9), false),
             (Relative(0.01), float(100.0), float(101.0), true),
             (Relative(0.01), float(-100.0), float(-101.0), true),
+            (Relative(0.01), float(-100.0), float(-100.9), false),
             (Relative(0.1), float(3.0), float(3.3), true),
             (Relative(0.1), float(0.0), float(1e-9), true),
             (Relative(0.1), float(0.0), float(0.0), false),

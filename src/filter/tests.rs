@@ -157,6 +157,17 @@ fn a_held_value_that_could_not_be_delivered_leaves_the_next_one_to_pass() {
 }
 
 #[test]
+fn a_held_value_outlives_the_drop_of_the_sample_that_would_have_overtaken_it() {
+    let min_interval = Some(seconds(10.0));
+    let mut filter = SensorFilter::new(&[quantity(0, "t", Filter { min_interval, ..Filter::default() })]);
+    assert!(passes(&mut filter, 0.0, 20.0));
+    assert!(!passes(&mut filter, 9.0, 21.0));
+    let (_, counts) = offer(&mut filter, 10.0, &[22.0], false);
+    assert_eq!(counts, Counts { dropped: 1, ..Counts::default() });
+    assert_eq!(filter.take_due(seconds(10.0)).unwrap().values, [(0, Value::Float(21.0))]);
+}
+
+#[test]
 fn after_a_reset_the_first_value_passes_whatever_the_rules() {
     let rules =
         Filter { change: Change::Absolute(5.0), min_interval: Some(seconds(60.0)), ..Filter::default() };

@@ -167,6 +167,8 @@ fn a_hung_worker_is_left_behind_and_named() {
     until("the worker has ended", || hanging.closes.load(Ordering::SeqCst) > closed);
     assert_eq!(bench.memory.values(10), logged);
     assert_eq!(bench.memory.values(20).len(), 1);
+    assert_eq!(bench.figure("s1", "dropped"), 0, "its account was closed");
+    assert!(bench.state("s1").starts_with("failed: hung"));
 }
 
 #[test]
@@ -224,16 +226,17 @@ fn a_log_that_stays_busy_does_not_keep_us_from_ending() {
 #[test]
 fn what_min_interval_holds_comes_in_time_and_before_the_end() {
     let bench = Bench::default();
-    // Read once a minute: only the flush between two reads can bring the held value out.
-    let slow = driver("a", counting);
     let soon = Filter { change: Change::Always, min_interval: Some(ms(40)), ..Filter::default() };
     let never = Filter { min_interval: Some(ms(3_600_000)), ..Filter::default() };
     let steps = driver("a", |read| if read < 5 { counting(read) } else { Err(no_answer()) });
+    let four = driver("a", |read| if read < 5 { counting(read) } else { Err(no_answer()) });
     let sampling = bench.start(vec![
-        plan(1, &slow, ms(10), soon),
-        plan(2, &slow, ms(60_000), Filter::default()),
+        plan(1, &driver("a", counting), ms(10), soon),
         plan(3, &steps, ms(5), never),
+        plan(4, &four, ms(5), Filter { min_interval: Some(ms(300)), ..Filter::default() }),
     ]);
+    // It fails from the fifth read on, so no later sample can have brought the value out.
+    until("the held value has come", || bench.memory.values(40).last().is_some_and(|last| last == "4"));
     bench.memory.wait(10, 4);
     bench.memory.wait(31, 2);
     assert_eq!(bench.memory.values(30), ["0"]);

@@ -27,6 +27,19 @@ pub(super) enum Job {
     Register(Vec<Channel>, Reply<Vec<ChannelId>>),
     Correct(i64, Reply<()>),
     Store(Box<MirrorBatch>, Instant, Reply<Stored>),
+    /// Lets a test turn a screw of the write connection, outside of any transaction.
+    #[cfg(test)]
+    Run(fn(&rusqlite::Connection), Reply<()>),
+}
+
+impl Job {
+    /// Messages that it brings.
+    pub fn messages(&self) -> usize {
+        match self {
+            Job::Store(batch, ..) => batch.messages.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// Where an answer goes. Room for one, so sending never blocks.

@@ -12,10 +12,11 @@
 //! | `writer` | when to commit; what to do when that fails |
 //! | `store` | one transaction |
 //! | `channel`, `delivery`, `mirror`, `gap` | their tables |
-//! | `checkpoint`, `retention` | the writer's chores |
+//! | `checkpoint`, `retention`, `age` | the writer's chores |
 //! | `reader` | rows for the publisher |
 //! | `query`, `times`, `backup` | what people ask for |
 
+mod age;
 mod channel;
 mod checkpoint;
 mod delivery;
@@ -106,7 +107,7 @@ impl Log {
             committed: sender,
             part,
             notice,
-            sweeper: retention::Sweeper::new(),
+            sweeper: retention::Sweeper::new(config.retention.clone(), &config.path),
             checkpointer: checkpoint::Checkpointer::new(),
         });
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run());

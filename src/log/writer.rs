@@ -43,6 +43,7 @@ struct Figures {
     queue: Figure,
     rejected: Figure,
     lost: Figure,
+    deleted: Figure,
 }
 
 impl Figures {
@@ -58,6 +59,7 @@ impl Figures {
             queue: part.figure("queue"),
             rejected: part.figure("rejected"),
             lost: part.figure("lost"),
+            deleted: part.figure("deleted"),
         }
     }
 }
@@ -91,6 +93,9 @@ pub(super) struct Writer {
     next_gap: Instant,
     /// There are gap records that no reading tells of.
     gaps_open: bool,
+    /// Readings deleted before they were delivered, and not yet told of; and when to tell again.
+    forced: usize,
+    forced_told: Instant,
     sizes_at: Instant,
 }
 
@@ -143,6 +148,8 @@ impl Writer {
             next_gap: now,
             // Perhaps some of the last run; looking costs one query.
             gaps_open: true,
+            forced: 0,
+            forced_told: now,
             sizes_at: now,
         };
         writer.measure(now);
@@ -215,6 +222,7 @@ impl Writer {
         self.failing = None;
         self.last_commit = Some(now);
         let Batch { samples, jobs, delivery, lost } = mem::take(&mut self.held);
+        let messages: usize = jobs.iter().map(Job::messages).sum();
         let readings = samples.iter().map(Vec::len).sum();
         let waiting = self.inbox.release(readings);
         let took = i64::try_from((now - begun).as_micros()).unwrap_or(i64::MAX);
@@ -239,7 +247,7 @@ impl Writer {
         let last_row = self.store.ids.next_row - 1;
         self.committed.send_if_modified(|row| mem::replace(row, last_row) != last_row);
 
-        self.sweeper.after_commit(now);
+        self.sweeper.after_commit(readings + messages, now);
         self.checkpointer.after_commit(&self.store.connection);
         if now >= self.sizes_at {
             self.measure(now);
@@ -270,6 +278,8 @@ impl Writer {
             (Job::Store(_, _, reply), Answer::Refused(reason)) => {
                 drop(reply.try_send(Err(LogError::Refused(reason))));
             }
+            #[cfg(test)]
+            (Job::Run(_, reply), _) => drop(reply.try_send(Ok(()))),
             (job, answer) => error!("log: {answer:?} is no answer to {job:?}"),
         }
     }
@@ -289,32 +299,40 @@ impl Writer {
                 Job::Correct(_, reply) => drop(reply.try_send(Err(error))),
                 Job::Store(_, since, reply) if now - since >= PATIENCE => drop(reply.try_send(Err(error))),
                 Job::Store(..) => self.held.jobs.push(job),
+                #[cfg(test)]
+                Job::Run(..) => self.held.jobs.push(job),
             }
         }
     }
 
-    /// What is not anybody's request: retention in small steps, and the sizes of the files.
+    /// What is not anybody's request: retention, in small steps. Not on a failing disk: deleting needs room
+    /// in the WAL as well.
     fn chores(&mut self) {
-        let now = Instant::now();
-        if self.failing.is_some_and(|failing| now < failing.next)
-            || self.sweeper.due().is_none_or(|due| due > now)
-        {
+        if self.failing.is_some() || self.sweeper.due().is_none_or(|due| due > Instant::now()) {
             return;
         }
         match self.sweeper.step(&mut self.store, (self.machine.now)()) {
             Ok(swept) => {
-                if swept.forced > 0 {
-                    self.gaps_open = true;
-                    self.figures.lost.add(swept.forced);
-                }
-                if self.failing.take().is_some() {
-                    // Room was made: try at once.
-                    self.failing = Some(Failing { wait: FIRST_RETRY, next: now });
-                }
+                self.figures.deleted.add(swept.deleted);
+                self.figures.lost.add(swept.forced);
+                self.forced += swept.forced;
+                self.gaps_open |= swept.forced > 0;
+                self.tell_of_forced(false);
             }
-            Err(reason) => {
-                self.failed(&reason);
-            }
+            Err(reason) => self.failed(&reason),
+        }
+    }
+
+    /// One line for many steps.
+    fn tell_of_forced(&mut self, last: bool) {
+        let now = Instant::now();
+        if self.forced > 0 && (last || now >= self.forced_told) {
+            warn!(
+                "log: {} readings were deleted before they were delivered: log.retention.max_size is reached",
+                self.forced
+            );
+            self.forced = 0;
+            self.forced_told = now + BETWEEN_GAPS;
         }
     }
 
@@ -345,6 +363,7 @@ impl Writer {
             self.checkpointer.last(&self.store.connection);
             self.measure(Instant::now());
         }
+        self.tell_of_forced(true);
         self.part.set(State::Stopped);
         done
     }

@@ -17,7 +17,7 @@ use serde_json::{Map, Value as Json};
 use tracing::warn;
 
 use super::i2c::failure;
-use super::options::{self, Address, note};
+use super::options::{self, Address, OnBus, note};
 use super::simulate::{self, Course, Fault};
 use super::{Attachment, Device, Driver, DriverKind, OptionProblem, QuantityInfo, SensorError};
 use crate::bus::sim::ads1x15::{Ads1x15 as SimulatedAds1x15, Model};
@@ -52,7 +52,7 @@ const OS: u16 = 0x8000;
 struct Options {
     /// The bus it is wired to: i2c-1, or sim-1 for a simulated one.
     #[schemars(required)]
-    bus: Option<BusName>,
+    bus: Option<OnBus>,
     /// I2C address: 0x48 (ADDR to ground), 0x49 (VDD), 0x4a (SDA) or 0x4b (SCL).
     #[schemars(extend("default" = "0x48"))]
     address: Option<Address>,
@@ -147,6 +147,7 @@ struct Ads1x15 {
 
 fn configure(model: Model, given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionProblem>> {
     let options: Options = options::parse("", given)?;
+    let bus = options.bus.map(|bus| bus.0);
     let mut problems = Vec::new();
     let address = options.address.unwrap_or(Address(ADDRESSES[0])).one_of("this chip", &ADDRESSES);
     let address = note(&mut problems, "address", address);
@@ -155,12 +156,12 @@ fn configure(model: Model, given: &Map<String, Json>) -> Result<Arc<dyn Driver>,
     let full_scale = options.gain.unwrap_or(4.096);
     let range = note(&mut problems, "gain", full_scale_range(full_scale));
     let rate = note(&mut problems, "rate", data_rate(model, options.rate));
-    let simulate = match (&options.simulate, options.bus) {
+    let simulate = match (&options.simulate, bus) {
         (None, _) => Some(Simulate::default()),
         (Some(given), bus) => simulate::on_simulated_bus(bus, &mut problems)
             .and_then(|()| options::parse("simulate.", given).map_err(|more| problems.extend(more)).ok()),
     };
-    match (options.bus, address, inputs, range, rate, simulate) {
+    match (bus, address, inputs, range, rate, simulate) {
         (Some(bus), Some(address), Some(inputs), Some(range), Some((rate, per_second)), Some(simulate)) => {
             let quantities = inputs.iter().map(|input| quantity(*input, full_scale)).collect();
             let settings = Settings { range, full_scale, rate, per_second };

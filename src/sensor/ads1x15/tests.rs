@@ -31,7 +31,7 @@ fn four_inputs_at_every_gain_are_right_within_a_step() {
             let options = json!({"bus": "sim-1", "gain": gain, "rate": rate, "simulate": constants(inputs)});
             let driver = driver(model, options).unwrap();
             let read = volts(&driver.open(&Buses::new()).unwrap().read().unwrap());
-            let step = gain / f64::from(model.steps());
+            let step = gain / f64::from(steps(model));
             assert_eq!(read.len(), 4);
             for (read, wanted) in read.iter().zip(inputs) {
                 assert!((read - wanted).abs() <= step, "{model:?} ±{gain} V: {read} for {wanted}");

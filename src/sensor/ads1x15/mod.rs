@@ -43,7 +43,7 @@ pub(super) const ADS1015: DriverKind = DriverKind {
     configure: |given| configure(Model::Ads1015, given),
 };
 
-/// ADDR to ground, VDD, SDA, SCL (SBAS444D table 4).
+/// ADDR to ground, VDD, SDA, SCL (SBAS444D, "I2C Address Selection").
 const ADDRESSES: [u8; 4] = [0x48, 0x49, 0x4A, 0x4B];
 
 const CONFIG_REGISTER: u8 = 1;
@@ -264,7 +264,7 @@ fn wrong(name: &str, bus: &I2cBus, address: u8, error: Error<I2cError>) -> Senso
 }
 
 impl Adc {
-    /// Longest time of one conversion: the oscillator may be 10 % slow (section 7.5), and waking up from
+    /// Longest time of one conversion: the oscillator may be 10 % slow ("Electrical Characteristics", data rate variation), and waking up from
     /// power-down takes about 25 µs.
     fn conversion_time(&self) -> Duration {
         Duration::from_secs_f64(1.1 / f64::from(self.speed.per_second)) + Duration::from_micros(50)

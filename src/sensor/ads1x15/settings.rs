@@ -1,4 +1,4 @@
-//! What an ADS1x15 can be set to (SBAS444D table 8, SBAS473E table 8): inputs, gain, rate. Each table stands
+//! What an ADS1x15 can be set to (SBAS444D, SBAS473E, "Config Register"): inputs, gain, rate. Each table stands
 //! in the order of the chip's bits, so that a position in it is what the configuration register holds.
 
 use ::ads1x1x::{DataRate12Bit, DataRate16Bit, FullScaleRange};
@@ -117,7 +117,7 @@ fn list<T: ToString>(possible: impl Iterator<Item = T>) -> String {
     possible.map(|one| one.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// What the multiplexer can put before the converter (SBAS444D table 8, MUX).
+/// What the multiplexer can put before the converter (Config Register, MUX).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Input {

@@ -56,7 +56,7 @@ fn differences_are_between_the_named_inputs() {
 
 #[test]
 fn data_sheet_codes_are_the_data_sheets_voltages() {
-    // SBAS444D section 9.3.3 (table 1): the step is 187.5, 125, 62.5, 31.25, 15.625, 7.8125 µV.
+    // SBAS444D, "Full-Scale Range (FSR) and LSB Size": the step is 187.5, 125, 62.5, 31.25, 15.625, 7.8125 µV.
     for (gain, step) in [(6.144, 187.5e-6), (2.048, 62.5e-6), (0.256, 7.8125e-6)] {
         let options = json!({"bus": "sim-1", "gain": gain, "rate": 860, "channels": ["a0"],
             "simulate": {"a0": {"constant": 1000.0 * step}}});

@@ -264,8 +264,8 @@ fn wrong(name: &str, bus: &I2cBus, address: u8, error: Error<I2cError>) -> Senso
 }
 
 impl Adc {
-    /// Longest time of one conversion: the oscillator may be 10 % slow ("Electrical Characteristics", data rate variation), and waking up from
-    /// power-down takes about 25 µs.
+    /// Longest time of one conversion: the oscillator may be 10 % slow ("Electrical Characteristics", data
+    /// rate variation), and waking up from power-down takes about 25 µs.
     fn conversion_time(&self) -> Duration {
         Duration::from_secs_f64(1.1 / f64::from(self.speed.per_second)) + Duration::from_micros(50)
     }

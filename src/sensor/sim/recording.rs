@@ -33,39 +33,42 @@ impl Recording {
                 LARGEST_RECORDING >> 20
             )));
         }
-        let mut rows = Vec::new();
+        let (mut rows, mut lines) = (Vec::new(), Vec::new());
         for (index, line) in BufReader::new(file.take(LARGEST_RECORDING)).lines().enumerate() {
             let line = line.map_err(failed)?;
             match row(line.trim()) {
-                Ok(Some(row)) => rows.push(row),
+                Ok(Some(row)) => {
+                    rows.push(row);
+                    lines.push(index + 1);
+                }
                 Ok(None) => {}
                 // A heading.
                 Err(_) if rows.is_empty() && index == 0 => {}
                 Err(what) => return Err(wrong(path, index + 1, &what)),
             }
         }
-        Self::of(rows).map_err(|(index, what)| wrong(path, index, &what))
+        Self::of(rows).map_err(|(row, what)| wrong(path, lines.get(row).copied().unwrap_or(1), &what))
     }
 
-    /// A recording of these rows, or the number of the row that is wrong.
+    /// A recording of these rows, or the index of the row that is wrong.
     pub(super) fn of(rows: Vec<(Option<f64>, f64)>) -> Result<Self, (usize, String)> {
-        let Some((first, _)) = rows.first() else { return Err((1, "there is no value in it".to_owned())) };
+        let Some((first, _)) = rows.first() else { return Err((0, "there is no value in it".to_owned())) };
         if first.is_none() {
             let values = rows
                 .iter()
                 .enumerate()
                 .map(|(index, (time, value))| match time {
                     None => Ok(*value),
-                    Some(_) => Err((index + 1, "it has a time where the rows before have none".to_owned())),
+                    Some(_) => Err((index, "it has a time where the rows before have none".to_owned())),
                 })
                 .collect::<Result<_, _>>()?;
             return Ok(Recording::Values { values, next: 0 });
         }
         let mut timed: Vec<(f64, f64)> = Vec::with_capacity(rows.len());
         for (index, (time, value)) in rows.iter().enumerate() {
-            let time = time.ok_or((index + 1, "it has no time where the rows before have one".to_owned()))?;
+            let time = time.ok_or((index, "it has no time where the rows before have one".to_owned()))?;
             if timed.last().is_some_and(|(before, _)| *before >= time) {
-                return Err((index + 1, format!("its time {time} is not after the one before")));
+                return Err((index, format!("its time {time} is not after the one before")));
             }
             timed.push((time - first.unwrap_or_default(), *value));
         }
@@ -112,5 +115,5 @@ fn row(line: &str) -> Result<Option<(Option<f64>, f64)>, String> {
 }
 
 fn wrong(path: &Path, line: usize, what: &str) -> SensorError {
-    SensorError::WrongAnswer(format!("the recording {}, row {line}: {what}", path.display()))
+    SensorError::WrongAnswer(format!("the recording {}, line {line}: {what}", path.display()))
 }

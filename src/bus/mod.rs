@@ -1,5 +1,5 @@
 //! The buses that sensors sit on, behind embedded-hal 1.0 traits: real ones on a Pi, register-level
-//! simulated ones anywhere. One file of this room ([`pi`]) names `rppal`, and nothing else does.
+//! simulated ones anywhere. One file of this room (`pi.rs`) names `rppal`, and nothing else does.
 //! It knows no sensors and decides nothing: an error goes up to whoever asked.
 
 mod i2c;

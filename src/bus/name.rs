@@ -3,12 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 /// Name of an I2C bus.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BusName {
     /// `i2c-N`: `/dev/i2c-N` of this machine.
     I2c(u8),
@@ -51,34 +47,6 @@ impl FromStr for BusName {
         Err(format!(
             "unknown bus \"{text}\": write i2c-1 for /dev/i2c-1 of this machine, or sim-1 for a simulated bus"
         ))
-    }
-}
-
-impl TryFrom<String> for BusName {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<BusName> for String {
-    fn from(name: BusName) -> String {
-        name.to_string()
-    }
-}
-
-impl JsonSchema for BusName {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "BusName".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "type": "string",
-            "pattern": "^(i2c|sim)-(0|[1-9][0-9]{0,2})$",
-            "examples": ["i2c-1", "sim-1"]
-        })
     }
 }
 

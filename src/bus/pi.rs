@@ -7,6 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use rppal::i2c::{Error, I2c};
+use rustix::io::Errno;
 
 use super::BusError;
 use super::i2c::{I2cError, Line};
@@ -41,7 +42,7 @@ impl PiBus {
         let result = device.set_slave_address(u16::from(address)).and_then(|()| transfer(device));
         result.map_err(|error| {
             if let Error::Io(error) = &error
-                && matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EBADF))
+                && matches!(Errno::from_io_error(error), Some(Errno::NODEV | Errno::BADF))
             {
                 self.device = None;
             }
@@ -104,12 +105,12 @@ fn transfer_error(number: u8, address: u8, error: &Error) -> I2cError {
     let Error::Io(error) = error else {
         return I2cError::other(format!("i2c-{number}, address {address:#04x}: {error}"));
     };
-    match error.raw_os_error() {
-        Some(libc::EREMOTEIO | libc::ENXIO) => I2cError::no_acknowledge(address),
-        Some(libc::EBUSY) => I2cError::other(format!(
+    match Errno::from_io_error(error) {
+        Some(Errno::REMOTEIO | Errno::NXIO) => I2cError::no_acknowledge(address),
+        Some(Errno::BUSY) => I2cError::other(format!(
             "address {address:#04x} on i2c-{number} is taken by a kernel driver: remove its dtoverlay or unload its module"
         )),
-        Some(libc::ETIMEDOUT) => I2cError::other(format!(
+        Some(Errno::TIMEDOUT) => I2cError::other(format!(
             "i2c-{number} timed out at address {address:#04x}: a part holds SDA or SCL low; check pull-ups and power, \
              switch the part off and on"
         )),
@@ -123,19 +124,19 @@ mod tests {
 
     use super::*;
 
-    fn os(code: i32) -> Error {
-        Error::Io(io::Error::from_raw_os_error(code))
+    fn os(code: Errno) -> Error {
+        Error::Io(code.into())
     }
 
     #[test]
     fn a_missing_acknowledge_is_told_from_other_errors() {
         let nack = ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown);
         for (code, kind, words) in [
-            (libc::EREMOTEIO, nack, "0x76 does not acknowledge"),
-            (libc::ENXIO, nack, "0x76 does not acknowledge"),
-            (libc::EBUSY, ErrorKind::Other, "taken by a kernel driver"),
-            (libc::ETIMEDOUT, ErrorKind::Other, "i2c-1 timed out"),
-            (libc::EIO, ErrorKind::Other, "i2c-1, address 0x76"),
+            (Errno::REMOTEIO, nack, "0x76 does not acknowledge"),
+            (Errno::NXIO, nack, "0x76 does not acknowledge"),
+            (Errno::BUSY, ErrorKind::Other, "taken by a kernel driver"),
+            (Errno::TIMEDOUT, ErrorKind::Other, "i2c-1 timed out"),
+            (Errno::IO, ErrorKind::Other, "i2c-1, address 0x76"),
         ] {
             let error = transfer_error(1, 0x76, &os(code));
             assert_eq!(error.kind(), kind, "{code}");
@@ -146,9 +147,9 @@ mod tests {
     #[test]
     fn a_bus_that_does_not_open_says_why() {
         for (code, words) in [
-            (libc::ENOENT, "no /dev/i2c-1: is I2C enabled?"),
-            (libc::EACCES, "usermod -aG i2c"),
-            (libc::EIO, "cannot be opened"),
+            (Errno::NOENT, "no /dev/i2c-1: is I2C enabled?"),
+            (Errno::ACCESS, "usermod -aG i2c"),
+            (Errno::IO, "cannot be opened"),
         ] {
             let error = open_error(1, &os(code)).to_string();
             assert!(error.contains(words), "{error}");

@@ -4,3 +4,8 @@ pub mod duration;
 mod model;
 
 pub use model::*;
+
+/// Everything wrong with a configuration (being written).
+#[derive(Debug, thiserror::Error)]
+#[error("bad configuration")]
+pub struct Problems;

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::OptionProblem;
+use crate::bus::BusName;
 
 /// The JSON Schema of an options struct: one object, nothing referred to.
 pub(super) fn schema<T: JsonSchema>() -> Value {
@@ -73,6 +74,33 @@ fn unknown(key: &str, known: &[&str]) -> String {
 /// The value if its check found nothing wrong; else the problem goes to the others.
 pub(super) fn note<T>(problems: &mut Vec<OptionProblem>, key: &str, result: Result<T, String>) -> Option<T> {
     result.map_err(|message| problems.push(OptionProblem::new(key, message))).ok()
+}
+
+/// The name of a bus, written `i2c-1` or `sim-1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct OnBus(pub BusName);
+
+impl TryFrom<String> for OnBus {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(OnBus)
+    }
+}
+
+impl JsonSchema for OnBus {
+    fn schema_name() -> Cow<'static, str> {
+        "Bus".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^(i2c|sim)-(0|[1-9][0-9]{0,2})$",
+            "examples": ["i2c-1", "sim-1"]
+        })
+    }
 }
 
 /// A time, written `10m`.

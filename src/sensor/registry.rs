@@ -16,8 +16,11 @@ pub struct DriverKind {
     /// JSON Schema of its options (an object schema without `$defs`; the keys common to all sensors are not in it).
     pub options: fn() -> Value,
     /// Checks the options (the sensor's keys less the common ones) and answers a driver, or every problem at once.
-    pub configure: fn(&Map<String, Value>) -> Result<Arc<dyn Driver>, Vec<OptionProblem>>,
+    pub configure: Configure,
 }
+
+/// From options to a driver, or every problem at once.
+pub type Configure = fn(&Map<String, Value>) -> Result<Arc<dyn Driver>, Vec<OptionProblem>>;
 
 /// Something wrong with one option.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! An ADS1115 or ADS1015 register by register (TI SBAS444D section 9.6, SBAS473E section 8.6): conversion,
+//! An ADS1115 or ADS1015 register by register (TI SBAS444D, SBAS473E, "Register Map"): conversion,
 //! configuration and threshold registers, multiplexer, gain, single shots and continuous conversion.
 
 use std::time::Duration;
@@ -159,13 +159,13 @@ mod tests {
 
     #[test]
     fn voltages_count_as_in_the_data_sheet() {
-        // SBAS444D table 3: full scale is 7FFF, one LSB is 1, minus full scale is 8000.
+        // SBAS444D, "Data Format": full scale is 7FFF, one LSB is 1, minus full scale is 8000.
         for (volts, register) in
             [(2.048, 0x7FFF), (0.0000625, 1), (0.0, 0), (-0.0000625, 0xFFFF), (-2.048, 0x8000)]
         {
             assert_eq!(Model::Ads1115.register(volts, 2.048), register, "{volts}");
         }
-        // SBAS473E table 3: 7FF0, 0010, 0, FFF0, 8000.
+        // SBAS473E, "Data Format": 7FF0, 0010, 0, FFF0, 8000.
         for (volts, register) in [(2.048, 0x7FF0), (0.001, 0x10), (0.0, 0), (-0.001, 0xFFF0), (-3.0, 0x8000)]
         {
             assert_eq!(Model::Ads1015.register(volts, 2.048), register, "{volts}");

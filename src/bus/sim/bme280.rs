@@ -344,12 +344,12 @@ mod tests {
             chip.read(&mut byte, now).unwrap();
             byte[0]
         };
-        chip.write(&[CTRL_HUM, 1, CTRL_MEAS, 0b001_001_01], at(0)).unwrap();
+        chip.write(&[CTRL_HUM, 1, CTRL_MEAS, 0b0010_0101], at(0)).unwrap();
         assert_eq!(read(&mut chip, STATUS, at(1)), MEASURING);
         assert_eq!(chip.data, SKIPPED);
         // 1.25 + 2.3 + 2.3 + 0.575 + 2.3 + 0.575 ms = 9.3 ms (section 9.1).
         assert_eq!(read(&mut chip, STATUS, at(10)), 0);
-        assert_eq!(read(&mut chip, CTRL_MEAS, at(10)), 0b001_001_00);
+        assert_eq!(read(&mut chip, CTRL_MEAS, at(10)), 0b0010_0100);
         assert_eq!(chip.data, counts);
         chip.write(&[RESET, 0xB6], at(11)).unwrap();
         assert_eq!((chip.data, chip.ctrl_meas), (SKIPPED, 0));
@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn what_is_switched_off_is_not_measured() {
         let mut chip = Bme280::with_counts(Counts { temperature: 1, pressure: 2, humidity: 3 });
-        chip.write(&[CTRL_MEAS, 0b001_000_01], Duration::ZERO).unwrap();
+        chip.write(&[CTRL_MEAS, 0b0010_0001], Duration::ZERO).unwrap();
         chip.finish(Duration::from_secs(1));
         assert_eq!(chip.data, Counts { temperature: 1, ..SKIPPED });
     }

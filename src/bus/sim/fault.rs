@@ -49,7 +49,7 @@ impl Simulated for Faulty {
             None => self.device.read(buffer, now),
             Some(Fault::Nack) => Err(Refusal::Nack),
             Some(Fault::Garbage) => {
-                buffer.fill_with(|| self.random.next() as u8);
+                buffer.fill_with(|| self.random.number() as u8);
                 Ok(())
             }
             Some(Fault::Hang(time)) => Err(Refusal::Hang(time)),

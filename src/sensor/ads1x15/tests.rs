@@ -31,7 +31,7 @@ fn four_inputs_at_every_gain_are_right_within_a_step() {
             let options = json!({"bus": "sim-1", "gain": gain, "rate": rate, "simulate": constants(inputs)});
             let driver = driver(model, options).unwrap();
             let read = volts(&driver.open(&Buses::new()).unwrap().read().unwrap());
-            let step = gain / f64::from(model.steps());
+            let step = gain / f64::from(steps(model));
             assert_eq!(read.len(), 4);
             for (read, wanted) in read.iter().zip(inputs) {
                 assert!((read - wanted).abs() <= step, "{model:?} ±{gain} V: {read} for {wanted}");
@@ -56,7 +56,7 @@ fn differences_are_between_the_named_inputs() {
 
 #[test]
 fn data_sheet_codes_are_the_data_sheets_voltages() {
-    // SBAS444D section 9.3.3 (table 1): the step is 187.5, 125, 62.5, 31.25, 15.625, 7.8125 µV.
+    // SBAS444D, "Full-Scale Range (FSR) and LSB Size": the step is 187.5, 125, 62.5, 31.25, 15.625, 7.8125 µV.
     for (gain, step) in [(6.144, 187.5e-6), (2.048, 62.5e-6), (0.256, 7.8125e-6)] {
         let options = json!({"bus": "sim-1", "gain": gain, "rate": 860, "channels": ["a0"],
             "simulate": {"a0": {"constant": 1000.0 * step}}});

@@ -86,14 +86,14 @@ fn a_timed_recording_is_replayed_in_its_time() {
 }
 
 #[test]
-fn a_recording_that_is_wrong_names_the_row() {
+fn a_recording_that_is_wrong_names_the_line() {
     for (text, words) in [
         ("", "no value in it"),
-        ("1\nx\n", "row 2: \"x\" is not a number"),
-        ("1\nNaN\n", "row 2"),
-        ("0,1\n0,2\n", "row 2: its time 0 is not after"),
-        ("0,1\n2\n", "row 2: it has no time"),
-        ("1\n2,2\n", "row 2: it has a time"),
+        ("1\nx\n", "line 2: \"x\" is not a number"),
+        ("1\nNaN\n", "line 2"),
+        ("0,1\n0,2\n", "line 2: its time 0 is not after"),
+        ("time,value\n0,1\n\n2\n", "line 4: it has no time"),
+        ("1\n2,2\n", "line 2: it has a time"),
     ] {
         let file = recording(text);
         let driver = driver(json!({"scenario": "replay", "file": file.path()})).unwrap();

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::i2c::{Wait, failure};
-use super::options::{self, Address, note};
+use super::options::{self, Address, OnBus, note};
 use super::simulate::{self, Course, Fault};
 use super::{Attachment, Device, Driver, DriverKind, OptionProblem, QuantityInfo, SensorError};
 use crate::bus::sim::bme280::Bme280 as SimulatedBme280;
@@ -40,7 +40,7 @@ const DATA_REGISTER: u8 = 0xF7;
 struct Options {
     /// The bus it is wired to: i2c-1, or sim-1 for a simulated one.
     #[schemars(required)]
-    bus: Option<BusName>,
+    bus: Option<OnBus>,
     /// I2C address: 0x76 (SDO to ground) or 0x77 (SDO to VDDIO).
     #[schemars(extend("default" = "0x76"))]
     address: Option<Address>,
@@ -80,6 +80,7 @@ struct Bme280 {
 
 fn configure(given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionProblem>> {
     let options: Options = options::parse("", given)?;
+    let bus = options.bus.map(|bus| bus.0);
     let mut problems = Vec::new();
     let address = match options.address {
         Some(address) => note(&mut problems, "address", address.one_of("a BME280", &ADDRESSES)),
@@ -94,8 +95,8 @@ fn configure(given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionPro
     if filter_setting(filter).is_none() {
         problems.push(OptionProblem::new("filter", format!("{filter} is none of 0, 2, 4, 8, 16")));
     }
-    let simulate = simulate_option(options.bus, options.simulate.as_ref(), &mut problems);
-    match (options.bus, address, simulate) {
+    let simulate = simulate_option(bus, options.simulate.as_ref(), &mut problems);
+    match (bus, address, simulate) {
         (Some(bus), Some(address), Some(simulate)) if problems.is_empty() => {
             Ok(Arc::new(Bme280 { bus, address, oversampling, filter, simulate, quantities: quantities() }))
         }

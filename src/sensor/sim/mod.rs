@@ -1,16 +1,18 @@
 //! A simulated sensor without a bus: waves, walks, constants, the clock, or a recording, for demos, load
 //! tests and trying a configuration.
 
+mod recording;
+
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
+
+use recording::Recording;
 
 use super::options::{self, Span, note};
 use super::simulate::{sine, walk};
@@ -30,9 +32,6 @@ pub(super) const KIND: DriverKind = DriverKind {
 
 /// 2026-01-01T00:00:00Z in µs since the Unix epoch: where the `clock` scenario counts from.
 const CLOCK_EPOCH: i64 = 1_767_225_600_000_000;
-
-/// A recording larger than this is refused: it is held in memory.
-const LARGEST_RECORDING: u64 = 16 << 20;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Options {
@@ -272,109 +271,6 @@ impl Device for Opened {
         self.samples += 1;
         Ok(vec![Measured { quantity: 0, value: self.last.clone() }])
     }
-}
-
-/// A recording; never empty.
-#[derive(Debug, PartialEq)]
-enum Recording {
-    /// One value after another.
-    Values { values: Vec<f64>, next: usize },
-    /// Values with the seconds since the beginning at which they begin to hold, rising.
-    Timed { rows: Vec<(f64, f64)>, length: f64 },
-}
-
-impl Recording {
-    fn load(path: &Path) -> Result<Self, SensorError> {
-        let failed = |error: std::io::Error| {
-            SensorError::Bus(format!("the recording {} cannot be read: {error}", path.display()))
-        };
-        let file = File::open(path).map_err(failed)?;
-        if file.metadata().map_err(failed)?.len() > LARGEST_RECORDING {
-            return Err(SensorError::Bus(format!(
-                "the recording {} is larger than {} MiB",
-                path.display(),
-                LARGEST_RECORDING >> 20
-            )));
-        }
-        let mut rows = Vec::new();
-        for (index, line) in BufReader::new(file.take(LARGEST_RECORDING)).lines().enumerate() {
-            let line = line.map_err(failed)?;
-            match row(line.trim()) {
-                Ok(Some(row)) => rows.push(row),
-                Ok(None) => {}
-                // A heading.
-                Err(_) if rows.is_empty() && index == 0 => {}
-                Err(what) => return Err(wrong(path, index + 1, &what)),
-            }
-        }
-        Self::of(rows).map_err(|(index, what)| wrong(path, index, &what))
-    }
-
-    /// A recording of these rows, or the number of the row that is wrong.
-    fn of(rows: Vec<(Option<f64>, f64)>) -> Result<Self, (usize, String)> {
-        let Some((first, _)) = rows.first() else { return Err((1, "there is no value in it".to_owned())) };
-        if first.is_none() {
-            let values = rows
-                .iter()
-                .enumerate()
-                .map(|(index, (time, value))| match time {
-                    None => Ok(*value),
-                    Some(_) => Err((index + 1, "it has a time where the rows before have none".to_owned())),
-                })
-                .collect::<Result<_, _>>()?;
-            return Ok(Recording::Values { values, next: 0 });
-        }
-        let mut timed: Vec<(f64, f64)> = Vec::with_capacity(rows.len());
-        for (index, (time, value)) in rows.iter().enumerate() {
-            let time = time.ok_or((index + 1, "it has no time where the rows before have one".to_owned()))?;
-            if timed.last().is_some_and(|(before, _)| *before >= time) {
-                return Err((index + 1, format!("its time {time} is not after the one before")));
-            }
-            timed.push((time - first.unwrap_or_default(), *value));
-        }
-        Ok(Recording::looping(timed))
-    }
-
-    /// The last value holds for as long as the one before it did, and a single one for ever.
-    fn looping(rows: Vec<(f64, f64)>) -> Self {
-        let last = rows.last().map_or(0.0, |row| row.0);
-        let before = rows.iter().rev().nth(1).map_or(last - 1.0, |row| row.0);
-        let length = last + (last - before);
-        Recording::Timed { rows, length }
-    }
-
-    fn next(&mut self, elapsed: Duration) -> f64 {
-        match self {
-            Recording::Values { values, next } => {
-                let value = values[*next];
-                *next = (*next + 1) % values.len();
-                value
-            }
-            Recording::Timed { rows, length } => {
-                let time = elapsed.as_secs_f64() % *length;
-                rows[rows.partition_point(|(start, _)| *start <= time).saturating_sub(1)].1
-            }
-        }
-    }
-}
-
-/// A line as a time (s) and a value; `None` for an empty line or a comment.
-fn row(line: &str) -> Result<Option<(Option<f64>, f64)>, String> {
-    if line.is_empty() || line.starts_with('#') {
-        return Ok(None);
-    }
-    let number = |text: &str| match text.trim().parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(number),
-        _ => Err(format!("\"{}\" is not a number", text.trim())),
-    };
-    match line.split_once(',') {
-        None => Ok(Some((None, number(line)?))),
-        Some((time, value)) => Ok(Some((Some(number(time)?), number(value)?))),
-    }
-}
-
-fn wrong(path: &Path, line: usize, what: &str) -> SensorError {
-    SensorError::WrongAnswer(format!("the recording {}, row {line}: {what}", path.display()))
 }
 
 #[cfg(test)]

@@ -4,20 +4,22 @@
 //! The `ads1x1x` crate speaks the registers. Neither chip has an id, so what answers is told from other
 //! parts, and from a chip that was reset meanwhile, by reading its configuration back.
 
+mod settings;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::ads1x1x::{
-    Ads1x1x, DataRate12Bit, DataRate16Bit, Error, FullScaleRange, TargetAddr, channel, ic, mode,
-};
+use ::ads1x1x::{Ads1x1x, Error, TargetAddr, channel, ic, mode};
 use embedded_hal::i2c::I2c;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use tracing::warn;
 
+use settings::{CHANGING, Gain, Input, Rate, Speed, distinct, register, steps};
+
 use super::i2c::failure;
-use super::options::{self, Address, note};
+use super::options::{self, Address, OnBus, note};
 use super::simulate::{self, Course, Fault};
 use super::{Attachment, Device, Driver, DriverKind, OptionProblem, QuantityInfo, SensorError};
 use crate::bus::sim::ads1x15::{Ads1x15 as SimulatedAds1x15, Model};
@@ -41,18 +43,16 @@ pub(super) const ADS1015: DriverKind = DriverKind {
     configure: |given| configure(Model::Ads1015, given),
 };
 
-/// ADDR to ground, VDD, SDA, SCL (SBAS444D table 4).
+/// ADDR to ground, VDD, SDA, SCL (SBAS444D, "I2C Address Selection").
 const ADDRESSES: [u8; 4] = [0x48, 0x49, 0x4A, 0x4B];
 
 const CONFIG_REGISTER: u8 = 1;
-/// Reads as "idle", writes as "start": the one bit that does not read back as written.
-const OS: u16 = 0x8000;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Options {
     /// The bus it is wired to: i2c-1, or sim-1 for a simulated one.
     #[schemars(required)]
-    bus: Option<BusName>,
+    bus: Option<OnBus>,
     /// I2C address: 0x48 (ADDR to ground), 0x49 (VDD), 0x4a (SDA) or 0x4b (SCL).
     #[schemars(extend("default" = "0x48"))]
     address: Option<Address>,
@@ -85,61 +85,13 @@ struct Simulate {
     fault: Option<Fault>,
 }
 
-/// What the multiplexer can put before the converter (SBAS444D table 8, MUX).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum Input {
-    A0,
-    A1,
-    A2,
-    A3,
-    #[serde(rename = "a0-a1")]
-    A0A1,
-    #[serde(rename = "a0-a3")]
-    A0A3,
-    #[serde(rename = "a1-a3")]
-    A1A3,
-    #[serde(rename = "a2-a3")]
-    A2A3,
-}
-
-impl Input {
-    fn quantity(self) -> &'static str {
-        match self {
-            Input::A0 => "a0",
-            Input::A1 => "a1",
-            Input::A2 => "a2",
-            Input::A3 => "a3",
-            Input::A0A1 => "a0_a1",
-            Input::A0A3 => "a0_a3",
-            Input::A1A3 => "a1_a3",
-            Input::A2A3 => "a2_a3",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Settings {
-    range: FullScaleRange,
-    /// V.
-    full_scale: f64,
-    rate: Rate,
-    /// Conversions a second.
-    per_second: u16,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Rate {
-    Twelve(DataRate12Bit),
-    Sixteen(DataRate16Bit),
-}
-
 #[derive(Debug)]
 struct Ads1x15 {
     model: Model,
     bus: BusName,
     address: u8,
-    settings: Settings,
+    gain: Gain,
+    speed: Speed,
     inputs: Vec<Input>,
     simulate: Simulate,
     quantities: Vec<QuantityInfo>,
@@ -147,24 +99,24 @@ struct Ads1x15 {
 
 fn configure(model: Model, given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionProblem>> {
     let options: Options = options::parse("", given)?;
+    let bus = options.bus.map(|bus| bus.0);
     let mut problems = Vec::new();
     let address = options.address.unwrap_or(Address(ADDRESSES[0])).one_of("this chip", &ADDRESSES);
     let address = note(&mut problems, "address", address);
     let inputs = options.channels.unwrap_or_else(|| vec![Input::A0, Input::A1, Input::A2, Input::A3]);
     let inputs = note(&mut problems, "channels", distinct(inputs));
-    let full_scale = options.gain.unwrap_or(4.096);
-    let range = note(&mut problems, "gain", full_scale_range(full_scale));
-    let rate = note(&mut problems, "rate", data_rate(model, options.rate));
-    let simulate = match (&options.simulate, options.bus) {
+    // ± 4.096 V is the first range that holds what a part on the Pi's 3.3 V can put out.
+    let gain = note(&mut problems, "gain", Gain::of(options.gain.unwrap_or(4.096)));
+    let speed = note(&mut problems, "rate", Speed::of(model, options.rate));
+    let simulate = match (&options.simulate, bus) {
         (None, _) => Some(Simulate::default()),
         (Some(given), bus) => simulate::on_simulated_bus(bus, &mut problems)
             .and_then(|()| options::parse("simulate.", given).map_err(|more| problems.extend(more)).ok()),
     };
-    match (options.bus, address, inputs, range, rate, simulate) {
-        (Some(bus), Some(address), Some(inputs), Some(range), Some((rate, per_second)), Some(simulate)) => {
-            let quantities = inputs.iter().map(|input| quantity(*input, full_scale)).collect();
-            let settings = Settings { range, full_scale, rate, per_second };
-            Ok(Arc::new(Ads1x15 { model, bus, address, settings, inputs, simulate, quantities }))
+    match (bus, address, inputs, gain, speed, simulate) {
+        (Some(bus), Some(address), Some(inputs), Some(gain), Some(speed), Some(simulate)) => {
+            let quantities = inputs.iter().map(|input| quantity(*input, gain.volts)).collect();
+            Ok(Arc::new(Ads1x15 { model, bus, address, gain, speed, inputs, simulate, quantities }))
         }
         _ => Err(problems),
     }
@@ -177,69 +129,6 @@ fn quantity(input: Input, full_scale: f64) -> QuantityInfo {
         kind: ValueKind::Float,
         range: Some((-full_scale, full_scale)),
     }
-}
-
-fn distinct(inputs: Vec<Input>) -> Result<Vec<Input>, String> {
-    if inputs.is_empty() {
-        return Err("names no input: write for example [a0, a1]".to_owned());
-    }
-    match inputs.iter().enumerate().find(|(index, input)| inputs[..*index].contains(input)) {
-        Some((_, twice)) => Err(format!("names {} twice", twice.quantity().replace('_', "-"))),
-        None => Ok(inputs),
-    }
-}
-
-fn full_scale_range(volts: f64) -> Result<FullScaleRange, String> {
-    use FullScaleRange as Range;
-    [
-        (6.144, Range::Within6_144V),
-        (4.096, Range::Within4_096V),
-        (2.048, Range::Within2_048V),
-        (1.024, Range::Within1_024V),
-        (0.512, Range::Within0_512V),
-        (0.256, Range::Within0_256V),
-    ]
-    .into_iter()
-    .find(|(possible, _)| (possible - volts).abs() < 1e-6)
-    .map(|(_, range)| range)
-    .ok_or_else(|| format!("{volts} is no gain: it is one of 6.144, 4.096, 2.048, 1.024, 0.512, 0.256 (± V)"))
-}
-
-fn data_rate(model: Model, wanted: Option<u16>) -> Result<(Rate, u16), String> {
-    use DataRate12Bit as Twelve;
-    use DataRate16Bit as Sixteen;
-    let (rates, default): (&[(u16, Rate)], u16) = match model {
-        Model::Ads1015 => (
-            &[
-                (128, Rate::Twelve(Twelve::Sps128)),
-                (250, Rate::Twelve(Twelve::Sps250)),
-                (490, Rate::Twelve(Twelve::Sps490)),
-                (920, Rate::Twelve(Twelve::Sps920)),
-                (1600, Rate::Twelve(Twelve::Sps1600)),
-                (2400, Rate::Twelve(Twelve::Sps2400)),
-                (3300, Rate::Twelve(Twelve::Sps3300)),
-            ],
-            1600,
-        ),
-        Model::Ads1115 => (
-            &[
-                (8, Rate::Sixteen(Sixteen::Sps8)),
-                (16, Rate::Sixteen(Sixteen::Sps16)),
-                (32, Rate::Sixteen(Sixteen::Sps32)),
-                (64, Rate::Sixteen(Sixteen::Sps64)),
-                (128, Rate::Sixteen(Sixteen::Sps128)),
-                (250, Rate::Sixteen(Sixteen::Sps250)),
-                (475, Rate::Sixteen(Sixteen::Sps475)),
-                (860, Rate::Sixteen(Sixteen::Sps860)),
-            ],
-            128,
-        ),
-    };
-    let wanted = wanted.unwrap_or(default);
-    rates.iter().find(|(rate, _)| *rate == wanted).map(|(rate, setting)| (*setting, *rate)).ok_or_else(|| {
-        let possible: Vec<_> = rates.iter().map(|(rate, _)| rate.to_string()).collect();
-        format!("{wanted} is no rate of this chip: it is one of {}", possible.join(", "))
-    })
 }
 
 impl Ads1x15 {
@@ -271,16 +160,16 @@ impl Ads1x15 {
             0x4B => TargetAddr::Scl,
             _ => TargetAddr::Gnd,
         };
-        Ok(match self.settings.rate {
+        Ok(match self.speed.rate {
             Rate::Sixteen(rate) => {
                 let mut chip = Ads1x1x::new_ads1115(bus, address);
-                chip.set_full_scale_range(self.settings.range)?;
+                chip.set_full_scale_range(self.gain.range)?;
                 chip.set_data_rate(rate)?;
                 Box::new(chip)
             }
             Rate::Twelve(rate) => {
                 let mut chip = Ads1x1x::new_ads1015(bus, address);
-                chip.set_full_scale_range(self.settings.range)?;
+                chip.set_full_scale_range(self.gain.range)?;
                 chip.set_data_rate(rate)?;
                 Box::new(chip)
             }
@@ -311,22 +200,12 @@ impl Driver for Ads1x15 {
         let bus = buses.i2c(&self.bus.to_string())?;
         let chip = self.chip(bus.clone()).map_err(|error| wrong(self.name(), &bus, self.address, error))?;
         let inputs = self.inputs.iter().map(|input| Opened { input: *input, beyond: false }).collect();
-        let (settings, address, name) = (self.settings, self.address, self.name());
-        let mut adc = Adc { name, bus, address, chip, settings, steps: self.model.steps(), inputs };
+        let (name, address, gain, speed) = (self.name(), self.address, self.gain, self.speed);
+        let mut adc = Adc { name, bus, address, chip, gain, speed, steps: steps(self.model), inputs };
         // Setting a range starts a conversion; what it finds is of no interest, its end is.
         adc.wait();
         adc.check_settings()?;
         Ok(Box::new(adc))
-    }
-}
-
-impl Model {
-    /// Steps from zero to full scale.
-    fn steps(self) -> i32 {
-        match self {
-            Model::Ads1115 => 32768,
-            Model::Ads1015 => 2048,
-        }
     }
 }
 
@@ -368,7 +247,8 @@ struct Adc {
     bus: I2cBus,
     address: u8,
     chip: Box<dyn Chip>,
-    settings: Settings,
+    gain: Gain,
+    speed: Speed,
     steps: i32,
     inputs: Vec<Opened>,
 }
@@ -384,10 +264,10 @@ fn wrong(name: &str, bus: &I2cBus, address: u8, error: Error<I2cError>) -> Senso
 }
 
 impl Adc {
-    /// Longest time of one conversion: the oscillator may be 10 % slow (section 7.5), and waking up from
-    /// power-down takes about 25 µs.
+    /// Longest time of one conversion: the oscillator may be 10 % slow ("Electrical Characteristics", data
+    /// rate variation), and waking up from power-down takes about 25 µs.
     fn conversion_time(&self) -> Duration {
-        Duration::from_secs_f64(1.1 / f64::from(self.settings.per_second)) + Duration::from_micros(50)
+        Duration::from_secs_f64(1.1 / f64::from(self.speed.per_second)) + Duration::from_micros(50)
     }
 
     fn wait(&self) {
@@ -421,10 +301,7 @@ impl Adc {
             .write_read(self.address, &[CONFIG_REGISTER], &mut bytes)
             .map_err(|error| failure(self.bus.name(), self.address, &error))?;
         let config = u16::from_be_bytes(bytes);
-        // Bits PGA, MODE, DR, COMP (SBAS444D table 8); the multiplexer is the conversion's own business.
-        let mask = !OS & !0x7000;
-        let expected = self.settings.register();
-        if config & mask == expected & mask {
+        if config & !CHANGING == register(self.gain, self.speed) {
             return Ok(());
         }
         Err(SensorError::WrongAnswer(format!(
@@ -437,37 +314,9 @@ impl Adc {
     }
 
     fn volts(&self, raw: i16) -> f64 {
-        let volts = f64::from(raw) * self.settings.full_scale / f64::from(self.steps);
+        let volts = f64::from(raw) * self.gain.volts / f64::from(self.steps);
         // Ten nanovolts: a thousandth of the smallest step, and no digits that are only binary noise.
         (volts * 1e8).round() / 1e8
-    }
-}
-
-impl Settings {
-    /// The configuration register that the crate writes, multiplexer and OS bit aside.
-    fn register(&self) -> u16 {
-        use DataRate12Bit as Twelve;
-        use DataRate16Bit as Sixteen;
-        let gain = match self.range {
-            FullScaleRange::Within6_144V => 0,
-            FullScaleRange::Within4_096V => 1,
-            FullScaleRange::Within2_048V => 2,
-            FullScaleRange::Within1_024V => 3,
-            FullScaleRange::Within0_512V => 4,
-            FullScaleRange::Within0_256V => 5,
-        };
-        let rate = match self.rate {
-            Rate::Twelve(Twelve::Sps128) | Rate::Sixteen(Sixteen::Sps8) => 0,
-            Rate::Twelve(Twelve::Sps250) | Rate::Sixteen(Sixteen::Sps16) => 1,
-            Rate::Twelve(Twelve::Sps490) | Rate::Sixteen(Sixteen::Sps32) => 2,
-            Rate::Twelve(Twelve::Sps920) | Rate::Sixteen(Sixteen::Sps64) => 3,
-            Rate::Twelve(Twelve::Sps1600) | Rate::Sixteen(Sixteen::Sps128) => 4,
-            Rate::Twelve(Twelve::Sps2400) | Rate::Sixteen(Sixteen::Sps250) => 5,
-            Rate::Twelve(Twelve::Sps3300) | Rate::Sixteen(Sixteen::Sps475) => 6,
-            Rate::Sixteen(Sixteen::Sps860) => 7,
-        };
-        // Single shot (bit 8), comparator switched off (bits 0 and 1).
-        gain << 9 | 1 << 8 | rate << 5 | 0b11
     }
 }
 
@@ -504,7 +353,7 @@ impl Adc {
             self.address,
             self.bus.name(),
             input.quantity().replace('_', "-"),
-            self.settings.full_scale
+            self.gain.volts
         )
     }
 }

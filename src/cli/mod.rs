@@ -23,7 +23,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{self, Config, Problems};
 
 /// Exit code for a configuration that cannot be used; the systemd unit does not restart on it.
-const BAD_CONFIG: u8 = 78;
+pub const BAD_CONFIG: u8 = 78;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,14 +47,7 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 pub struct Global {
     /// Configuration file
-    #[arg(
-        long,
-        short,
-        global = true,
-        value_name = "FILE",
-        env = "SENSOR_BRIDGE_CONFIG",
-        default_value = "/etc/sensor-bridge/config.yaml"
-    )]
+    #[arg(long, short, global = true, value_name = "FILE", env = "SENSOR_BRIDGE_CONFIG", default_value = config::DEFAULT_PATH)]
     pub config: PathBuf,
     /// Answer in JSON, for programs
     #[arg(long, global = true)]
@@ -68,18 +61,18 @@ pub struct Global {
 }
 
 impl Global {
-    /// The checked configuration, environment overrides applied.
-    pub fn load(&self) -> Result<Config, Problems> {
-        load(&self.config)
+    /// Where the configuration is.
+    pub fn path(&self) -> &Path {
+        &self.config
     }
-}
 
-/// Loads a configuration file with this process's environment.
-fn load(path: &Path) -> Result<Config, Problems> {
-    // Variables that are not UTF-8 cannot be ours; `env::vars` would panic on them.
-    let environment =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    config::load(path, environment)
+    /// The checked configuration, environment overrides applied.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; the program then exits with 78.
+    pub fn load(&self) -> Result<Config, Problems> {
+        config::load(&self.config, config::environment())
+    }
 }
 
 #[derive(Debug, Subcommand)]

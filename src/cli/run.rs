@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::Global;
-use crate::daemon;
+use crate::{config, daemon};
 
 /// Run the bridge (what the systemd unit does)
 ///
@@ -18,6 +18,6 @@ pub struct Args {}
 /// Runs until a signal ends it.
 pub fn run(_args: &Args, global: &Global) -> Result<ExitCode> {
     let path = global.config.clone();
-    daemon::run(move || super::load(&path))?;
+    daemon::run(move || config::load(&path, config::environment()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,8 +2,15 @@
 //!
 //! It knows readings and the log, not sensors.
 
+mod backoff;
 pub(crate) mod connection;
+mod deaths;
 pub(crate) mod failure;
+mod lanes;
+mod message;
+mod outbox;
+mod saver;
 mod tls;
 pub(crate) mod v4;
 pub(crate) mod v5;
+mod window;

@@ -136,6 +136,8 @@ pub(super) struct Lanes {
     ranges: Vec<RowRange>,
     /// Rows done out of order, still to be passed; true for QoS 2, which the log remembers.
     done: BTreeMap<i64, bool>,
+    /// The cursor as it was last told.
+    told: i64,
     live_first: bool,
     bucket: Bucket,
     hold: Option<Duration>,
@@ -159,6 +161,7 @@ impl Lanes {
             late: Lane::default(),
             ranges: state.late.clone(),
             done: done.map(|one| (one.row, true)).collect(),
+            told: state.cursor,
             live_first,
             bucket: Bucket::new(rate, now),
             hold: match policy {
@@ -207,6 +210,7 @@ impl Lanes {
             _ => self.ranges.push(RowRange { next, end: boundary }),
         }
         self.live.passed = boundary;
+        self.told = boundary;
         self.live.rewind(boundary);
         true
     }
@@ -300,12 +304,12 @@ impl Lanes {
 
     /// Moves on over what is done. `None` when nothing moved.
     pub(super) fn advance(&mut self) -> Option<Progress> {
-        let before = (self.live.passed, self.late.passed);
         let mut progress = Progress::default();
         self.live.advance(&mut progress.forget);
         self.late.advance(&mut progress.forget);
-        if self.live.passed != before.0 {
-            progress.cursor = Some(self.live.passed);
+        if self.live.passed != self.told {
+            self.told = self.live.passed;
+            progress.cursor = Some(self.told);
         }
         progress.late = self.trim_ranges();
         (progress != Progress::default()).then_some(progress)
@@ -534,7 +538,7 @@ mod tests {
         let mut rows = rows([2]);
         let mut lanes = lanes(DeliveryState::default(), Backlog::InOrder);
         assert_eq!(take(&mut lanes, &mut rows, 1), None);
-        assert_eq!(lanes.cursor(), 1);
+        assert_eq!(lanes.advance().unwrap().cursor, Some(1));
         let ticket = take(&mut lanes, &mut rows, 9).unwrap();
         assert_eq!(take(&mut lanes, &mut rows, 12), None);
         assert_eq!(lanes.cursor(), 1);

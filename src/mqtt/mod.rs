@@ -9,8 +9,14 @@ pub(crate) mod failure;
 mod lanes;
 mod message;
 mod outbox;
+mod publisher;
 mod saver;
+mod session;
+#[cfg(test)]
+mod test_broker;
 mod tls;
 pub(crate) mod v4;
 pub(crate) mod v5;
 mod window;
+
+pub use publisher::{Publisher, StartError};

@@ -104,6 +104,13 @@ impl Saver {
         self.urgent = true;
     }
 
+    /// This row's hand-shake is not to be resumed.
+    pub(super) fn forget(&mut self, row: i64) {
+        self.pending.in_flight.remove(&row);
+        self.pending.forget.insert(row);
+        self.urgent = true;
+    }
+
     /// The broker has forgotten all hand-shakes; those in `done` are finished and stay so.
     pub(super) fn forget_all(&mut self, done: impl Iterator<Item = i64>) {
         self.pending.forget_all = true;

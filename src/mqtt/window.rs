@@ -79,6 +79,11 @@ impl Window {
         }
     }
 
+    /// Whether it is worth while to look for a message.
+    pub(super) fn is_open(&self) -> bool {
+        self.busy < self.limit && self.unwritten.len() < self.limit
+    }
+
     /// Whether one message beyond the limit (the farewell) can still be numbered.
     pub(super) fn has_spare(&self) -> bool {
         self.busy < usize::from(self.ring) && self.next_is_free()

@@ -18,7 +18,9 @@ pub struct Bridge {
 impl Bridge {
     /// Prepares a folder; `config` gets its path. Does not start anything.
     pub fn prepare(config: impl FnOnce(&Path) -> String) -> Self {
-        let bridge = Self { folder: TempDir::new().unwrap(), child: None };
+        // Beside the build, not in /tmp: that may be memory, where fsync costs and proves nothing.
+        let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let bridge = Self { folder, child: None };
         bridge.configure(&config(bridge.folder.path()));
         bridge
     }

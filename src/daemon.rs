@@ -13,11 +13,10 @@ use tracing::{error, info, warn};
 
 use crate::bus::Buses;
 use crate::config::{Config, Problems};
-use crate::enrich::clock;
-use crate::enrich::sync::SyncWatch;
+use crate::enrich::{SyncWatch, clock};
 use crate::log::{Log, Machine};
-use crate::mqtt::publisher::{self, Publisher};
-use crate::mqtt::subscriber::{self, Subscriber};
+use crate::mqtt::Publisher;
+// TMP use crate::mqtt::subscriber::{self, Subscriber};
 use crate::sampling::{self, Sampling, SensorPlan};
 use crate::status::Board;
 
@@ -33,7 +32,7 @@ pub struct Bridge {
     log: Log,
     sampling: Sampling,
     publisher: Option<Publisher>,
-    mirrors: Vec<Subscriber>,
+    // TMP mirrors: Vec<Subscriber>,
     sync_watch: SyncWatch,
 }
 
@@ -46,16 +45,14 @@ impl Bridge {
         let plans = plans(config, &log)?;
 
         let mut publisher = None;
-        let mut mirrors = Vec::new();
+        // TMP let mut mirrors = Vec::new();
         if let Some(mqtt) = &config.mqtt {
-            publisher = Some(publisher::start(mqtt, config.clock, log.clone(), board)?);
-            for mirror in &config.mirrors {
-                mirrors.push(subscriber::start(mqtt, mirror, log.clone(), board)?);
-            }
+            publisher = Some(Publisher::start(mqtt, config.clock, log.clone(), board)?);
+            // TMP loop
         }
         let buses = Arc::new(Buses::new());
         let sampling = sampling::start(plans, buses, Arc::new(log.clone()), board, clock::now)?;
-        Ok(Bridge { log, sampling, publisher, mirrors, sync_watch: SyncWatch::default() })
+        Ok(Bridge { log, sampling, publisher, /* TMP mirrors, */ sync_watch: SyncWatch::new() })
     }
 
     /// Does what is due each second: corrects readings taken before the clock was right.
@@ -75,14 +72,14 @@ impl Bridge {
     /// Stops in the order of the data: no new readings, then what is committed goes out, then the
     /// mirrors store what they have taken, then the log closes. Each step has a bound of its own.
     pub fn stop(self) -> Result<()> {
-        self.sampling.stop();
+        for abandoned in self.sampling.stop() {
+            warn!("{abandoned}");
+        }
         self.log.flush()?;
         if let Some(publisher) = self.publisher {
-            publisher.stop(PUBLISH_ON_LEAVING);
+            publisher.stop(Instant::now() + PUBLISH_ON_LEAVING);
         }
-        for mirror in self.mirrors {
-            mirror.stop();
-        }
+        // TMP stop
         self.log.close()?;
         Ok(())
     }

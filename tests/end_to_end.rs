@@ -146,7 +146,9 @@ fn status_is_retained_and_tells_an_end_in_order_from_a_crash() {
     bridge.resume();
     wait_until(SOON, "online again", || live.messages().last().is_some_and(|last| last.payload == "online"));
     bridge.kill();
-    wait_until(SOON, "the last will", || live.messages().last().is_some_and(|last| last.payload == "offline"));
+    wait_until(SOON, "the last will", || {
+        live.messages().last().is_some_and(|last| last.payload == "offline")
+    });
     let late = Subscriber::start(broker.port(), &["t/bench/status"], 1);
     let retained = late.wait_for(1, SOON);
     assert!(retained[0].retained && retained[0].payload == "offline", "{retained:?}");
@@ -179,7 +181,8 @@ fn fresh_readings_overtake_a_backlog_when_asked_to() {
     let mut broker = Mosquitto::start();
     broker.stop();
     let url = broker.url();
-    let options = "qos: 1\n  backlog: live-first\n  late_rate: 20\n  late_topic: \"late/{device}/{sensor}/{quantity}\"";
+    let options =
+        "qos: 1\n  backlog: live-first\n  late_rate: 20\n  late_topic: \"late/{device}/{sensor}/{quantity}\"";
     let mut bridge = Bridge::start(|folder| config(folder, &url, options, ""));
     wait_until(SOON, "a backlog", || bridge.database_path().exists() && logged(&bridge).len() > 30);
     broker.resume();
@@ -212,7 +215,8 @@ fn a_mirror_fills_database_and_csv() {
     };
     let mut bridge = Bridge::start(|folder| config(folder, &broker.url(), "qos: 1", &mirrors(folder)));
     wait_until(SOON, "mirrored rows", || {
-        bridge.database_path().exists() && count(&bridge, "SELECT count(*) FROM waves WHERE value IS NOT NULL") > 10
+        bridge.database_path().exists()
+            && count(&bridge, "SELECT count(*) FROM waves WHERE value IS NOT NULL") > 10
     });
     assert!(bridge.terminate().success());
     // Each message was kept once: by the log's own account, and in the file.
@@ -226,7 +230,9 @@ fn a_mirror_fills_database_and_csv() {
         .expect("a CSV file");
     let mut lines = csv::Reader::from_path(csv).unwrap();
     let records: Vec<csv::StringRecord> = lines.records().collect::<Result<_, _>>().unwrap();
-    assert!(records.iter().filter(|record| record.iter().any(|field| field.ends_with("/value"))).count() > 10);
+    assert!(
+        records.iter().filter(|record| record.iter().any(|field| field.ends_with("/value"))).count() > 10
+    );
 }
 
 fn count(bridge: &Bridge, sql: &str) -> i64 {
@@ -242,7 +248,9 @@ fn a_bad_configuration_says_everything_at_once_and_touches_nothing() {
     let output = bridge.run(&["run"]);
     assert_eq!(output.status.code(), Some(78));
     let said = String::from_utf8(output.stderr).unwrap();
-    for expected in ["mqtt.qos", "sensors[1].driver", "bme280", "sensors[1].intervall", "interval", "config.yaml:"] {
+    for expected in
+        ["mqtt.qos", "sensors[1].driver", "bme280", "sensors[1].intervall", "interval", "config.yaml:"]
+    {
         assert!(said.contains(expected), "{expected} not in:\n{said}");
     }
     assert!(!bridge.database_path().exists());
@@ -303,7 +311,12 @@ fn an_absent_sensor_is_a_state_and_the_others_go_on() {
     let subscriber = Subscriber::start(broker.port(), &["t/#"], 1);
     let _bridge = Bridge::start(|folder| {
         // No machine that runs this test has a bus of this number.
-        config(folder, &broker.url(), "qos: 1", "  - { id: gone, driver: bme280, bus: i2c-99, interval: 100ms }\n")
+        config(
+            folder,
+            &broker.url(),
+            "qos: 1",
+            "  - { id: gone, driver: bme280, bus: i2c-99, interval: 100ms }\n",
+        )
     });
     let state = subscriber.wait_for_one(SOON, |message| message.topic == "t/bench/gone/state");
     let payload: Value = serde_json::from_str(&state.payload).unwrap();
@@ -323,7 +336,11 @@ fn the_demo_ends_by_itself_and_has_lost_nothing() {
     assert!(said.contains("demo/demo-pi/air/temperature"), "{said}");
     let config = folder.path().join("config.yaml");
     let mut query = std::process::Command::new(env!("CARGO_BIN_EXE_sensor-bridge"));
-    let answer = query.args(["query", "air", "temperature", "--format", "csv", "--config"]).arg(config).output().unwrap();
+    let answer = query
+        .args(["query", "air", "temperature", "--format", "csv", "--config"])
+        .arg(config)
+        .output()
+        .unwrap();
     let table = String::from_utf8(answer.stdout).unwrap();
     assert!(table.lines().count() >= 2, "{table}");
 }

@@ -96,7 +96,8 @@ pub fn start() -> Result<Broker> {
     use std::process::{Command, Stdio};
 
     let port = free_port()?;
-    let folder = Folder(std::env::temp_dir().join(format!("sensor-bridge-demo-broker-{}", std::process::id())));
+    let folder =
+        Folder(std::env::temp_dir().join(format!("sensor-bridge-demo-broker-{}", std::process::id())));
     std::fs::create_dir_all(&folder.0).with_context(|| format!("creating {}", folder.0.display()))?;
     let config = folder.0.join("mosquitto.conf");
     std::fs::write(&config, format!("listener {port} 127.0.0.1\nallow_anonymous true\n"))

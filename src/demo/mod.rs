@@ -91,7 +91,10 @@ fn introduce(config: &Config, path: &Path, broker: &str, screen: &mut dyn Write)
     writeln!(screen, "  topics    demo/{}/<sensor>/<quantity>, JSON, QoS 1\n", config.device.id)?;
     writeln!(screen, "Try in another terminal:")?;
     suggest(path, screen)?;
-    writeln!(screen, "\nReadings as they come back from the broker (only what changed enough; Ctrl-C ends):\n")?;
+    writeln!(
+        screen,
+        "\nReadings as they come back from the broker (only what changed enough; Ctrl-C ends):\n"
+    )?;
     screen.flush()?;
     Ok(())
 }
@@ -133,7 +136,7 @@ impl Account {
     fn open(path: &Path) -> Result<Self> {
         let mut reader = Reader::open(path)?;
         // A folder that was used before has a past that is not this run's.
-        let (row, message) = (reader.last_row()?, reader.last_message()?);
+        let (row, message) = reader.last_ids()?;
         Ok(Self {
             reader,
             row,

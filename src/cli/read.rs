@@ -39,13 +39,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let config = match global.load() {
-        Ok(config) => config,
-        Err(problems) => {
-            eprintln!("{problems}");
-            return Ok(ExitCode::from(78));
-        }
-    };
+    let config = global.load()?;
     let sensor = find(&config.sensors, &args.sensor)?;
     read(sensor, Arc::new(Buses::new()), args, global.json, &mut io::stdout().lock())?;
     Ok(ExitCode::SUCCESS)

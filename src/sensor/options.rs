@@ -29,22 +29,27 @@ pub(super) fn schema<T: JsonSchema>() -> Value {
 }
 
 /// Reads options; `prefix` is where they stand in the sensor (empty, or `simulate.`).
-pub(super) fn parse<T: DeserializeOwned + JsonSchema>(
+///
+/// Answers what could be read, as if the rest were not there, so that the checks of meaning can go on and
+/// a person sees every problem at once. Nobody may use it while there are problems.
+pub(super) fn parse<T: DeserializeOwned + JsonSchema + Default>(
     prefix: &str,
     given: &Map<String, Value>,
-) -> Result<T, Vec<OptionProblem>> {
+) -> (T, Vec<OptionProblem>) {
     let schema = schema::<T>();
     let known: Vec<&str> =
         schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
     let mut problems = Vec::new();
+    let mut good = Map::new();
     for (key, value) in given {
         let path = format!("{prefix}{key}");
+        let alone = Map::from_iter([(key.clone(), value.clone())]);
         if !known.contains(&key.as_str()) {
             problems.push(OptionProblem::new(path, unknown(key, &known)));
-        } else if let Err(error) =
-            T::deserialize(Value::Object(Map::from_iter([(key.clone(), value.clone())])))
-        {
+        } else if let Err(error) = T::deserialize(Value::Object(alone)) {
             problems.push(OptionProblem::new(path, error.to_string()));
+        } else {
+            good.insert(key.clone(), value.clone());
         }
     }
     for key in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -53,11 +58,11 @@ pub(super) fn parse<T: DeserializeOwned + JsonSchema>(
             problems.push(OptionProblem::new(format!("{prefix}{key}"), format!("is missing: {description}")));
         }
     }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    T::deserialize(Value::Object(given.clone()))
-        .map_err(|error| vec![OptionProblem::new(prefix.trim_end_matches('.'), error.to_string())])
+    let options = T::deserialize(Value::Object(good)).unwrap_or_else(|error| {
+        problems.push(OptionProblem::new(prefix.trim_end_matches('.'), error.to_string()));
+        T::default()
+    });
+    (options, problems)
 }
 
 /// What to say of a key that nobody knows.
@@ -71,9 +76,22 @@ fn unknown(key: &str, known: &[&str]) -> String {
     }
 }
 
-/// The value if its check found nothing wrong; else the problem goes to the others.
+/// The value if its check found nothing wrong; else the problem goes to the others, unless the key has one.
 pub(super) fn note<T>(problems: &mut Vec<OptionProblem>, key: &str, result: Result<T, String>) -> Option<T> {
-    result.map_err(|message| problems.push(OptionProblem::new(key, message))).ok()
+    match result {
+        Ok(value) => Some(value),
+        Err(message) => {
+            if !has_problem(problems, key) {
+                problems.push(OptionProblem::new(key, message));
+            }
+            None
+        }
+    }
+}
+
+/// Whether something is wrong with this key already.
+pub(super) fn has_problem(problems: &[OptionProblem], key: &str) -> bool {
+    problems.iter().any(|problem| problem.key == key)
 }
 
 /// The name of a bus, written `i2c-1` or `sim-1`.
@@ -124,7 +142,7 @@ impl JsonSchema for Span {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": r"^[0-9]+(\.[0-9]+)? *(ms|s|m|h|d)$",
+            "pattern": r"^([0-9]+(\.[0-9]+)? *(ms|s|m|h|d) *)+$",
             "examples": ["10s", "5m"]
         })
     }
@@ -188,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug, Deserialize, JsonSchema)]
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
     struct Sample {
         /// Name of the bus.
         #[schemars(required)]
@@ -199,30 +217,30 @@ mod tests {
         period: Option<Span>,
     }
 
-    fn parse_sample(value: Value) -> Result<Sample, Vec<(String, String)>> {
-        parse("", value.as_object().unwrap()).map_err(|problems: Vec<OptionProblem>| {
-            problems.into_iter().map(|problem| (problem.key, problem.message)).collect()
-        })
+    fn parse_sample(value: Value) -> (Sample, Vec<OptionProblem>) {
+        parse("", value.as_object().unwrap())
     }
 
     #[test]
     fn good_options_are_read() {
-        let sample = parse_sample(json!({"bus": "sim-1", "address": "0x77", "period": "10m"})).unwrap();
+        let (sample, problems) = parse_sample(json!({"bus": "sim-1", "address": "0x77", "period": "10m"}));
+        assert_eq!(problems, []);
         assert_eq!(sample.bus.as_deref(), Some("sim-1"));
         assert_eq!(sample.address, Some(Address(0x77)));
         assert_eq!(sample.period, Some(Span(Duration::from_secs(600))));
-        assert_eq!(parse_sample(json!({"bus": "b", "address": 118})).unwrap().address, Some(Address(0x76)));
+        assert_eq!(parse_sample(json!({"bus": "b", "address": 118})).0.address, Some(Address(0x76)));
     }
 
     #[test]
     fn every_problem_is_reported_with_its_key() {
-        let problems =
-            parse_sample(json!({"adress": 1, "address": 300, "period": "ten", "colour": 1})).unwrap_err();
+        let given = json!({"adress": 1, "address": 300, "period": "ten", "colour": 1});
+        let (sample, problems) = parse_sample(given);
+        assert_eq!((sample.bus, sample.address, sample.period), (None, None, None));
         let message = |key: &str| {
             problems
                 .iter()
-                .find(|problem| problem.0 == key)
-                .map(|problem| problem.1.as_str())
+                .find(|problem| problem.key == key)
+                .map(|problem| problem.message.as_str())
                 .unwrap_or_default()
         };
         assert_eq!(message("adress"), "unknown option \"adress\"; did you mean \"address\"?");

@@ -48,7 +48,7 @@ const ADDRESSES: [u8; 4] = [0x48, 0x49, 0x4A, 0x4B];
 
 const CONFIG_REGISTER: u8 = 1;
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 struct Options {
     /// The bus it is wired to: i2c-1, or sim-1 for a simulated one.
     #[schemars(required)]
@@ -98,9 +98,8 @@ struct Ads1x15 {
 }
 
 fn configure(model: Model, given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionProblem>> {
-    let options: Options = options::parse("", given)?;
+    let (options, mut problems) = options::parse::<Options>("", given);
     let bus = options.bus.map(|bus| bus.0);
-    let mut problems = Vec::new();
     let address = options.address.unwrap_or(Address(ADDRESSES[0])).one_of("this chip", &ADDRESSES);
     let address = note(&mut problems, "address", address);
     let inputs = options.channels.unwrap_or_else(|| vec![Input::A0, Input::A1, Input::A2, Input::A3]);
@@ -110,11 +109,16 @@ fn configure(model: Model, given: &Map<String, Json>) -> Result<Arc<dyn Driver>,
     let speed = note(&mut problems, "rate", Speed::of(model, options.rate));
     let simulate = match (&options.simulate, bus) {
         (None, _) => Some(Simulate::default()),
-        (Some(given), bus) => simulate::on_simulated_bus(bus, &mut problems)
-            .and_then(|()| options::parse("simulate.", given).map_err(|more| problems.extend(more)).ok()),
+        (Some(given), bus) => simulate::on_simulated_bus(bus, &mut problems).map(|()| {
+            let (simulate, more) = options::parse("simulate.", given);
+            problems.extend(more);
+            simulate
+        }),
     };
     match (bus, address, inputs, gain, speed, simulate) {
-        (Some(bus), Some(address), Some(inputs), Some(gain), Some(speed), Some(simulate)) => {
+        (Some(bus), Some(address), Some(inputs), Some(gain), Some(speed), Some(simulate))
+            if problems.is_empty() =>
+        {
             let quantities = inputs.iter().map(|input| quantity(*input, gain.volts)).collect();
             Ok(Arc::new(Ads1x15 { model, bus, address, gain, speed, inputs, simulate, quantities }))
         }

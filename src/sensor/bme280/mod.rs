@@ -36,7 +36,7 @@ const ADDRESSES: [u8; 2] = [0x76, 0x77];
 const ID_REGISTER: u8 = 0xD0;
 const DATA_REGISTER: u8 = 0xF7;
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 struct Options {
     /// The bus it is wired to: i2c-1, or sim-1 for a simulated one.
     #[schemars(required)]
@@ -79,9 +79,8 @@ struct Bme280 {
 }
 
 fn configure(given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionProblem>> {
-    let options: Options = options::parse("", given)?;
+    let (options, mut problems) = options::parse::<Options>("", given);
     let bus = options.bus.map(|bus| bus.0);
-    let mut problems = Vec::new();
     let address = match options.address {
         Some(address) => note(&mut problems, "address", address.one_of("a BME280", &ADDRESSES)),
         None => Some(ADDRESSES[0]),
@@ -111,7 +110,9 @@ fn simulate_option(
 ) -> Option<Simulate> {
     let Some(given) = given else { return Some(Simulate::default()) };
     simulate::on_simulated_bus(bus, problems)?;
-    options::parse("simulate.", given).map_err(|more| problems.extend(more)).ok()
+    let (simulate, more) = options::parse("simulate.", given);
+    problems.extend(more);
+    Some(simulate)
 }
 
 /// Operating ranges of section 1.1 (tables 1 to 4).

@@ -167,6 +167,12 @@ fn bad_options_are_all_named() {
         keys(json!({"bus": "sim-1", "simulate": {"temprature": {}, "humidity": {"constant": "x"}}})),
         ["simulate.humidity", "simulate.temprature"]
     );
+    assert_eq!(
+        keys(
+            json!({"bus": "i2c1", "address": 0x40, "simulate": {"pressure": {"sine": {"min": 3, "max": 2, "period": "1s"}}}})
+        ),
+        ["bus", "address", "simulate.pressure"]
+    );
 }
 
 #[test]

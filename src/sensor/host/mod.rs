@@ -27,7 +27,7 @@ pub(super) const KIND: DriverKind = DriverKind {
     configure,
 };
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 struct Options {
     /// A directory on the disk to watch.
     #[schemars(extend("default" = "/"))]
@@ -47,11 +47,13 @@ fn configure(given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionPro
 }
 
 fn configure_at(root: &Path, given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionProblem>> {
-    let options: Options = options::parse("", given)?;
+    let (options, mut problems) = options::parse::<Options>("", given);
     let disk = options.disk.unwrap_or_else(|| PathBuf::from("/"));
     if !disk.is_absolute() {
-        let message = format!("\"{}\" does not begin with /", disk.display());
-        return Err(vec![OptionProblem::new("disk", message)]);
+        problems.push(OptionProblem::new("disk", format!("\"{}\" does not begin with /", disk.display())));
+    }
+    if !problems.is_empty() {
+        return Err(problems);
     }
     let quantities = sources(root).into_iter().map(|(info, _)| info).collect();
     Ok(Arc::new(Host { root: root.to_owned(), disk, quantities }))

@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json};
 
 use recording::Recording;
 
-use super::options::{self, Span, note};
+use super::options::{self, Span, has_problem, note};
 use super::simulate::{sine, walk};
 use super::{Attachment, Device, Driver, DriverKind, OptionProblem, QuantityInfo, SensorError};
 use crate::bus::Buses;
@@ -33,7 +33,7 @@ pub(super) const KIND: DriverKind = DriverKind {
 /// 2026-01-01T00:00:00Z in µs since the Unix epoch: where the `clock` scenario counts from.
 const CLOCK_EPOCH: i64 = 1_767_225_600_000_000;
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 struct Options {
     /// How the value moves: sine (default), random-walk, constant, clock (µs since 2026-01-01 UTC) or replay
     /// (a recording).
@@ -97,6 +97,10 @@ impl Course {
         }
     }
 
+    fn takes(self, key: &str) -> bool {
+        FOR_ALL.contains(&key) || self.own().contains(&key)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Course::Sine => "sine",
@@ -128,14 +132,13 @@ struct Sim {
 }
 
 fn configure(given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionProblem>> {
-    let options: Options = options::parse("", given)?;
-    let mut problems = Vec::new();
+    let (options, mut problems) = options::parse::<Options>("", given);
     let course = options.scenario.unwrap_or(Course::Sine);
-    for key in
-        given.keys().filter(|key| !FOR_ALL.contains(&key.as_str()) && !course.own().contains(&key.as_str()))
-    {
-        problems
-            .push(OptionProblem::new(key, format!("means nothing to scenario {}: remove it", course.name())));
+    if !has_problem(&problems, "scenario") {
+        for key in given.keys().filter(|key| !course.takes(key)) {
+            let message = format!("means nothing to scenario {}: remove it", course.name());
+            note::<()>(&mut problems, key, Err(message));
+        }
     }
     let every = options.every.unwrap_or(1);
     if every == 0 {

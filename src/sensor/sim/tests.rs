@@ -112,7 +112,8 @@ fn bad_options_are_all_named() {
     assert_eq!(keys(json!({"scenario": "constant", "period": "1s", "every": 0})), ["period", "every"]);
     assert_eq!(keys(json!({"min": 5, "max": 1})), ["scenario"]);
     assert_eq!(keys(json!({"scenario": "replay"})), ["file"]);
-    assert_eq!(keys(json!({"scenario": "square"})), ["scenario"]);
+    assert_eq!(keys(json!({"scenario": "replay", "file": 5})), ["file"]);
+    assert_eq!(keys(json!({"scenario": "square", "value": 1, "every": "x"})), ["every", "scenario"]);
     assert_eq!(keys(json!({"quantity": "a/b"})), ["quantity"]);
     assert_eq!(keys(json!({"scenarios": "sine"})), ["scenarios"]);
 }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::delivery::Pending;
 use super::error::{Busy, LogError};
-use super::{DeliveryUpdate, MirrorBatch, Stored, Urgency};
+use super::{DeliveryUpdate, MirrorBatch, NewMessage, Stored, Urgency};
 use crate::reading::{Channel, ChannelId, Reading};
 
 /// Most readings accepted and not yet committed: about 3 MB; 27 minutes of a full disk at 20 a second.
@@ -33,11 +33,11 @@ pub(super) enum Job {
 }
 
 impl Job {
-    /// Messages that it brings.
-    pub fn messages(&self) -> usize {
+    /// The messages that it brings.
+    pub fn messages(&self) -> &[NewMessage] {
         match self {
-            Job::Store(batch, ..) => batch.messages.len(),
-            _ => 0,
+            Job::Store(batch, ..) => &batch.messages,
+            _ => &[],
         }
     }
 }

@@ -22,6 +22,9 @@ use crate::reading::Moment;
 const ROWS: usize = 1_000;
 const MOST_ROWS: usize = 50_000;
 
+/// What a row takes in the file, roughly, payload apart.
+const ROW_BYTES: usize = 60;
+
 /// Free pages given back to the file system in one transaction.
 const PAGES: i64 = 256;
 
@@ -41,8 +44,9 @@ pub(super) struct Sweeper {
     limits: Retention,
     path: PathBuf,
     due: Option<Instant>,
-    /// Rows committed since the last step.
+    /// Rows and, roughly, bytes committed since the last step.
     added: usize,
+    added_bytes: u64,
     trust: Trust,
     readings: Option<Walk>,
     messages: Option<Walk>,
@@ -85,6 +89,7 @@ impl Sweeper {
             path: path.to_owned(),
             due: wanted.then(Instant::now),
             added: 0,
+            added_bytes: 0,
             trust: Trust::default(),
             readings: None,
             messages: None,
@@ -97,10 +102,13 @@ impl Sweeper {
         self.due
     }
 
-    /// So many rows or messages were added. A log that grows fast is looked at at once.
-    pub fn after_commit(&mut self, added: usize, now: Instant) {
-        self.added += added;
-        if self.limits.max_size.is_some() && (self.size.active || self.added >= ROWS) {
+    /// So many rows or messages were added, with so many bytes of payload. A log that grows fast is looked
+    /// at at once.
+    pub fn after_commit(&mut self, rows: usize, payload: usize, now: Instant) {
+        self.added += rows;
+        self.added_bytes += (rows * ROW_BYTES + payload) as u64;
+        let Some(max_size) = self.limits.max_size else { return };
+        if self.size.active || self.added_bytes >= max_size / 64 {
             self.due = Some(self.due.map_or(now, |due| due.min(now)));
         }
     }
@@ -109,6 +117,7 @@ impl Sweeper {
     pub fn step(&mut self, store: &mut Store, now: Moment) -> Result<Swept, String> {
         let rows = (self.added * 2).clamp(ROWS, MOST_ROWS);
         self.added = 0;
+        self.added_bytes = 0;
         let swept = store.chore(|connection| self.sweep(connection, rows, now));
         if swept.as_ref().is_ok_and(|swept| swept.deleted > 0) {
             // Topics may be gone with their messages.

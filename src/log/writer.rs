@@ -165,7 +165,7 @@ impl Writer {
             self.inbox.take(&mut self.held, losses);
             let mut done = Ok(());
             if !self.held.is_empty() || (losses && self.gaps_to_tell()) {
-                done = self.commit();
+                done = self.commit(losses);
             }
             if closing {
                 return self.finish(done);
@@ -193,10 +193,11 @@ impl Writer {
         self.gaps_open && self.store.knows_gap_channel()
     }
 
-    /// Commits what is held; on failure keeps it for the next try.
-    fn commit(&mut self) -> Result<(), LogError> {
+    /// Commits what is held, and what there is to tell of losses if that is due; on failure keeps it for the
+    /// next try.
+    fn commit(&mut self, losses: bool) -> Result<(), LogError> {
         let begun = Instant::now();
-        let report = (self.gaps_open || self.held.lost > 0) && begun >= self.next_gap;
+        let report = losses && (self.gaps_open || self.held.lost > 0);
         let lost = self.held.lost;
         match self.store.commit(&self.held, report, (self.machine.now)()) {
             Ok(outcome) => {
@@ -222,7 +223,8 @@ impl Writer {
         self.failing = None;
         self.last_commit = Some(now);
         let Batch { samples, jobs, delivery, lost } = mem::take(&mut self.held);
-        let messages: usize = jobs.iter().map(Job::messages).sum();
+        let messages: usize = jobs.iter().map(|job| job.messages().len()).sum();
+        let payload = jobs.iter().flat_map(Job::messages).map(|message| message.payload.len()).sum();
         let readings = samples.iter().map(Vec::len).sum();
         let waiting = self.inbox.release(readings);
         let took = i64::try_from((now - begun).as_micros()).unwrap_or(i64::MAX);
@@ -247,7 +249,7 @@ impl Writer {
         let last_row = self.store.ids.next_row - 1;
         self.committed.send_if_modified(|row| mem::replace(row, last_row) != last_row);
 
-        self.sweeper.after_commit(readings + messages, now);
+        self.sweeper.after_commit(readings + messages, payload, now);
         self.checkpointer.after_commit(&self.store.connection);
         if now >= self.sizes_at {
             self.measure(now);
@@ -352,7 +354,7 @@ impl Writer {
     fn finish(mut self, mut done: Result<(), LogError>) -> Result<(), LogError> {
         // Clock corrections come in lots.
         while done.is_ok() && !self.held.is_empty() {
-            done = self.commit();
+            done = self.commit(true);
         }
         if done.is_err() {
             let readings: usize = self.held.samples.iter().map(Vec::len).sum();

@@ -1,5 +1,7 @@
 //! The room as its callers see it: a real file, the real writer thread.
 
+mod retention;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

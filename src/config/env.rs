@@ -60,6 +60,9 @@ struct Unusable {
 }
 
 fn resolve(variable: &str, text: &str, schema: &Value, file: &Value) -> Result<Resolved, Unusable> {
+    if text.contains('\u{fffd}') {
+        return Err(Unusable { message: "is not Unicode text".into(), hint: None });
+    }
     let mut at = Cursor { path: KeyPath::default(), schema, value: Some(file) };
     for word in variable.trim_start_matches(PREFIX).split("__") {
         at = at.step(word)?;

@@ -15,6 +15,8 @@ mod problem;
 mod raw;
 mod schema;
 mod shape;
+#[cfg(test)]
+mod tests;
 pub mod topic;
 pub mod units;
 
@@ -62,7 +64,7 @@ pub fn load(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<
 /// # Errors
 /// As [`load`].
 pub fn examine(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Checked, Problems> {
-    let yaml = read(path)?;
+    let yaml = read_file(path)?;
     read_with(&yaml, Some(path), env, registry::registry())
 }
 
@@ -74,9 +76,11 @@ pub fn parse(yaml: &str, env: impl Iterator<Item = (String, String)>) -> Result<
     read_with(yaml, None, env, registry::registry()).map(|checked| checked.config)
 }
 
-/// The process's environment for [`load`]; a variable that is not Unicode cannot be one of ours and is left out.
+/// The process's environment for [`load`]. Unlike [`std::env::vars`] it does not panic on what is not
+/// Unicode: bad bytes become U+FFFD, which an override is refused for.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
+    std::env::vars_os()
+        .map(|(name, text)| (name.to_string_lossy().into_owned(), text.to_string_lossy().into_owned()))
 }
 
 /// JSON Schema (2020-12) of the whole file, the drivers' keys included.
@@ -84,7 +88,7 @@ pub fn schema() -> Value {
     schema::of(registry::registry())
 }
 
-fn read(path: &Path) -> Result<String, Problems> {
+fn read_file(path: &Path) -> Result<String, Problems> {
     let failed = |message: String| {
         let hint =
             "name another with --config or SENSOR_BRIDGE_CONFIG; config.example.yaml is one to start from";

@@ -255,7 +255,7 @@ fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(&wrong, &name.to_lowercase()), name))
         // A third of the letters may be wrong; beyond that a suggestion misleads.
-        .filter(|(distance, name)| *distance <= (name.chars().count().max(wrong.chars().count()) / 3).max(1))
+        .filter(|(distance, name)| *distance <= name.chars().count().max(wrong.chars().count()) / 3)
         .min()
         .map(|(_, name)| name)
 }

@@ -25,26 +25,35 @@ pub(super) fn of(drivers: &[DriverKind]) -> Value {
 
 /// Which driver it is decides which further keys a sensor has.
 fn add_drivers(sensor: &mut Map<String, Value>, drivers: &[DriverKind]) {
-    if let Some(driver) =
-        sensor.get_mut("properties").and_then(|p| p.get_mut("driver")).and_then(Value::as_object_mut)
-    {
-        // Each name with what it is: editors show it beside the choice.
-        let names: Vec<Value> =
-            drivers.iter().map(|kind| json!({"const": kind.name, "description": kind.summary})).collect();
-        driver.insert("oneOf".into(), names.into());
-    }
-    let choices = drivers.iter().map(|kind| {
-        let mut options = (kind.options)();
-        tidy(&mut options);
-        json!({"if": {"properties": {"driver": {"const": kind.name}}, "required": ["driver"]}, "then": options})
-    });
-    sensor.insert("allOf".into(), choices.collect());
-    // An empty `allOf` is not allowed.
-    if drivers.is_empty() {
-        sensor.remove("allOf");
-    }
     sensor.remove("additionalProperties");
     sensor.insert("unevaluatedProperties".into(), json!(false));
+    // Neither `oneOf` nor `allOf` may be empty.
+    if drivers.is_empty() {
+        return;
+    }
+    if let Some(Value::Object(driver)) = sensor.get_mut("properties").and_then(|keys| keys.get_mut("driver"))
+    {
+        // Each name with what it is: editors show it beside the choice.
+        let names = drivers.iter().map(|kind| json!({"const": kind.name, "description": kind.summary}));
+        driver.insert("oneOf".into(), names.collect());
+    }
+    let choices = drivers.iter().map(|kind| {
+        let condition = json!({"properties": {"driver": {"const": kind.name}}, "required": ["driver"]});
+        json!({"if": condition, "then": options(kind)})
+    });
+    sensor.insert("allOf".into(), choices.collect());
+}
+
+/// Schema of a driver's keys, to stand beside the common ones: so it cannot forbid others itself.
+fn options(kind: &DriverKind) -> Value {
+    let mut options = (kind.options)();
+    tidy(&mut options);
+    if let Some(map) = options.as_object_mut() {
+        for key in ["$schema", "title", "description", "additionalProperties"] {
+            map.remove(key);
+        }
+    }
+    options
 }
 
 /// Takes out what the generator adds for `Option` and for Rust's number types: a key is present or absent,

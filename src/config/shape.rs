@@ -17,6 +17,7 @@ pub(super) fn check(schema: &Value, tree: &mut Value, report: &mut Report) {
 
 /// Answers whether the value can stay.
 fn value(schema: &Value, value: &mut Value, path: &KeyPath, report: &mut Report) -> bool {
+    let whole = schema;
     let schema = match choose(schema, value).as_slice() {
         [] => {
             wrong_type(schema, value, path, report);
@@ -27,7 +28,9 @@ fn value(schema: &Value, value: &mut Value, path: &KeyPath, report: &mut Report)
         _ => return true,
     };
     if let Some(choices) = schema::choices(schema) {
-        return one_of(schema, &choices, value, path, report);
+        let all: Vec<&Value> =
+            schema::alternatives(whole).into_iter().filter_map(schema::choices).flatten().collect();
+        return one_of(schema, &choices, &all, value, path, report);
     }
     match value {
         Value::Object(_) => {
@@ -131,20 +134,32 @@ fn list(schema: &Value, items: &mut [Value], path: &KeyPath, report: &mut Report
     usable
 }
 
-fn one_of(schema: &Value, choices: &[&Value], value: &Value, path: &KeyPath, report: &mut Report) -> bool {
+/// `choices` are those of the value's own type, `all` also what may be written otherwise (`5` for `"5"`).
+fn one_of(
+    schema: &Value,
+    choices: &[&Value],
+    all: &[&Value],
+    value: &Value,
+    path: &KeyPath,
+    report: &mut Report,
+) -> bool {
     let same =
-        |choice: &&&Value| **choice == value || (choice.is_number() && choice.as_f64() == value.as_f64());
-    if choices.iter().any(|choice| same(&choice)) {
+        |choice: &&Value| *choice == value || (choice.is_number() && choice.as_f64() == value.as_f64());
+    if choices.iter().any(same) {
         return true;
     }
-    let texts: Vec<String> = choices.iter().map(|choice| plain(choice)).collect();
-    let names: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let mut names: Vec<String> = Vec::new();
+    for name in all.iter().map(|choice| plain(choice)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let wrong = plain(value);
-    let what = path.last_key();
-    let message = match (is_secret(schema), what) {
+    let message = match (is_secret(schema), path.last_key()) {
         (true, _) => "is not one of the possible values".to_owned(),
         (false, "") => format!("unknown value {}", quoted(&wrong)),
-        (false, what) => format!("unknown {what} {}", quoted(&wrong)),
+        (false, key) => format!("unknown {key} {}", quoted(&wrong)),
     };
     report.suggest(path, message, did_you_mean_or_list(&wrong, &names));
     false

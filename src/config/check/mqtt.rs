@@ -29,7 +29,6 @@ pub(super) struct Publishing {
     pub(super) late_topic: Option<Template>,
     pub(super) late_path: KeyPath,
     pub(super) status_topic: String,
-    pub(super) status_path: KeyPath,
 }
 
 /// The publishing half of the section; `None` when there is no broker.
@@ -42,15 +41,14 @@ pub(super) fn publishing(
     let raw = raw?;
     let topic_path = path.key("topic");
     let text = raw.topic.as_deref().unwrap_or(DEFAULT_TOPIC);
-    let topic = template(text, &topic_path, report);
-    if topic.as_ref().is_some_and(|topic| !topic.has_sensor()) {
-        let hint = "a topic for one sensor only goes under that sensor".to_owned();
-        report.suggest(
-            &topic_path,
-            "must contain {sensor}, or all sensors would share one topic",
-            Some(hint),
-        );
-    }
+    let topic = template(text, &topic_path, report).filter(|topic| {
+        if !topic.has_sensor() {
+            let message = "must contain {sensor}, or all sensors would share one topic";
+            let hint = "a topic for one sensor only goes under that sensor".to_owned();
+            report.suggest(&topic_path, message, Some(hint));
+        }
+        topic.has_sensor()
+    });
     let late_path = path.key("late_topic");
     let late_topic = raw.late_topic.as_deref().and_then(|text| template(text, &late_path, report));
     let status_path = path.key("status_topic");
@@ -69,7 +67,6 @@ pub(super) fn publishing(
         late_topic,
         late_path,
         status_topic,
-        status_path,
     })
 }
 

@@ -27,6 +27,10 @@ sensors:
     )
 }
 
+fn log_is_open(bridge: &Bridge) -> bool {
+    bridge.stderr().contains("log: ok")
+}
+
 /// Every reading of the log by its identity, with topic and value as JSON would show it.
 fn logged(bridge: &Bridge) -> BTreeMap<String, (i64, String)> {
     let database = bridge.database();
@@ -76,8 +80,7 @@ fn assert_in_order(messages: &[Message]) {
     }
 }
 
-const CHIPS: &str = "\
-  - { id: air, driver: bme280, bus: sim-1, address: 0x76, interval: 200ms,
+const CHIPS: &str = "  - { id: air, driver: bme280, bus: sim-1, address: 0x76, interval: 200ms,
       quantities: { temperature: { round: 2 } } }
   - { id: power, driver: ads1115, bus: sim-1, address: 0x48, interval: 200ms }
   - { id: machine, driver: host, interval: 1s }
@@ -116,16 +119,17 @@ fn real_drivers_reach_log_and_subscriber_at_every_qos_and_version() {
 #[test]
 fn what_was_read_without_a_broker_arrives_in_order_when_there_is_one() {
     let mut broker = Mosquitto::start();
+    // Its session stays in the broker, so it misses nothing of what comes first.
+    let subscriber = Subscriber::persistent(broker.port(), "witness", &["t/#"], 1);
     broker.stop();
     let url = broker.url();
     let mut bridge = Bridge::start(|folder| config(folder, &url, "qos: 1", ""));
     wait_until(SOON, "readings in the log while nobody listens", || {
-        bridge.database_path().exists() && logged(&bridge).len() > 20
+        log_is_open(&bridge) && logged(&bridge).len() > 20
     });
     // A restart meanwhile: the backlog is the log itself.
     bridge.restart();
     broker.resume();
-    let subscriber = Subscriber::start(broker.port(), &["t/#"], 1);
     wait_until(SOON, "the backlog arrives", || readings(&subscriber.messages()).len() > 30);
     assert!(bridge.terminate().success());
     wait_until(SOON, "nothing is missing", || missing(&bridge, &subscriber).is_empty());
@@ -179,14 +183,14 @@ fn one_message_per_sample_is_whole() {
 #[test]
 fn fresh_readings_overtake_a_backlog_when_asked_to() {
     let mut broker = Mosquitto::start();
+    let subscriber = Subscriber::persistent(broker.port(), "witness", &["t/#", "late/#"], 1);
     broker.stop();
     let url = broker.url();
     let options =
         "qos: 1\n  backlog: live-first\n  late_rate: 20\n  late_topic: \"late/{device}/{sensor}/{quantity}\"";
     let mut bridge = Bridge::start(|folder| config(folder, &url, options, ""));
-    wait_until(SOON, "a backlog", || bridge.database_path().exists() && logged(&bridge).len() > 30);
+    wait_until(SOON, "a backlog", || log_is_open(&bridge) && logged(&bridge).len() > 30);
     broker.resume();
-    let subscriber = Subscriber::start(broker.port(), &["t/#", "late/#"], 1);
     wait_until(SOON, "both lanes", || missing(&bridge, &subscriber).is_empty());
     assert!(bridge.terminate().success());
     let messages = subscriber.finish();
@@ -328,8 +332,8 @@ fn an_absent_sensor_is_a_state_and_the_others_go_on() {
 fn the_demo_ends_by_itself_and_has_lost_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let bridge = Bridge::prepare(|folder| config(folder, "mqtt://127.0.0.1:1", "", ""));
-    let mut command = bridge.command(&["demo", "--seconds", "3", "--dir"]);
-    let output = command.arg(folder.path()).output().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let output = bridge.run(&["demo", "--seconds", "3", "--dir", path]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("nothing lost"), "{said}");

@@ -13,7 +13,10 @@ use crate::figure::{Figure, Target};
 use crate::support::wire::{Packet, Wire};
 use crate::support::{Bridge, Mosquitto, Port, find, wait_until};
 
-const BACKLOG: usize = 60_000;
+const BACKLOG: usize = 50_000;
+/// mosquitto_pub takes the acknowledgement of an early packet id for that of its last line when its ids
+/// (16 bits) have come round, and leaves: it gets no more lines than that.
+const LINES: usize = 60_000;
 const SENSORS: usize = 100;
 
 fn config(url: &str, folder: &Path, interval: &str) -> String {
@@ -78,13 +81,13 @@ pub fn run() -> Vec<Figure> {
 
     let lines = bridge.folder().join("lines");
     let mut file = File::create(&lines).unwrap();
-    for payload in payloads {
-        file.write_all(&payload).unwrap();
+    for payload in payloads.iter().take(LINES) {
+        file.write_all(payload).unwrap();
         file.write_all(b"\n").unwrap();
     }
     let mut witness = Witness::subscribe(broker.port(), "plain/#");
     let mut publisher = mosquitto_pub(broker.port(), &lines);
-    let (theirs, _) = witness.rate(total);
+    let (theirs, _) = witness.rate(payloads.len().min(LINES));
     assert!(publisher.wait().unwrap().success());
     vec![
         Figure::new("sent and acknowledged", ours, "msg/s", Target::ShareAtLeast(0.6))

@@ -3,14 +3,57 @@
 //! One writer thread owns the only write connection and commits whatever is waiting in one transaction
 //! (group commit). The log *is* the outbox: delivery is a cursor over row ids, never a second copy.
 //! This room does not know MQTT: a "destination" is somebody who keeps a cursor.
+//!
+//! | file | its job |
+//! |---|---|
+//! | `open` | from a path to a connection that can be trusted |
+//! | `schema` | tables, versions, migrations |
+//! | `inbox` | the bounded queue to the writer |
+//! | `writer` | when to commit; what to do when that fails |
+//! | `store` | one transaction |
+//! | `channel`, `delivery`, `mirror`, `gap` | their tables |
+//! | `checkpoint`, `retention`, `age` | the writer's chores |
+//! | `reader` | rows for the publisher |
+//! | `query`, `times`, `backup` | what people ask for |
 
-use std::path::{Path, PathBuf};
+mod age;
+mod channel;
+mod checkpoint;
+mod delivery;
+mod error;
+mod gap;
+mod inbox;
+mod messages;
+mod mirror;
+mod open;
+mod reader;
+mod retention;
+mod schema;
+mod store;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 
 use crate::config;
-use crate::reading::{Channel, ChannelId, Logged, Moment, Qos, Reading, Timestamp};
+use crate::reading::{Channel, ChannelId, Moment, Qos, Reading};
 use crate::status::Board;
+
+pub use error::{Busy, LogError};
+pub use messages::Message;
+pub use reader::Reader;
+
+use inbox::{Inbox, Job};
 
 /// What the log needs to know of the machine, passed in so that tests can play a reboot.
 #[derive(Debug, Clone)]
@@ -21,101 +64,174 @@ pub struct Machine {
     pub now: fn() -> Moment,
 }
 
-/// Handle on the open log. Cheap to clone; all clones share the writer thread.
+/// Handle on the open log. Cheap to clone; all clones share the writer thread. When the last one is
+/// dropped, what is waiting is committed and the writer ends.
 #[derive(Debug, Clone)]
-pub struct Log {}
-
-/// Why the log could not do something, worded for a person.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// Written by a later version of this program.
-    #[error(
-        "{path}: written by a newer sensor-bridge (schema {found}, this program knows {known}); install that version or choose another log.path"
-    )]
-    Newer {
-        /// Database file.
-        path: PathBuf,
-        /// Its `PRAGMA user_version`.
-        found: i64,
-        /// Ours.
-        known: i64,
-    },
-    // … corrupt, locked by another sensor-bridge, read-only, full, not ours …
-    /// The writer has ended.
-    #[error("the log is closed")]
-    Closed,
+pub struct Log {
+    shared: Arc<Shared>,
 }
 
-/// The queue to the writer is full: the disk does not keep up. The sample was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the log's queue is full")]
-pub struct Busy;
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    boot_id: String,
+    inbox: Arc<Inbox>,
+    gap_channel: Arc<AtomicI64>,
+    committed: watch::Receiver<i64>,
+    writer: Mutex<Option<JoinHandle<Result<(), LogError>>>>,
+    /// Nobody else may write as long as this is open.
+    lock: Mutex<Option<File>>,
+}
 
 impl Log {
     /// Opens or creates the database, migrates it, begins a new epoch and starts the writer.
-    pub fn open(_config: &config::Log, _machine: &Machine, _board: &Board) -> Result<Log, LogError> {
-        todo!()
+    ///
+    /// A damaged file is renamed to `<path>.corrupt-<time>` and a new one begun: the machine goes on
+    /// logging, and the part `log` says so. Everything else that is wrong with the file is an error, and
+    /// the file is left as it is.
+    pub fn open(config: &config::Log, machine: &Machine, board: &Board) -> Result<Log, LogError> {
+        let part = board.part("log");
+        let opened = open::open(config, machine)?;
+        let notice = opened.set_aside.map(|aside| {
+            format!("the database was damaged; it is kept as {} and a new one was begun", aside.display())
+        });
+        let gap_channel = Arc::new(AtomicI64::new(0));
+        let inbox = Arc::new(Inbox::default());
+        let (sender, committed) = watch::channel(opened.last_row);
+        let store =
+            store::Store::new(opened.connection, opened.ids, opened.boot_first_row, gap_channel.clone());
+        let writer = writer::Writer::new(writer::Parts {
+            store,
+            inbox: inbox.clone(),
+            machine: machine.clone(),
+            path: config.path.clone(),
+            commit_interval: config.commit_interval,
+            committed: sender,
+            part,
+            notice,
+            sweeper: retention::Sweeper::new(config.retention.clone(), &config.path),
+            checkpointer: checkpoint::Checkpointer::new(),
+        });
+        let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run());
+        let thread = thread.map_err(|error| open::unusable(&config.path, &error))?;
+        Ok(Log {
+            shared: Arc::new(Shared {
+                path: config.path.clone(),
+                boot_id: machine.boot_id.clone(),
+                inbox,
+                gap_channel,
+                committed,
+                writer: Mutex::new(Some(thread)),
+                lock: Mutex::new(Some(opened.lock)),
+            }),
+        })
     }
 
     /// Row ids of channels, inserting those not seen before. Durable when it returns.
-    pub fn register(&self, _channels: &[Channel]) -> Result<Vec<ChannelId>, LogError> {
-        todo!()
+    pub fn register(&self, channels: &[Channel]) -> Result<Vec<ChannelId>, LogError> {
+        self.shared.inbox.ask(|reply| Job::Register(channels.to_vec(), reply))
+    }
+
+    /// Returns when everything handed over before is durable.
+    pub fn flush(&self) -> Result<(), LogError> {
+        // Whoever registers waits for a commit, and a commit takes everything that waits.
+        self.register(&[]).map(drop)
     }
 
     /// Names the channel under which lost readings are recorded.
-    pub fn set_gap_channel(&self, _channel: ChannelId) {
-        todo!()
+    pub fn set_gap_channel(&self, channel: ChannelId) {
+        self.shared.gap_channel.store(channel.0, Ordering::Relaxed);
+        // Losses of the last run may wait to be told of.
+        self.shared.inbox.nudge();
     }
 
     /// Hands over one sample: its readings get consecutive rows and are committed together. Never blocks.
-    pub fn append(&self, _sample: Vec<Reading>) -> Result<(), Busy> {
-        todo!()
+    ///
+    /// Answers [`Busy`] when the queue is full, or the log closed; the caller counts the sample with
+    /// [`Log::record_loss`]. A reading of a channel that was never registered is dropped with its sample,
+    /// counted (`rejected`) and logged.
+    pub fn append(&self, sample: Vec<Reading>) -> Result<(), Busy> {
+        self.shared.inbox.append(sample)
+    }
+
+    /// Notes `count` readings that are lost because [`Log::append`] was [`Busy`]. They become a gap record
+    /// and a reading of the gap channel as soon as the disk takes them. Never blocks.
+    pub fn record_loss(&self, count: u64) {
+        self.shared.inbox.record_loss(count);
     }
 
     /// The highest committed row; changes after each commit that added rows.
     pub fn committed(&self) -> watch::Receiver<i64> {
-        todo!()
+        self.shared.committed.clone()
     }
 
     /// A read-only connection of the caller's own; never waits for the writer.
     pub fn reader(&self) -> Result<Reader, LogError> {
-        todo!()
+        Reader::of_boot(&self.shared.path, Some(self.shared.boot_id.clone()))
     }
 
     /// Gives every uncorrected reading of this boot its true time: time since boot + `offset`, both µs.
-    pub fn correct_clock(&self, _offset: i64) -> Result<(), LogError> {
-        todo!()
+    ///
+    /// Samples appended later are not corrected by themselves: call it again when one that was taken
+    /// before the clock was right may have come after.
+    pub fn correct_clock(&self, offset: i64) -> Result<(), LogError> {
+        self.shared.inbox.ask(|reply| Job::Correct(offset, reply))
     }
 
     /// How far delivery had come when the log was opened or last saved.
     pub fn delivery(&self) -> Result<DeliveryState, LogError> {
-        todo!()
+        delivery::load(&open::read_only(&self.shared.path)?).map_err(error::at(&self.shared.path))
     }
 
     /// Saves progress of delivery. With `Urgency::Now` in the next transaction, at once; with
-    /// `Urgency::Due` in whatever transaction comes next, or by itself within a second.
+    /// `Urgency::Due` in whatever transaction comes next, or by itself within a second. Never blocks, and
+    /// any number of updates cost one write: they are folded together in memory.
     /// The receiver answers when it is durable.
     pub fn save_delivery(
         &self,
-        _update: DeliveryUpdate,
-        _urgency: Urgency,
+        update: DeliveryUpdate,
+        urgency: Urgency,
     ) -> Result<oneshot::Receiver<()>, LogError> {
-        todo!()
+        self.shared.inbox.deliver(update, urgency)
     }
 
     /// What is kept for a mirror of this id.
-    pub fn mirror_state(&self, _mirror: &str) -> Result<MirrorState, LogError> {
-        todo!()
+    pub fn mirror_state(&self, mirror: &str) -> Result<MirrorState, LogError> {
+        mirror::load(&open::read_only(&self.shared.path)?, mirror).map_err(error::at(&self.shared.path))
     }
 
-    /// Stores what a mirror received. Blocks until it is durable.
-    pub fn store(&self, _batch: MirrorBatch) -> Result<Stored, LogError> {
-        todo!()
+    /// Stores what a mirror received. Blocks until it is durable: do not call it on an async thread.
+    ///
+    /// On a failing disk it waits ten seconds and then answers [`LogError::Disk`]; after that, and after
+    /// [`LogError::Refused`] (a table that cannot be used, wrong number of fields), nothing of the batch is
+    /// stored and the same batch may be handed over again.
+    pub fn store(&self, batch: MirrorBatch) -> Result<Stored, LogError> {
+        self.shared.inbox.ask(|reply| Job::Store(Box::new(batch), Instant::now(), reply))
     }
 
     /// Commits what is waiting, checkpoints, and ends the writer; later calls answer [`LogError::Closed`].
     pub fn close(&self) -> Result<(), LogError> {
-        todo!()
+        self.shared.close().unwrap_or(Err(LogError::Closed))
+    }
+}
+
+impl Shared {
+    /// `None` when it is closed already.
+    fn close(&self) -> Option<Result<(), LogError>> {
+        self.inbox.close();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        // A writer that panicked has said so; its connection is closed either way.
+        let done = writer.join().unwrap_or(Err(LogError::Closed));
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+        Some(done)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.close() {
+            tracing::error!("log: closing: {error}");
+        }
     }
 }
 
@@ -259,26 +375,4 @@ pub struct MirrorState {
     pub intent: Option<Intent>,
     /// Topic filters subscribed in the broker's session.
     pub subscribed: Vec<(String, Qos)>,
-}
-
-/// A read-only connection.
-#[derive(Debug)]
-pub struct Reader {}
-
-impl Reader {
-    /// Opens a log for reading only, as `query`, `tail` and `export` do; the daemon may be running.
-    pub fn open(_path: &Path) -> Result<Reader, LogError> {
-        todo!()
-    }
-
-    /// Committed readings with `after < row ≤ until`, oldest first, at most `limit` rows, of channels
-    /// that are published. A sample is never torn apart: `limit` may be passed to finish it.
-    pub fn outgoing(&mut self, _after: i64, _until: i64, _limit: usize) -> Result<Vec<Logged>, LogError> {
-        todo!()
-    }
-
-    /// Published rows with `after < row ≤ until`: how many, and when the oldest was taken.
-    pub fn waiting(&mut self, _after: i64, _until: i64) -> Result<(u64, Option<Timestamp>), LogError> {
-        todo!()
-    }
 }

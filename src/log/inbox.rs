@@ -1,0 +1,258 @@
+//! The bounded queue from everybody to the writer thread. Knows when work is due, not how it is done.
+//!
+//! Not a channel, because the writer takes everything waiting at once, deliveries fold into one another,
+//! and what the writer holds back while the disk is full still counts against the bound.
+
+use std::mem;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::delivery::Pending;
+use super::error::{Busy, LogError};
+use super::{DeliveryUpdate, MirrorBatch, NewMessage, Stored, Urgency};
+use crate::reading::{Channel, ChannelId, Reading};
+
+/// Most readings accepted and not yet committed: about 3 MB; 27 minutes of a full disk at 20 a second.
+pub(super) const MAX_READINGS: usize = 32_768;
+
+/// Most other requests waiting. Their callers block, so there are few; this only has to be a bound.
+const MAX_JOBS: usize = 256;
+
+/// One request whose caller waits for the answer.
+#[derive(Debug)]
+pub(super) enum Job {
+    Register(Vec<Channel>, Reply<Vec<ChannelId>>),
+    Correct(i64, Reply<()>),
+    Store(Box<MirrorBatch>, Instant, Reply<Stored>),
+    /// Lets a test turn a screw of the write connection, outside of any transaction.
+    #[cfg(test)]
+    Run(fn(&rusqlite::Connection), Reply<()>),
+}
+
+impl Job {
+    /// The messages that it brings.
+    pub fn messages(&self) -> &[NewMessage] {
+        match self {
+            Job::Store(batch, ..) => &batch.messages,
+            _ => &[],
+        }
+    }
+}
+
+/// Where an answer goes. Room for one, so sending never blocks.
+pub(super) type Reply<T> = SyncSender<Result<T, LogError>>;
+
+/// What the writer takes in one go.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub samples: Vec<Vec<Reading>>,
+    pub jobs: Vec<Job>,
+    pub delivery: Pending,
+    /// Readings that were refused with [`Busy`].
+    pub lost: u64,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty() && self.jobs.is_empty() && self.delivery.is_empty() && self.lost == 0
+    }
+}
+
+/// Before these moments the writer does not want to be woken for the kinds of work that can wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Schedule {
+    /// Samples: `log.commit_interval` after the last commit, or the next try on a failing disk.
+    pub samples: Instant,
+    /// Everything else: only a failing disk puts it off.
+    pub others: Instant,
+    /// Records of losses.
+    pub losses: Instant,
+    /// The writer's own chores.
+    pub chores: Option<Instant>,
+    /// Whether the writer still holds work that it could not commit.
+    pub holding: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    state: Mutex<Waiting>,
+    /// There is work.
+    work: Condvar,
+    /// There is room for a job.
+    room: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    batch: Batch,
+    /// Readings accepted and not committed, those that the writer holds included.
+    readings: usize,
+    /// The writer's schedule may have changed.
+    nudged: bool,
+    closing: bool,
+    ended: bool,
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing under the lock can panic halfway through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a sample, or refuses it whole.
+    pub fn append(&self, sample: Vec<Reading>) -> Result<(), Busy> {
+        let mut state = self.lock();
+        if state.closing || state.ended || state.readings + sample.len() > MAX_READINGS {
+            return Err(Busy);
+        }
+        state.readings += sample.len();
+        let wake = state.batch.samples.is_empty();
+        state.batch.samples.push(sample);
+        drop(state);
+        // The writer is told of the first only: waking it again for each would cost more than the insert.
+        if wake {
+            self.work.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Takes note of readings that were not taken.
+    pub fn record_loss(&self, count: u64) {
+        let mut state = self.lock();
+        state.batch.lost = state.batch.lost.saturating_add(count);
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// Makes the writer look at its own chores again.
+    pub fn nudge(&self) {
+        self.lock().nudged = true;
+        self.work.notify_one();
+    }
+
+    /// Folds in a step of delivery.
+    pub fn deliver(
+        &self,
+        update: DeliveryUpdate,
+        urgency: Urgency,
+    ) -> Result<oneshot::Receiver<()>, LogError> {
+        let mut state = self.lock();
+        if state.closing || state.ended {
+            return Err(LogError::Closed);
+        }
+        let news = state.batch.delivery.is_empty() || urgency == Urgency::Now;
+        let receiver = state.batch.delivery.fold(update, urgency, Instant::now());
+        drop(state);
+        if news {
+            self.work.notify_one();
+        }
+        Ok(receiver)
+    }
+
+    /// Puts a job in the queue, waiting for room, and waits for its answer.
+    pub fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, LogError> {
+        let receiver = self.put(job)?;
+        // The writer answers every job it takes, and drops those left when it ends.
+        receiver.recv().unwrap_or(Err(LogError::Closed))
+    }
+
+    fn put<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<Receiver<Result<T, LogError>>, LogError> {
+        let (reply, receiver) = sync_channel(1);
+        let mut state = self.lock();
+        while state.batch.jobs.len() >= MAX_JOBS && !state.closing && !state.ended {
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.closing || state.ended {
+            return Err(LogError::Closed);
+        }
+        state.batch.jobs.push(job(reply));
+        drop(state);
+        self.work.notify_one();
+        Ok(receiver)
+    }
+
+    /// Asks the writer to end once everything is committed.
+    pub fn close(&self) {
+        self.lock().closing = true;
+        self.work.notify_one();
+        self.room.notify_all();
+    }
+
+    /// Waits until something is due, or the writer should close; answers the latter.
+    pub fn wait(&self, schedule: Schedule) -> bool {
+        let mut state = self.lock();
+        loop {
+            if state.closing {
+                return true;
+            }
+            if mem::take(&mut state.nudged) {
+                return false;
+            }
+            let now = Instant::now();
+            let due = state.due(schedule, now);
+            match due {
+                Some(due) if due <= now => return false,
+                Some(due) => {
+                    let wait = self.work.wait_timeout(state, due - now);
+                    state = wait.unwrap_or_else(PoisonError::into_inner).0;
+                }
+                None => state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    /// Adds everything waiting to what the writer holds; losses only when their record is due.
+    pub fn take(&self, held: &mut Batch, with_losses: bool) {
+        let mut state = self.lock();
+        let lost = if with_losses { 0 } else { mem::take(&mut state.batch.lost) };
+        let fresh = mem::take(&mut state.batch);
+        state.batch.lost = lost;
+        drop(state);
+        self.room.notify_all();
+        if held.is_empty() {
+            *held = fresh;
+            return;
+        }
+        held.samples.extend(fresh.samples);
+        held.jobs.extend(fresh.jobs);
+        held.delivery.absorb(fresh.delivery);
+        held.lost += fresh.lost;
+    }
+
+    /// Makes room for as many readings as were committed or given up; answers how many still wait.
+    pub fn release(&self, readings: usize) -> usize {
+        let mut state = self.lock();
+        state.readings = state.readings.saturating_sub(readings);
+        state.readings
+    }
+
+    /// Readings accepted and not committed.
+    pub fn readings(&self) -> usize {
+        self.lock().readings
+    }
+
+    /// The writer is gone: answers whoever waits, and everybody from now on.
+    pub fn end(&self) {
+        let mut state = self.lock();
+        state.ended = true;
+        // Dropping the replies is what wakes their callers.
+        state.batch = Batch::default();
+        drop(state);
+        self.room.notify_all();
+    }
+}
+
+impl Waiting {
+    /// When the next thing is due.
+    fn due(&self, schedule: Schedule, now: Instant) -> Option<Instant> {
+        let batch = &self.batch;
+        let samples = (!batch.samples.is_empty()).then_some(schedule.samples);
+        let jobs = (!batch.jobs.is_empty() || schedule.holding).then_some(schedule.others);
+        let delivery = batch.delivery.due(now).map(|due| due.max(schedule.others));
+        let losses = (batch.lost > 0).then_some(schedule.losses);
+        [samples, jobs, delivery, losses, schedule.chores].into_iter().flatten().min()
+    }
+}

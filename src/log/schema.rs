@@ -1,0 +1,142 @@
+//! The tables, their versions, and how an older file becomes a newer one. Knows no rows.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::error::{LogError, at};
+
+/// `PRAGMA application_id` of our files ("SBlg"), so that `file` and we can tell them from others.
+pub(super) const APPLICATION_ID: i64 = 0x5342_6C67;
+
+/// Step n leads from version n to n + 1. A released step is never edited: what is out there has run it.
+pub(super) const STEPS: &[&str] = &[include_str!("schema.sql")];
+
+/// What the header of a file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Nothing in it yet.
+    Empty,
+    /// Ours, of this version.
+    Ours(i64),
+    /// Somebody else's.
+    Foreign,
+}
+
+/// Whose file this is. Reads the header and the schema, which is also the cheap check for damage.
+pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
+    let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(match (application, version, tables) {
+        (APPLICATION_ID, version, _) => Kind::Ours(version),
+        (0, 0, 0) => Kind::Empty,
+        _ => Kind::Foreign,
+    })
+}
+
+/// Refuses what is not ours or too new; answers the version (0 for an empty file).
+pub(super) fn version(connection: &Connection, path: &Path, known: i64) -> Result<i64, LogError> {
+    match kind(connection).map_err(at(path))? {
+        Kind::Empty => Ok(0),
+        Kind::Ours(found) if found > known => Err(LogError::Newer { path: path.to_owned(), found, known }),
+        Kind::Ours(found) => Ok(found),
+        Kind::Foreign => Err(LogError::NotOurs { path: path.to_owned() }),
+    }
+}
+
+/// Brings the file to the newest version, each step in a transaction of its own.
+pub(super) fn migrate(connection: &mut Connection, from: i64, steps: &[&str]) -> rusqlite::Result<()> {
+    for (version, step) in (0..).zip(steps).skip_while(|(version, _)| *version < from) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", version + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_run_from_where_the_file_is() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 0, &["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y"]).unwrap();
+        connection.execute("INSERT INTO a VALUES (1, 2)", []).unwrap();
+        let steps = ["nonsense", "nonsense", "ALTER TABLE a ADD COLUMN z DEFAULT 3"];
+        let from = version(&connection, Path::new("x"), 3).unwrap();
+        assert_eq!(from, 2);
+        migrate(&mut connection, from, &steps).unwrap();
+        let row = connection.query_row("SELECT x, y, z FROM a", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        });
+        assert_eq!(row.unwrap(), (1, 2, 3));
+        assert_eq!(kind(&connection).unwrap(), Kind::Ours(3));
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_version_before_it() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        assert!(
+            migrate(&mut connection, 0, &["CREATE TABLE a (x)", "CREATE TABLE b (x); nonsense"]).is_err()
+        );
+        assert_eq!(kind(&connection).unwrap(), Kind::Ours(1));
+        let tables: i64 =
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
+        assert_eq!(tables, 1);
+    }
+
+    #[test]
+    fn files_are_told_apart() {
+        let connection = Connection::open_in_memory().unwrap();
+        assert_eq!(kind(&connection).unwrap(), Kind::Empty);
+        connection.execute_batch("CREATE TABLE theirs (x)").unwrap();
+        assert!(matches!(version(&connection, Path::new("x"), 1), Err(LogError::NotOurs { .. })));
+    }
+
+    #[test]
+    fn times_before_1970_and_odd_microseconds_are_right_in_the_views() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 0, STEPS).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO channel (id, device, sensor, quantity, unit, kind) VALUES (1, 'd', 's', 'q', '', 'float')",
+            )
+            .unwrap();
+        for time in
+            [0, 1, -1, -1_000_000, -1_000_001, 999_999, 1_795_158_000_123_456, -62_135_596_800_000_000]
+        {
+            connection
+                .execute("INSERT INTO reading (channel, time, value, flags) VALUES (1, ?1, 1.5, 0)", [time])
+                .unwrap();
+            let text: String = connection
+                .query_row("SELECT time FROM readings ORDER BY id DESC LIMIT 1", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(text, crate::reading::Timestamp(time).to_string());
+        }
+    }
+
+    #[test]
+    fn one_quantity_is_found_by_index_through_the_view() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 0, STEPS).unwrap();
+        let plan = |sql: &str| -> String {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let lines = statement.query_map([], |row| row.get::<_, String>(3)).unwrap();
+            lines.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+        };
+        let view = plan("SELECT time, value FROM readings WHERE sensor = 'air' AND quantity = 'temperature'");
+        assert!(
+            view.contains("channel_by_name") && view.contains("reading_by_channel (channel=?)"),
+            "{view}"
+        );
+        // `ts` and `time` are computed, so a range of time is an index range on the table only.
+        let table = plan("SELECT time, value FROM reading WHERE channel = 1 AND time >= 5 AND time < 9");
+        assert!(table.contains("reading_by_channel (channel=? AND time>? AND time<?)"), "{table}");
+        let newest = plan("SELECT * FROM readings ORDER BY id DESC LIMIT 5");
+        assert!(!newest.contains("TEMP B-TREE"), "{newest}");
+    }
+}

@@ -1,0 +1,307 @@
+//! One transaction: everything that the writer holds goes in together, or nothing does.
+//! Knows no threads, no schedule and no retries.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rusqlite::{Connection, params};
+
+use super::Stored;
+use super::error::{Fault, classify};
+use super::inbox::{Batch, Job};
+use super::mirror::{self, StoreError};
+use super::{channel, gap};
+use crate::reading::{ChannelId, Clock, Moment, Reading, Value};
+
+/// `reading.flags`: the time is what an unsynchronised clock said.
+pub(super) const UNSYNCED: i64 = 1;
+/// `reading.flags`: belongs to the same sample as the row before.
+pub(super) const CONTINUES: i64 = 2;
+/// `reading.flags`: was unsynchronised; the time has been put right.
+pub(super) const CORRECTED: i64 = 4;
+
+/// Rows whose time is put right in one transaction, so that a long unsynchronised run stalls nobody.
+const CORRECT_AT_ONCE: i64 = 5_000;
+
+/// The next row ids. We give them out ourselves: SQLite would reuse those of deleted last rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ids {
+    pub next_row: i64,
+    pub next_message: i64,
+}
+
+/// The write connection and what is known of the database.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub connection: Connection,
+    pub ids: Ids,
+    known: mirror::Known,
+    boot_first_row: i64,
+    /// Row id of the gap channel; 0 until it is known.
+    gap_channel: Arc<AtomicI64>,
+}
+
+/// What became of a [`Batch`].
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// One per job, in their order.
+    pub answers: Vec<Answer>,
+    /// Why samples were thrown away.
+    pub rejected: Vec<String>,
+    /// Gap records written: readings they stand for.
+    pub reported: i64,
+}
+
+/// The answer to one job.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Registered(Vec<ChannelId>),
+    Corrected { more: bool },
+    Stored(Stored),
+    Refused(String),
+}
+
+/// Why a transaction was rolled back.
+#[derive(Debug)]
+enum Abort {
+    Sqlite(rusqlite::Error),
+    Refused(String),
+}
+
+impl From<rusqlite::Error> for Abort {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<StoreError> for Abort {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Sqlite(error) => Self::Sqlite(error),
+            StoreError::Table(reason) => Self::Refused(reason),
+        }
+    }
+}
+
+impl Abort {
+    fn fault(self) -> Fault {
+        match self {
+            Self::Sqlite(error) => classify(&error),
+            Self::Refused(reason) => Fault::Request(reason),
+        }
+    }
+}
+
+impl Store {
+    pub fn new(connection: Connection, ids: Ids, boot_first_row: i64, gap_channel: Arc<AtomicI64>) -> Self {
+        Self { connection, ids, known: mirror::Known::default(), boot_first_row, gap_channel }
+    }
+
+    /// Whether it is known where to tell of lost readings.
+    pub fn knows_gap_channel(&self) -> bool {
+        self.gap_channel.load(Ordering::Relaxed) != 0
+    }
+
+    /// Commits a batch. On an error nothing of it is in the database and it may be tried again.
+    ///
+    /// First without savepoints, which cost a copy of each page touched; only when a request turns out to
+    /// be wrong by itself again with one around each, so that it alone is thrown out.
+    pub fn commit(&mut self, batch: &Batch, report: bool, now: Moment) -> Result<Outcome, String> {
+        #[cfg(test)]
+        for job in &batch.jobs {
+            if let Job::Run(run, _) = job {
+                run(&self.connection);
+            }
+        }
+        match self.attempt(batch, report, now, false) {
+            Ok(outcome) => return Ok(outcome),
+            Err(Fault::Disk(reason)) => return Err(reason),
+            Err(Fault::Request(_)) => {}
+        }
+        self.attempt(batch, report, now, true).map_err(|fault| match fault {
+            Fault::Disk(reason) | Fault::Request(reason) => reason,
+        })
+    }
+
+    fn attempt(&mut self, batch: &Batch, report: bool, now: Moment, careful: bool) -> Result<Outcome, Fault> {
+        let before = self.ids;
+        let outcome = self.write(batch, report, now, careful);
+        outcome.map_err(|abort| {
+            self.ids = before;
+            self.known = mirror::Known::default();
+            self.roll_back();
+            abort.fault()
+        })
+    }
+
+    /// SQLite has often rolled back by itself after an I/O error; asking again would be an error.
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::warn!("log: rolling back: {error}");
+        }
+    }
+
+    fn write(&mut self, batch: &Batch, report: bool, now: Moment, careful: bool) -> Result<Outcome, Abort> {
+        let mut outcome = Outcome::default();
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        for sample in &batch.samples {
+            if let Err(reason) = self.guarded(careful, |store| Ok(store.insert(sample)?))? {
+                outcome.rejected.push(reason);
+            }
+        }
+        if !batch.delivery.is_empty() {
+            batch.delivery.write(&self.connection, now.wall)?;
+        }
+        for job in &batch.jobs {
+            let answer = self.guarded(careful, |store| store.do_job(job))?;
+            outcome.answers.push(answer.unwrap_or_else(Answer::Refused));
+        }
+        if batch.lost > 0 {
+            gap::record_busy(&self.connection, batch.lost, now.wall)?;
+        }
+        if report {
+            outcome.reported = self.report_gaps(now)?;
+        }
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(outcome)
+    }
+
+    /// Runs one request's part. When careful, a request that is wrong by itself leaves no trace.
+    fn guarded<T>(
+        &mut self,
+        careful: bool,
+        part: impl FnOnce(&mut Self) -> Result<T, Abort>,
+    ) -> Result<Result<T, String>, Abort> {
+        if !careful {
+            return part(self).map(Ok);
+        }
+        let before = self.ids;
+        self.connection.execute_batch("SAVEPOINT request")?;
+        let abort = match part(self) {
+            Ok(done) => {
+                self.connection.execute_batch("RELEASE request")?;
+                return Ok(Ok(done));
+            }
+            Err(abort) => abort,
+        };
+        let reason = match abort {
+            Abort::Sqlite(error) => match classify(&error) {
+                Fault::Disk(_) => return Err(Abort::Sqlite(error)),
+                Fault::Request(reason) => reason,
+            },
+            Abort::Refused(reason) => reason,
+        };
+        self.connection.execute_batch("ROLLBACK TO request; RELEASE request")?;
+        self.ids = before;
+        self.known = mirror::Known::default();
+        Ok(Err(reason))
+    }
+
+    /// The readings of one sample, in consecutive rows.
+    fn insert(&mut self, sample: &[Reading]) -> rusqlite::Result<()> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO reading (id, channel, time, value, flags) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        for (place, reading) in sample.iter().enumerate() {
+            let unsynced = reading.at.clock == Clock::Unsynced;
+            let corrected = if reading.at.clock == Clock::Corrected { CORRECTED } else { 0 };
+            let continues = if place > 0 { CONTINUES } else { 0 };
+            let flags = continues | corrected | if unsynced { UNSYNCED } else { 0 };
+            let (row, channel, time) = (self.ids.next_row, reading.channel.0, reading.at.wall.0);
+            match &reading.value {
+                Value::Float(number) => insert.execute(params![row, channel, time, number, flags])?,
+                Value::Integer(number) => insert.execute(params![row, channel, time, number, flags])?,
+                Value::Bool(state) => insert.execute(params![row, channel, time, state, flags])?,
+                Value::Text(text) => insert.execute(params![row, channel, time, &**text, flags])?,
+            };
+            if unsynced {
+                self.connection
+                    .prepare_cached("INSERT INTO unsynced (row, since_boot) VALUES (?1, ?2)")?
+                    .execute([row, reading.at.since_boot])?;
+            }
+            self.ids.next_row += 1;
+        }
+        Ok(())
+    }
+
+    fn do_job(&mut self, job: &Job) -> Result<Answer, Abort> {
+        match job {
+            Job::Register(channels, _) => {
+                let ids = channels.iter().map(|channel| channel::register(&self.connection, channel));
+                Ok(Answer::Registered(ids.collect::<rusqlite::Result<_>>()?))
+            }
+            Job::Correct(offset, _) => Ok(Answer::Corrected { more: self.correct(*offset)? }),
+            Job::Store(batch, ..) => {
+                let mut next = self.ids.next_message;
+                let stored = mirror::store(&self.connection, &mut self.known, &mut next, batch)?;
+                self.ids.next_message = next;
+                Ok(Answer::Stored(stored))
+            }
+            #[cfg(test)]
+            Job::Run(..) => Ok(Answer::Corrected { more: false }),
+        }
+    }
+
+    /// Puts the time of some uncorrected readings of this boot right; answers whether there are more.
+    fn correct(&self, offset: i64) -> rusqlite::Result<bool> {
+        let end: Option<i64> = self
+            .connection
+            .prepare_cached(
+                "SELECT max(row) FROM (SELECT row FROM unsynced WHERE row >= ?1 ORDER BY row LIMIT ?2)",
+            )?
+            .query_row([self.boot_first_row, CORRECT_AT_ONCE], |row| row.get(0))?;
+        let Some(end) = end else { return Ok(false) };
+        self.connection
+            .prepare_cached(
+                "UPDATE reading SET time = unsynced.since_boot + ?1, flags = flags & ~?2 | ?3
+                 FROM unsynced WHERE unsynced.row = reading.id AND unsynced.row BETWEEN ?4 AND ?5",
+            )?
+            .execute([offset, UNSYNCED, CORRECTED, self.boot_first_row, end])?;
+        let corrected = self
+            .connection
+            .prepare_cached("DELETE FROM unsynced WHERE row BETWEEN ?1 AND ?2")?
+            .execute([self.boot_first_row, end])?;
+        Ok(corrected as i64 >= CORRECT_AT_ONCE)
+    }
+
+    /// Turns gap records that nobody was told of into readings of the gap channel.
+    fn report_gaps(&mut self, now: Moment) -> rusqlite::Result<i64> {
+        let channel = self.gap_channel.load(Ordering::Relaxed);
+        if channel == 0 {
+            return Ok(0);
+        }
+        let lost = gap::unreported(&self.connection)?;
+        for count in &lost {
+            let reading = Reading { channel: ChannelId(channel), at: now, value: Value::Integer(*count) };
+            self.insert(&[reading])?;
+        }
+        if !lost.is_empty() {
+            gap::mark_reported(&self.connection)?;
+        }
+        Ok(lost.iter().sum())
+    }
+
+    /// Runs the writer's own chore in a transaction; `Err` when nothing of it happened.
+    pub fn chore<T>(&mut self, chore: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, String> {
+        let run = |connection: &Connection| {
+            connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            let done = chore(connection)?;
+            connection.prepare_cached("COMMIT")?.execute([])?;
+            Ok(done)
+        };
+        run(&self.connection).map_err(|error: rusqlite::Error| {
+            self.roll_back();
+            // A chore may have deleted topics that the memory of them still names.
+            self.forget();
+            error.to_string()
+        })
+    }
+
+    /// Forgets what is known of rows; the next batch looks them up.
+    pub fn forget(&mut self) {
+        drop(mem::take(&mut self.known));
+    }
+}

@@ -76,8 +76,6 @@ fn code(value: &Value) -> String {
 
 fn escaped(text: &str) -> String {
     text.replace('|', "\\|")
-        .replace('<', "&lt;")
-        .replace("`sensor-bridge-&lt;device>`", "`sensor-bridge-<device>`")
 }
 
 /// The type in words, with bounds.

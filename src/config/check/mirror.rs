@@ -423,6 +423,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_logs_own_tables_are_refused() {
+        let schema = include_str!("../../log/schema.sql");
+        let own = schema.lines().filter_map(|line| {
+            let rest = line.strip_prefix("CREATE TABLE ").or_else(|| line.strip_prefix("CREATE VIEW "))?;
+            rest.split([' ', '(']).next()
+        });
+        let mut count = 0;
+        for name in own {
+            let mut report = Report::default();
+            table_name(name, &KeyPath::default(), &mut report);
+            assert!(report.has_problems(), "{name} is a table of the log, yet a mirror may take it");
+            count += 1;
+        }
+        assert!(count > 10, "found only {count}");
+    }
+
+    #[test]
     fn paths_into_payloads() {
         for (text, expected) in [
             ("value", Some("/value")),

@@ -87,7 +87,13 @@ fn write_plain(out: &mut String, checked: &Checked) -> fmt::Result {
         writeln!(out, "\nswitched off: {}", checked.disabled.join(", "))?;
     }
     for mirror in &config.mirrors {
-        writeln!(out, "\nmirror {}: qos {}, {}", mirror.id, mirror.qos as u8, sink(&mirror.sink))?;
+        writeln!(
+            out,
+            "\nmirror {}: qos {}, {}",
+            mirror.id,
+            mirror.qos as u8,
+            sink(&mirror.sink).replace("{mirror}", &mirror.id)
+        )?;
         for filter in &mirror.topics {
             writeln!(out, "  {filter}")?;
         }

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use super::amount::parse_duration;
 use super::problem::{KeyPath, Report, did_you_mean, did_you_mean_or_list, quoted};
 use super::schema;
 
@@ -197,7 +198,12 @@ fn remedy(schema: &Value, value: &Value) -> Option<String> {
     let wants = |name: &str| schema::types(schema).contains(&name);
     let title = schema.get("title").and_then(Value::as_str).unwrap_or_default();
     match value {
-        Value::Number(number) if title == "duration" => Some(format!("write \"{number}s\"")),
+        // A driver's duration has no title of ours, but an example that says it.
+        Value::Number(number)
+            if title == "duration" || example(schema).is_some_and(|e| parse_duration(&e).is_ok()) =>
+        {
+            Some(format!("write \"{number}s\""))
+        }
         Value::Number(number) if title == "size" => Some(format!("write \"{number}MB\"")),
         Value::Number(_) | Value::Bool(_) if wants("string") => {
             Some(format!("write \"{}\" in quotes", plain(value)))

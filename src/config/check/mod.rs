@@ -3,6 +3,9 @@
 //! Every check reports and goes on; where a later check needs a value that was wrong, a harmless stand-in
 //! takes its place. What is answered counts only when nothing was reported.
 
+mod broker;
+mod columns;
+mod credentials;
 mod device;
 mod log;
 mod mirror;

@@ -2,6 +2,9 @@
 //!
 //! After a change of a key: `UPDATE_DOCS=1 cargo test --test config_docs` writes them anew.
 
+// The helpers are tests, too; clippy's exception covers only functions marked `#[test]`.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::fs;
 use std::path::Path;
 

@@ -1,5 +1,8 @@
 //! The shipped examples are what they claim to be: good configurations, valid by the schema, and together complete.
 
+// The helpers are tests, too; clippy's exception covers only functions marked `#[test]`.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! YAML and environment → one checked [`Config`], once. Opens no device and touches no network.
 //!
-//! The way of a configuration: [`lines`] walks the text for syntax and positions; the `config` crate reads
-//! it and merges the overrides that [`env`] resolved; [`shape`] compares the tree with the [`schema`] and
-//! prunes what does not fit; [`check`] turns the rest into checked types. All of them put what they find
+//! The way of a configuration: `lines` walks the text for syntax and positions; the `config` crate reads
+//! it and merges the overrides that `env` resolved; `shape` compares the tree with the `schema` and
+//! prunes what does not fit; `check` turns the rest into checked types. All of them put what they find
 //! into one report, so that a person sees everything at once.
 
 pub mod amount;

@@ -25,6 +25,7 @@ mod error;
 mod gap;
 pub mod gather;
 mod inbox;
+mod messages;
 mod mirror;
 mod open;
 pub mod query;
@@ -53,6 +54,7 @@ use crate::reading::{Channel, ChannelId, Moment, Qos, Reading};
 use crate::status::Board;
 
 pub use error::{Busy, LogError};
+pub use messages::Message;
 pub use reader::Reader;
 
 use inbox::{Inbox, Job};
@@ -134,6 +136,12 @@ impl Log {
     /// Row ids of channels, inserting those not seen before. Durable when it returns.
     pub fn register(&self, channels: &[Channel]) -> Result<Vec<ChannelId>, LogError> {
         self.shared.inbox.ask(|reply| Job::Register(channels.to_vec(), reply))
+    }
+
+    /// Returns when everything handed over before is durable.
+    pub fn flush(&self) -> Result<(), LogError> {
+        // Whoever registers waits for a commit, and a commit takes everything that waits.
+        self.register(&[]).map(drop)
     }
 
     /// Names the channel under which lost readings are recorded.

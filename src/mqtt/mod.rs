@@ -1,1 +1,22 @@
-//! mqtt (being written)
+//! Everything that speaks MQTT: connections, the publisher, the subscriber. The only room that names `rumqttc`.
+//!
+//! It knows readings and the log, not sensors.
+
+mod backoff;
+pub(crate) mod connection;
+mod deaths;
+pub(crate) mod failure;
+mod lanes;
+mod message;
+mod outbox;
+mod publisher;
+mod saver;
+mod session;
+#[cfg(test)]
+mod test_broker;
+mod tls;
+pub(crate) mod v4;
+pub(crate) mod v5;
+mod window;
+
+pub use publisher::{Publisher, StartError};

@@ -1,0 +1,229 @@
+//! What every sink must do, run over all of them. A new sink gets a fixture here and nothing else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::fake::{Memory, message};
+use super::*;
+use crate::config::CsvColumn;
+
+/// A sink's storage, which outlives the sink.
+trait Fixture {
+    /// A sink over the storage, as after a restart.
+    fn sink(&self) -> Box<dyn Sink>;
+    /// Topic and payload of what is stored, in order.
+    fn rows(&self) -> Vec<(String, Vec<u8>)>;
+    /// Makes the storage fail, or work again.
+    fn fail(&self, fails: bool);
+}
+
+struct OverSqlite(Memory);
+
+impl Fixture for OverSqlite {
+    fn sink(&self) -> Box<dyn Sink> {
+        Box::new(sqlite::Sqlite::new("m", None, Box::new(self.0.clone())))
+    }
+
+    fn rows(&self) -> Vec<(String, Vec<u8>)> {
+        let kept = self.0.0.lock().unwrap();
+        kept.messages.iter().map(|message| (message.topic.clone(), message.payload.clone())).collect()
+    }
+
+    fn fail(&self, fails: bool) {
+        self.0.0.lock().unwrap().works = fails.then_some(0);
+    }
+}
+
+struct OverCsv {
+    folder: tempfile::TempDir,
+    ledger: Memory,
+    fails: Arc<AtomicBool>,
+}
+
+impl Fixture for OverCsv {
+    fn sink(&self) -> Box<dyn Sink> {
+        let path = self.folder.path().join("x.csv").display().to_string();
+        let columns = [CsvColumn::Topic, CsvColumn::Id, CsvColumn::Payload];
+        let mut sink = csv::Csv::new("m", &path, &columns, None, Box::new(self.ledger.clone()));
+        sink.append_half_while(self.fails.clone());
+        Box::new(sink)
+    }
+
+    fn rows(&self) -> Vec<(String, Vec<u8>)> {
+        csv::read_back(&self.folder.path().join("x.csv"), 0, 2)
+    }
+
+    fn fail(&self, fails: bool) {
+        self.fails.store(fails, Ordering::SeqCst);
+    }
+}
+
+fn fixtures() -> Vec<Box<dyn Fixture>> {
+    vec![
+        Box::new(OverSqlite(Memory::default())),
+        Box::new(OverCsv {
+            folder: tempfile::tempdir().unwrap(),
+            ledger: Memory::default(),
+            fails: Arc::default(),
+        }),
+    ]
+}
+
+fn batch(messages: impl IntoIterator<Item = Incoming>) -> Batch {
+    Batch { messages: messages.into_iter().collect(), ..Batch::default() }
+}
+
+fn qos2(id: u16, topic: &str, payload: &[u8]) -> Incoming {
+    Incoming { packet_id: id, ..message(topic, payload, Qos::ExactlyOnce) }
+}
+
+fn ours(row: usize) -> Vec<u8> {
+    format!("{{\"id\":\"3f9c2a1b-{row}\",\"value\":{row}}}").into_bytes()
+}
+
+fn topics(fixture: &dyn Fixture) -> Vec<String> {
+    fixture.rows().into_iter().map(|(topic, _)| topic).collect()
+}
+
+#[test]
+fn everything_is_kept_in_order_and_survives_the_sink() {
+    for fixture in fixtures() {
+        let mut expected = Vec::new();
+        for part in 0..3 {
+            let mut sink = fixture.sink();
+            sink.open().unwrap();
+            for piece in 0..3 {
+                let rows: Vec<_> = (0..50).map(|row| format!("{part}/{piece}/{row}")).collect();
+                sink.store(&batch(rows.iter().map(|row| message(row, b"x", Qos::AtLeastOnce)))).unwrap();
+                expected.extend(rows);
+            }
+            // No `close`: durable means durable.
+        }
+        assert_eq!(topics(&*fixture), expected);
+    }
+}
+
+#[test]
+fn whatever_bytes_there_are_come_back_the_same() {
+    let big: Vec<u8> =
+        (0..20 << 20).map(|place: u32| (place.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let cases = [
+        ("plain", b"21.4".to_vec()),
+        ("empty", Vec::new()),
+        ("binary", vec![0, 255, 254, 10, 13, 34]),
+        ("line\nend", b"two\r\nlines\n".to_vec()),
+        ("comma, \"quote\"", b"a,\"b\",c\"".to_vec()),
+        ("../../etc/passwd", b"no path".to_vec()),
+        ("{date}", b"base64:AAAA".to_vec()),
+        ("grün/°C", "grün".as_bytes().to_vec()),
+        ("json", br#"{"a":"x\ny"}"#.to_vec()),
+        ("big", big),
+        ("last", b"after the big one".to_vec()),
+    ];
+    for fixture in fixtures() {
+        let mut sink = fixture.sink();
+        sink.open().unwrap();
+        let messages = cases.iter().map(|(topic, payload)| message(topic, payload, Qos::AtLeastOnce));
+        sink.store(&batch(messages)).unwrap();
+        for ((topic, payload), (expected, bytes)) in fixture.rows().iter().zip(&cases) {
+            assert_eq!(topic, expected);
+            assert!(payload == bytes, "{topic}: {} bytes instead of {}", payload.len(), bytes.len());
+        }
+        assert_eq!(fixture.rows().len(), cases.len());
+    }
+}
+
+#[test]
+fn a_repeat_of_ours_is_dropped_wherever_the_first_is() {
+    for fixture in fixtures() {
+        let own = |topic, row| message(topic, &ours(row), Qos::AtLeastOnce);
+        let mut sink = fixture.sink();
+        sink.open().unwrap();
+        let stored = sink.store(&batch([own("a", 1), own("a", 1), own("b", 1), own("a", 2)])).unwrap();
+        assert_eq!(stored.repeats, 1, "in the same batch");
+        assert_eq!(sink.store(&batch([own("a", 2), own("a", 3)])).unwrap().repeats, 1, "in the batch before");
+        drop(sink);
+        let mut sink = fixture.sink();
+        sink.open().unwrap();
+        let stored = sink.store(&batch([own("a", 3), own("a", 1), own("a", 4)])).unwrap();
+        assert_eq!(stored.repeats, 2, "before a restart");
+        let foreign = || message("a", b"21.4", Qos::AtLeastOnce);
+        assert_eq!(sink.store(&batch([foreign(), foreign()])).unwrap().repeats, 0, "who knows of others");
+        assert_eq!(topics(&*fixture), ["a", "b", "a", "a", "a", "a", "a"]);
+    }
+}
+
+#[test]
+fn a_batch_that_failed_is_stored_once_when_it_is_given_again() {
+    for fixture in fixtures() {
+        let mut sink = fixture.sink();
+        sink.open().unwrap();
+        sink.store(&batch([message("first", b"x", Qos::AtLeastOnce)])).unwrap();
+        let again = batch([
+            qos2(1, "qos2", b"x"),
+            message("own", &ours(1), Qos::AtLeastOnce),
+            message("other", b"x", Qos::AtMostOnce),
+        ]);
+        fixture.fail(true);
+        for _ in 0..3 {
+            sink.store(&again).unwrap_err();
+        }
+        assert_eq!(topics(&*fixture), ["first"], "nothing half-way");
+        fixture.fail(false);
+        assert_eq!(sink.store(&again).unwrap().repeats, 0);
+        assert_eq!(topics(&*fixture), ["first", "qos2", "own", "other"]);
+        assert_eq!(sink.open().unwrap().held.len(), 1);
+    }
+}
+
+#[test]
+fn a_crash_after_a_failure_leaves_nothing_half_way() {
+    for fixture in fixtures() {
+        let mut sink = fixture.sink();
+        sink.open().unwrap();
+        sink.store(&batch([message("first", b"x", Qos::AtLeastOnce)])).unwrap();
+        fixture.fail(true);
+        sink.store(&batch([qos2(1, "second", b"x")])).unwrap_err();
+        drop(sink);
+        fixture.fail(false);
+        let mut sink = fixture.sink();
+        assert_eq!(sink.open().unwrap().held, [], "not stored, so not held");
+        sink.store(&batch([qos2(1, "second", b"x")])).unwrap();
+        assert_eq!(topics(&*fixture), ["first", "second"]);
+    }
+}
+
+/// Restarts the sink; answers what it remembers.
+fn again(sink: &mut Box<dyn Sink>, fixture: &dyn Fixture) -> Result<Session, SinkError> {
+    // The old one first: it has its file locked.
+    *sink = Box::new(sqlite::Sqlite::new("none", None, Box::new(Memory::default())));
+    *sink = fixture.sink();
+    sink.open()
+}
+
+#[test]
+fn the_session_is_remembered() {
+    for fixture in fixtures() {
+        let mut sink = fixture.sink();
+        assert_eq!(sink.open().unwrap(), Session::default());
+        let subscribed = vec![("a/#".to_owned(), Qos::ExactlyOnce)];
+        sink.store(&Batch { subscribed: Some(subscribed.clone()), ..Batch::default() }).unwrap();
+        let (one, two) = (qos2(1, "a", b"x"), qos2(2, "a", b"y"));
+        sink.store(&batch([one.clone(), two.clone(), message("b", b"z", Qos::AtLeastOnce)])).unwrap();
+        let session = again(&mut sink, &*fixture).unwrap();
+        assert_eq!(session.held, [(1, one.hash), (2, two.hash)]);
+        assert_eq!(session.subscribed, subscribed);
+
+        // Released and taken again with another message, in one batch.
+        let other = qos2(1, "a", b"other");
+        sink.store(&Batch { released: vec![1, 2], ..batch([other.clone()]) }).unwrap();
+        assert_eq!(again(&mut sink, &*fixture).unwrap().held, [(1, other.hash)]);
+        sink.store(&Batch { released: vec![1], ..Batch::default() }).unwrap();
+        assert_eq!(again(&mut sink, &*fixture).unwrap().held, []);
+
+        sink.store(&batch([one.clone(), two.clone()])).unwrap();
+        sink.store(&Batch { forget_all: true, ..batch([two.clone()]) }).unwrap();
+        assert_eq!(again(&mut sink, &*fixture).unwrap().held, [(2, two.hash)]);
+        assert_eq!(again(&mut sink, &*fixture).unwrap().subscribed, subscribed);
+    }
+}

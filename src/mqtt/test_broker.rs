@@ -1,0 +1,1 @@
+//! A mosquitto of a test's own.

@@ -1,0 +1,124 @@
+//! Readings in bad weather: what is in the log reaches the broker, once or with the same id, in order.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::ledger::{Row, Seen, Verdict, audit};
+use crate::support::{Bridge, Mosquitto, Proxy, Seed, Subscriber, holds_within, wait_until};
+use crate::weather::{Scene, Witness};
+
+const SENSORS_OF_EACH_QOS: usize = 5;
+
+/// Ten sensors whose every sample is a new value (`clock`); in a calm they take one reading an hour, so
+/// that the log comes to an end and delivery can reach it.
+fn config(url: &str, folder: &Path, calm: bool) -> String {
+    let mut text = format!(
+        "device: {{ id: chaos }}\n\
+         mqtt:\n  url: {url}\n  topic: \"chaos/{{device}}/{{sensor}}/{{quantity}}\"\n  qos: 1\n  keep_alive: 5s\n\
+         log: {{ path: {}/bridge.db }}\n\
+         sensors:\n",
+        folder.display()
+    );
+    for (qos, busy) in [(1, "20ms"), (2, "50ms")] {
+        let interval = if calm { "1h" } else { busy };
+        for number in 1..=SENSORS_OF_EACH_QOS {
+            text.push_str(&format!(
+                "  - {{ id: q{qos}-{number}, driver: sim, interval: {interval}, scenario: clock, qos: {qos}, \
+                 quantities: {{ value: {{ change: always }} }} }}\n"
+            ));
+        }
+    }
+    text
+}
+
+impl Witness for Subscriber {
+    fn arrived(&self) -> usize {
+        self.count()
+    }
+}
+
+/// Every published row of the log. A row's epoch is the last one that begins at or before it.
+fn published(bridge: &Bridge) -> Vec<Row> {
+    let database = bridge.database();
+    let mut query = database
+        .prepare(
+            "SELECT reading.id, (SELECT epoch FROM epoch WHERE first_row <= reading.id ORDER BY id DESC LIMIT 1), \
+             topic, qos, value \
+             FROM reading JOIN channel ON channel.id = reading.channel WHERE topic IS NOT NULL ORDER BY reading.id",
+        )
+        .unwrap();
+    let rows = query.query_map([], |row| {
+        let number: i64 = row.get(0)?;
+        let epoch: String = row.get(1)?;
+        let id = format!("{epoch}-{number}");
+        Ok(Row { row: number, id, topic: row.get(2)?, qos: row.get(3)?, value: row.get(4)? })
+    });
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+fn seen(subscriber: &Subscriber) -> Vec<Seen> {
+    let all = subscriber.messages().into_iter();
+    // The bridge's own `online` and `offline` are not readings.
+    let readings = all.filter(|message| !message.topic.ends_with("/status"));
+    readings.map(|message| Seen { topic: message.topic, payload: message.payload }).collect()
+}
+
+fn number(bridge: &Bridge, sql: &str) -> i64 {
+    bridge.database().query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn nothing_is_lost_on_the_way_out() {
+    let seed = Seed::from_environment();
+    let broker = Mosquitto::start();
+    let proxy = Proxy::start(broker.port());
+    let mut subscriber = Subscriber::persistent(broker.port(), "witness", &["chaos/#"], 2);
+    let url = proxy.url();
+    let bridge = Bridge::start(|folder| config(&url, folder, false));
+    let mut scene = Scene { seed, broker, proxy, bridge, daemon_kills: 0, broker_kills: 0 };
+    if !holds_within(Duration::from_secs(20), || subscriber.count() > 100) {
+        panic!("no readings in good weather:\n{}", scene.bridge.last_words());
+    }
+    scene.play(&mut subscriber);
+
+    let status = scene.bridge.terminate();
+    assert!(status.success(), "left with {status}:\n{}", scene.bridge.last_words());
+    scene.bridge.configure(&config(&url, scene.bridge.folder(), true));
+    scene.bridge.resume();
+    // One connection after the other, back-off between them: the last outage may cost a while.
+    let delivered =
+        || number(&scene.bridge, "SELECT cursor >= (SELECT max(id) FROM reading) FROM progress") == 1;
+    let in_time = holds_within(Duration::from_secs(120), delivered);
+    let mut verdict = Verdict::default();
+    holds_within(Duration::from_secs(30), || {
+        verdict = audit(&published(&scene.bridge), &seen(&subscriber));
+        verdict.lost.is_empty()
+    });
+    let status = scene.bridge.terminate();
+    assert!(status.success(), "left with {status}:\n{}", scene.bridge.last_words());
+    let log = published(&scene.bridge);
+    wait_until(Duration::from_secs(10), "nothing more arrives", || {
+        let before = subscriber.count();
+        std::thread::sleep(Duration::from_millis(300));
+        subscriber.count() == before
+    });
+    let verdict = audit(&log, &seen(&subscriber));
+    println!(
+        "{} rows, {} messages, {} daemon kills, {} broker kills\n{verdict}",
+        log.len(),
+        subscriber.count(),
+        scene.daemon_kills,
+        scene.broker_kills
+    );
+    assert!(in_time, "delivery stands still:\n{verdict}\n{}", scene.bridge.last_words());
+    assert!(verdict.is_clean(), "{verdict}\n{}", scene.bridge.last_words());
+    assert_eq!(number(&scene.bridge, "SELECT count(*) FROM gaps"), 0, "readings were given up");
+    assert_eq!(number(&scene.bridge, "SELECT count(*) FROM refused"), 0, "the broker refused readings");
+    // A daemon that dies between the broker's PUBCOMP and its own commit cannot know that it was done, and
+    // a broker that dies between its subscriber's PUBCOMP and its own save cannot either: a few each.
+    let unavoidable = 5 * (scene.daemon_kills + scene.broker_kills);
+    assert!(verdict.repeats(2) <= unavoidable, "more than {unavoidable} repeats at QoS 2: {verdict}");
+    for qos in [1, 2] {
+        assert!(log.iter().filter(|row| row.qos == qos).count() > 100, "too few rows to tell at QoS {qos}");
+    }
+}

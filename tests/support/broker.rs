@@ -1,0 +1,152 @@
+//! A mosquitto of one's own.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::port::Port;
+use super::process::{end, find, signal, wait_for_exit};
+use super::wait_until;
+
+/// A mosquitto on a port and in a folder of its own, both kept over stops and restarts.
+///
+/// Unless told otherwise it keeps what it acknowledged: without `autosave_on_changes` and a short
+/// `autosave_interval` a killed mosquitto forgets acknowledged messages, and without
+/// `max_queued_messages 0` it drops what is queued beyond 1,000. Tests that count need both.
+pub struct Mosquitto {
+    child: Option<Child>,
+    port: Port,
+    folder: TempDir,
+}
+
+const KEEPS_EVERYTHING: &str = "\
+persistence true
+autosave_on_changes true
+autosave_interval 1
+max_queued_messages 0
+";
+
+impl Mosquitto {
+    /// Starts one that keeps everything it acknowledged.
+    pub fn start() -> Self {
+        Self::with("")
+    }
+
+    /// Starts one with further lines of mosquitto.conf; a line here wins over the same one of ours.
+    pub fn with(options: &str) -> Self {
+        let mut broker = Self { child: None, port: Port::reserve(), folder: TempDir::new().unwrap() };
+        broker.configure(options);
+        broker.resume();
+        broker
+    }
+
+    fn configure(&self, options: &str) {
+        let mut lines: Vec<&str> = KEEPS_EVERYTHING.lines().collect();
+        // Given twice, some options are errors to mosquitto: leave out what the caller sets.
+        let named = |line: &str| line.split_whitespace().next().unwrap_or("").to_owned();
+        lines.retain(|line| !options.lines().any(|other| named(other) == named(line)));
+        let text = format!(
+            "listener {} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nuser root\n\
+             persistence_location {}/\nlog_dest file {}\nlog_type error\nlog_type warning\nlog_type notice\nlog_type information\n{}\n{options}\n",
+            self.port(),
+            self.folder.path().display(),
+            self.log_file().display(),
+            lines.join("\n"),
+        );
+        fs::write(self.folder.path().join("mosquitto.conf"), text).unwrap();
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// Its address as the configuration of the bridge wants it.
+    pub fn url(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port())
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Its process id while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("mosquitto.log")
+    }
+
+    /// Starts it again where it was; returns when it takes connections.
+    pub fn resume(&mut self) {
+        assert!(self.child.is_none(), "the broker runs already");
+        let starts = self.starts();
+        let output =
+            File::options().create(true).append(true).open(self.folder.path().join("output")).unwrap();
+        let mut child = Command::new(find("mosquitto"))
+            .arg("-c")
+            .arg(self.folder.path().join("mosquitto.conf"))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        // Its own word, not a connection that succeeds: that could be somebody else's broker.
+        wait_until(Duration::from_secs(20), "mosquitto says that it runs", || {
+            if let Some(status) = child.try_wait().unwrap() {
+                let said = fs::read_to_string(self.folder.path().join("output")).unwrap_or_default();
+                panic!("mosquitto ended at once with {status}\n{said}\n{}", self.log());
+            }
+            self.starts() > starts
+        });
+        self.child = Some(child);
+    }
+
+    fn starts(&self) -> usize {
+        self.log()
+            .lines()
+            .filter(|line| line.contains("mosquitto version") && line.ends_with("running"))
+            .count()
+    }
+
+    /// Ends it in order: it saves what it has.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            signal(&child, "TERM");
+            if wait_for_exit(&mut child, Duration::from_secs(20)).is_none() {
+                end(&mut child);
+                panic!("mosquitto did not end within 20 s of SIGTERM");
+            }
+        }
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            end(&mut child);
+        }
+    }
+
+    /// Stops it in order and starts it again.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.resume();
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

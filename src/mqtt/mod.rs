@@ -10,6 +10,8 @@ mod lanes;
 mod message;
 mod outbox;
 mod publisher;
+#[cfg(test)]
+mod publisher_tests;
 mod saver;
 mod session;
 #[cfg(test)]

@@ -68,8 +68,6 @@ impl Default for Tuning {
 impl Publisher {
     /// Starts publishing what the log holds and gets. Needs no broker to be there: it is tried for ever.
     pub fn start(config: &Mqtt, policy: ClockPolicy, log: Log, board: &Board) -> Result<Self, StartError> {
-        // Opened once here so that a log that does not answer is an error of the caller.
-        drop(LogOutbox::open(log.clone())?);
         let open = move || LogOutbox::open(log.clone());
         Self::start_with(config.clone(), policy, Tuning::default(), open, board)
     }
@@ -82,6 +80,9 @@ impl Publisher {
         open: impl Fn() -> Result<O, LogError> + Send + 'static,
         board: &Board,
     ) -> Result<Self, StartError> {
+        // Opened once here so that a log that does not answer is an error of the caller; and what is
+        // committed from here on is no backlog.
+        let at_start = *open()?.committed().borrow();
         let (stop, stopped) = watch::channel(None);
         let (ending, ended) = mpsc::sync_channel(1);
         let part = board.part("publisher");
@@ -89,7 +90,8 @@ impl Publisher {
         // millisecond or two, in which no acknowledgement is lost, it only waits in the socket. A second
         // thread and a channel between them would cost more than that.
         let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(move || {
-            keep_publishing(&config, policy, &tuning, &open, &part, &stopped);
+            let mut keeper = Keeper { config, policy, tuning, open, part, at_start: Some(at_start) };
+            keeper.keep_publishing(&stopped);
             if ending.send(()).is_err() {
                 debug!("nobody waits for the publisher to end");
             }
@@ -119,54 +121,58 @@ impl Publisher {
     }
 }
 
-/// Runs the publisher until it is told to stop; begins again from the log if it should panic.
-fn keep_publishing<O: Outbox>(
-    config: &Mqtt,
+/// Runs the publisher on its thread, and begins again from the log if it should panic.
+struct Keeper<F> {
+    config: Mqtt,
     policy: ClockPolicy,
-    tuning: &Tuning,
-    open: &impl Fn() -> Result<O, LogError>,
-    part: &Part,
-    stop: &watch::Receiver<Option<Instant>>,
-) {
-    loop {
-        let attempt = AssertUnwindSafe(|| publish_once(config, policy, tuning, open, part, stop.clone()));
-        let why = match std::panic::catch_unwind(attempt) {
-            Ok(Ok(())) => {
-                part.set(State::Stopped);
-                return;
-            }
-            Ok(Err(why)) => why,
-            Err(_) => "internal error (panic); please report this".to_owned(),
-        };
-        part.set(State::Failed(why));
-        // Not often, so a plain sleep with a look at the stop signal does.
-        for _ in 0..50 {
-            if stop.borrow().is_some() || stop.has_changed().is_err() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
+    tuning: Tuning,
+    open: F,
+    part: Part,
+    /// What was committed when the publisher started; for the first connection only.
+    at_start: Option<i64>,
 }
 
-fn publish_once<O: Outbox>(
-    config: &Mqtt,
-    policy: ClockPolicy,
-    tuning: &Tuning,
-    open: &impl Fn() -> Result<O, LogError>,
-    part: &Part,
-    stop: watch::Receiver<Option<Instant>>,
-) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start: {error}"))?;
-    let publishing = open().and_then(|outbox| Publishing::new(config, policy, tuning, outbox, part));
-    let mut publishing = publishing.map_err(|error| format!("log: {error}"))?;
-    runtime.block_on(publishing.run(stop));
-    // Not waiting for a name look-up that hangs in a thread of the runtime.
-    runtime.shutdown_background();
-    Ok(())
+impl<F> Keeper<F> {
+    fn keep_publishing<O: Outbox>(&mut self, stop: &watch::Receiver<Option<Instant>>)
+    where
+        F: Fn() -> Result<O, LogError>,
+    {
+        loop {
+            let attempt = std::panic::catch_unwind(AssertUnwindSafe(|| self.publish(stop.clone())));
+            let why = match attempt {
+                Ok(Ok(())) => {
+                    self.part.set(State::Stopped);
+                    return;
+                }
+                Ok(Err(why)) => why,
+                Err(_) => "internal error (panic); please report this".to_owned(),
+            };
+            self.part.set(State::Failed(why));
+            // Not often, so a plain sleep with a look at the stop signal does.
+            for _ in 0..50 {
+                if stop.borrow().is_some() || stop.has_changed().is_err() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+
+    fn publish<O: Outbox>(&mut self, stop: watch::Receiver<Option<Instant>>) -> Result<(), String>
+    where
+        F: Fn() -> Result<O, LogError>,
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| format!("cannot start: {error}"))?;
+        let publishing = (self.open)().and_then(|outbox| Publishing::new(self, outbox));
+        let mut publishing = publishing.map_err(|error| format!("log: {error}"))?;
+        runtime.block_on(publishing.run(stop));
+        // Not waiting for a name look-up that hangs in a thread of the runtime.
+        runtime.shutdown_background();
+        Ok(())
+    }
 }
 
 /// The publisher's place on the board.
@@ -230,30 +236,24 @@ pub(super) struct Publishing<O> {
 }
 
 impl<O: Outbox> Publishing<O> {
-    fn new(
-        config: &Mqtt,
-        policy: ClockPolicy,
-        tuning: &Tuning,
-        mut outbox: O,
-        part: &Part,
-    ) -> Result<Self, LogError> {
+    fn new<F>(keeper: &mut Keeper<F>, mut outbox: O) -> Result<Self, LogError> {
         let now = Instant::now();
+        let Keeper { config, policy, tuning, part, .. } = keeper;
         let state = outbox.state()?;
         let committed = outbox.committed();
-        let committed_at_start = Some(*committed.borrow());
         let unfinished = state.in_flight.iter().filter(|one| one.stage != Stage::Done);
         Ok(Self {
             config: config.clone(),
             outbox,
             committed,
-            lanes: Lanes::new(&state, &config.backlog, policy, now),
+            lanes: Lanes::new(&state, &config.backlog, *policy, now),
             handshakes: unfinished.map(|one| (one.row, *one)).collect(),
             saver: Saver::default(),
             reply: None,
             deaths: Deaths::default(),
             figures: Figures::new(part),
             offline_since: now,
-            committed_at_start,
+            committed_at_start: keeper.at_start.take(),
             buffer: Vec::new(),
             backoff: Backoff::new(tuning.backoff.0, tuning.backoff.1),
             problems: HashSet::new(),
@@ -297,6 +297,7 @@ impl<O: Outbox> Publishing<O> {
     /// Saves what is not saved, and waits for it within reason.
     async fn settle(&mut self) {
         let deadline = tokio::time::Instant::now() + SETTLE;
+        self.saver.insist();
         loop {
             if let Some(reply) = self.reply.take() {
                 match tokio::time::timeout_at(deadline, reply).await {

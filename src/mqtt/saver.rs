@@ -22,6 +22,8 @@ pub(super) struct Saver {
     /// Given to the log and not confirmed; goes back to `pending` when the log could not store it.
     under_way: Option<Pending>,
     urgent: bool,
+    /// A cursor and late ranges that went with `Urgency::Due` and may not be on disk yet.
+    lazy: (Option<i64>, Option<Vec<RowRange>>),
     acknowledged: usize,
     last: Option<Instant>,
 }
@@ -145,6 +147,13 @@ impl Saver {
         self.under_way.is_some()
     }
 
+    /// What was left to the next commit becomes pending again: for somebody who is about to leave.
+    pub(super) fn insist(&mut self) {
+        let (cursor, late) = std::mem::take(&mut self.lazy);
+        self.pending.cursor = self.pending.cursor.or(cursor);
+        self.pending.late = self.pending.late.take().or(late);
+    }
+
     /// How to save what is pending, if it is time.
     pub(super) fn due(&self, now: Instant) -> Option<Urgency> {
         if self.pending.is_empty() || self.under_way.is_some() {
@@ -173,6 +182,9 @@ impl Saver {
             self.under_way = Some(pending);
             self.acknowledged = 0;
             self.urgent = false;
+            self.lazy = (None, None);
+        } else {
+            self.lazy = (update.cursor.or(self.lazy.0), update.late.clone().or(self.lazy.1.take()));
         }
         self.last = Some(now);
         update

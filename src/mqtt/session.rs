@@ -821,3 +821,24 @@ async fn durable(reply: &mut Option<tokio::sync::oneshot::Receiver<()>>) -> bool
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::config::MqttVersion;
+    use crate::mqtt::v4::V4;
+    use crate::mqtt::v5::V5;
+
+    /// Connects as the publisher does, and vanishes without a word.
+    pub(crate) fn vanish(config: &Mqtt) {
+        async fn connect<C: Connection>(config: &Mqtt) {
+            let mut connection = C::open(config, &parameters(config, false)).unwrap();
+            first(&mut connection).await.unwrap();
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        match config.version {
+            MqttVersion::V311 => runtime.block_on(connect::<V4>(config)),
+            MqttVersion::V5 => runtime.block_on(connect::<V5>(config)),
+        }
+    }
+}

@@ -2,8 +2,10 @@
 //!
 //! It knows readings and the log, not sensors.
 
+mod backoff;
 pub(crate) mod connection;
 pub(crate) mod failure;
+pub mod subscriber;
 mod tls;
 pub(crate) mod v4;
 pub(crate) mod v5;

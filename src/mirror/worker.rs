@@ -250,7 +250,7 @@ mod tests {
         assert!(matches!(answers.blocking_recv(), Some(Answer::Open(_))));
         worker.give(job(1)).unwrap();
         assert!(!worker.finish(Duration::from_millis(50)));
-        assert!(matches!(answers.blocking_recv(), None), "given up means not acknowledged");
+        assert!(answers.blocking_recv().is_none(), "given up means not acknowledged");
     }
 
     #[test]

@@ -488,3 +488,61 @@ fn two_mirrors_do_not_throw_each_other_out() {
         .collect();
     assert_eq!(counts.values().sum::<i64>(), 0);
 }
+
+/// A sink that stores nothing until it is let.
+struct Gate {
+    open: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    stored: std::sync::Arc<std::sync::Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Sink for Gate {
+    fn open(&mut self) -> Result<mirror::Session, mirror::SinkError> {
+        Ok(mirror::Session::default())
+    }
+
+    fn store(&mut self, batch: &mirror::Batch) -> Result<mirror::Stored, mirror::SinkError> {
+        until("the gate opens", || self.open.load(std::sync::atomic::Ordering::SeqCst));
+        let payloads = batch.messages.iter().map(|message| message.payload.clone());
+        self.stored.lock().unwrap().extend(payloads);
+        Ok(mirror::Stored::default())
+    }
+}
+
+#[test]
+fn a_sink_that_hangs_bounds_what_is_read_and_loses_nothing() {
+    for version in [MqttVersion::V311, MqttVersion::V5] {
+        // Without a limit of the broker's on what is in flight, so that only ours is left.
+        let house = House::new(version, "max_inflight_messages 0");
+        let (open, stored) = (std::sync::Arc::default(), std::sync::Arc::default());
+        let gate = Gate { open: std::sync::Arc::clone(&open), stored: std::sync::Arc::clone(&stored) };
+        let mqtt = Mqtt { keep_alive: Duration::from_secs(5), ..house.mqtt() };
+        let mirror = house.mirror(&["t/#"], Qos::ExactlyOnce, SQLITE);
+        let subscriber = start_with(&mqtt, &mirror, Box::new(gate), &house.board).unwrap();
+        // The first batch, which forgets the session that never was, must pass before it subscribes.
+        open.store(true, std::sync::atomic::Ordering::SeqCst);
+        until("it is subscribed", || {
+            house.broker.publish(&["-t", "t/first", "-q", "1", "-m", "first"], b"");
+            stored.lock().unwrap().iter().any(|payload| payload == b"first")
+        });
+        open.store(false, std::sync::atomic::Ordering::SeqCst);
+        house.broker.lines("t/2", 2, numbers(0..5000));
+        until(
+            "it is given up",
+            || matches!(house.state(), State::Degraded(why) if why.contains("until the sink stores again")),
+        );
+        let received = house.figure("received");
+        assert!(received < 2200, "{received} messages were read");
+        open.store(true, std::sync::atomic::Ordering::SeqCst);
+        until("all is stored", || {
+            stored.lock().unwrap().iter().filter(|payload| *payload != b"first").count() >= 5000
+        });
+        subscriber.stop();
+        let stored = stored.lock().unwrap();
+        let rest: Vec<_> = stored
+            .iter()
+            .filter(|payload| *payload != b"first")
+            .map(|payload| String::from_utf8_lossy(payload))
+            .collect();
+        assert_eq!(rest, numbers(0..5000), "{version:?}");
+    }
+}

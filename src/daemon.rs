@@ -16,23 +16,25 @@ use crate::config::{Config, Problems};
 use crate::enrich::{SyncWatch, clock};
 use crate::log::{Log, Machine};
 use crate::mqtt::Publisher;
-// TMP use crate::mqtt::subscriber::{self, Subscriber};
+use crate::mqtt::subscriber::{self, Subscriber};
 use crate::sampling::{self, Sampling, SensorPlan};
 use crate::status::Board;
 
 /// How often the clock is looked at and systemd is told that we live. Well under any sane `WatchdogSec`.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long the publisher may take to hand over what is committed when the daemon leaves. Together with
-/// the other parts' own bounds it keeps the whole under the 10 s that `docs/delivery.md` promises.
+/// How long the publisher may take to hand over what is committed when the daemon leaves.
 const PUBLISH_ON_LEAVING: Duration = Duration::from_secs(3);
+
+/// After TERM the process ends within 10 s, whatever hangs.
+const LEAVE: Duration = Duration::from_millis(9_500);
 
 /// A running bridge.
 pub struct Bridge {
     log: Log,
     sampling: Sampling,
     publisher: Option<Publisher>,
-    // TMP mirrors: Vec<Subscriber>,
+    mirrors: Vec<Subscriber>,
     sync_watch: SyncWatch,
 }
 
@@ -45,14 +47,16 @@ impl Bridge {
         let plans = plans(config, &log)?;
 
         let mut publisher = None;
-        // TMP let mut mirrors = Vec::new();
+        let mut mirrors = Vec::new();
         if let Some(mqtt) = &config.mqtt {
             publisher = Some(Publisher::start(mqtt, config.clock, log.clone(), board)?);
-            // TMP loop
+            for mirror in &config.mirrors {
+                mirrors.push(subscriber::start(mqtt, mirror, log.clone(), board)?);
+            }
         }
         let buses = Arc::new(Buses::new());
         let sampling = sampling::start(plans, buses, Arc::new(log.clone()), board, clock::now)?;
-        Ok(Bridge { log, sampling, publisher, /* TMP mirrors, */ sync_watch: SyncWatch::new() })
+        Ok(Bridge { log, sampling, publisher, mirrors, sync_watch: SyncWatch::new() })
     }
 
     /// Does what is due each second: corrects readings taken before the clock was right.
@@ -69,17 +73,23 @@ impl Bridge {
         self.sampling.last_sign_of_life()
     }
 
-    /// Stops in the order of the data: no new readings, then what is committed goes out, then the
-    /// mirrors store what they have taken, then the log closes. Each step has a bound of its own.
+    /// Stops in the order of the data: no new readings, then what is committed goes out and the mirrors
+    /// store what they have taken, then the log closes. Each step has a bound of its own.
     pub fn stop(self) -> Result<()> {
         for abandoned in self.sampling.stop() {
             warn!("{abandoned}");
         }
         self.log.flush()?;
-        if let Some(publisher) = self.publisher {
-            publisher.stop(Instant::now() + PUBLISH_ON_LEAVING);
-        }
-        // TMP stop
+        // What is committed goes out; the mirrors store what they have taken. Neither waits for the other,
+        // so that one that hangs does not cost the others their time.
+        std::thread::scope(|scope| {
+            if let Some(publisher) = self.publisher {
+                scope.spawn(move || publisher.stop(Instant::now() + PUBLISH_ON_LEAVING));
+            }
+            for mirror in self.mirrors {
+                scope.spawn(move || mirror.stop());
+            }
+        });
         self.log.close()?;
         Ok(())
     }
@@ -140,7 +150,22 @@ pub fn run(load: impl Fn() -> Result<Config, Problems>) -> Result<()> {
     }
     info!("leaving");
     tell_systemd(&[NotifyState::Stopping]);
+    leave_at_the_latest_after(LEAVE)?;
     bridge.stop()
+}
+
+/// Ends the process though something hangs (a bus and a disk at once). Nothing committed is lost by it:
+/// it is what `kill -9` is, and the log is made for that.
+fn leave_at_the_latest_after(limit: Duration) -> Result<()> {
+    std::thread::Builder::new()
+        .name("last-resort".into())
+        .spawn(move || {
+            std::thread::sleep(limit);
+            error!("still not ended after {} s: leaving without waiting any longer", limit.as_secs());
+            std::process::exit(1);
+        })
+        .context("starting the thread that bounds the shutdown")?;
+    Ok(())
 }
 
 /// Starts afresh with another configuration; with the old one if the new one cannot be started.

@@ -7,7 +7,7 @@ use rusqlite::types::Value as Sql;
 
 use super::{Batch, Incoming, Ledger, Session, Sink, SinkError, Stored, csv, field, held, identity};
 use crate::config;
-use crate::log::{MirrorBatch, NewMessage};
+use crate::log::{LogError, MirrorBatch, NewMessage};
 
 /// See the module.
 pub(super) struct Sqlite {
@@ -20,16 +20,6 @@ impl Sqlite {
     pub(super) fn new(mirror: &str, table: Option<config::Table>, ledger: Box<dyn Ledger>) -> Self {
         Self { mirror: mirror.to_owned(), table, ledger }
     }
-
-    /// The typed values of a message, in the order of the table's columns; `None` for no typed row.
-    fn fields(&self, message: &Incoming, tally: &mut field::Tally) -> Option<Vec<Sql>> {
-        let table = self.table.as_ref()?;
-        let document = tally.parse(&message.topic, &message.payload)?;
-        let columns = table.columns.values();
-        Some(
-            columns.map(|column| tally.typed(&message.topic, &document, &column.path, column.kind)).collect(),
-        )
-    }
 }
 
 impl Sink for Sqlite {
@@ -39,6 +29,22 @@ impl Sink for Sqlite {
     }
 
     fn store(&mut self, batch: &Batch) -> Result<Stored, SinkError> {
+        match self.store_with(self.table.as_ref(), batch) {
+            // The table is not as configured, or a row does not fit its constraints: the messages themselves
+            // are kept all the same.
+            Err(LogError::Refused(why)) if self.table.is_some() => {
+                let mut stored = self.store_with(None, batch)?;
+                stored.fields.refused += batch.messages.len();
+                stored.fields.last = Some(why);
+                Ok(stored)
+            }
+            stored => Ok(stored?),
+        }
+    }
+}
+
+impl Sqlite {
+    fn store_with(&self, table: Option<&config::Table>, batch: &Batch) -> Result<Stored, LogError> {
         let mut fields = field::Tally::default();
         // Copied, because the log consumes what it is given, and a batch that failed must be given again.
         let messages = batch
@@ -51,15 +57,28 @@ impl Sink for Sqlite {
                 retained: message.retained,
                 payload: message.payload.clone(),
                 id: identity(&message.payload).map(|(epoch, row)| (epoch.to_owned(), row)),
-                fields: self.fields(message, &mut fields),
+                fields: fields_of(table, message, &mut fields),
             })
             .collect();
         let stored = self.ledger.store(MirrorBatch {
             messages,
-            table: self.table.clone(),
+            table: table.cloned(),
             held: held(&batch.messages),
             ..batch.notes(&self.mirror)
         })?;
         Ok(Stored { repeats: stored.repeats, fields })
     }
+}
+
+/// The typed values of a message, in the order of the table's columns; `None` for no typed row.
+fn fields_of(
+    table: Option<&config::Table>,
+    message: &Incoming,
+    tally: &mut field::Tally,
+) -> Option<Vec<Sql>> {
+    let columns = table?.columns.values();
+    let document = tally.parse(&message.topic, &message.payload)?;
+    let typed =
+        |column: &config::TableColumn| tally.typed(&message.topic, &document, &column.path, column.kind);
+    Some(columns.map(typed).collect())
 }

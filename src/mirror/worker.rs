@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::{Aspect, Batch, Health, Session, Sink, SinkError, Stored};
 use crate::log::LogError;
@@ -55,7 +55,7 @@ pub struct Worker {
     jobs: SyncSender<Job>,
     /// Dropped to make the thread give up what it cannot store.
     patience: SyncSender<()>,
-    ended: Receiver<()>,
+    ended: Receiver<bool>,
     thread: JoinHandle<()>,
 }
 
@@ -72,12 +72,12 @@ impl Worker {
         let (end, ended) = sync_channel(1);
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             let mut run = Run { sink, health, patience: out_of_patience, shown: None };
-            // An error means that we were told to give up, or that nobody listens: both are an end.
-            if run.all(&taken, &answers).is_some() {
+            let stored = run.all(&taken, &answers).is_some();
+            if stored {
                 run.sink.close();
             }
             // The other side may have stopped waiting.
-            end.try_send(()).unwrap_or_default();
+            end.try_send(stored).unwrap_or_default();
         })?;
         Ok(Self { jobs, patience, ended, thread })
     }
@@ -93,19 +93,19 @@ impl Worker {
     /// acknowledged either. Answers whether everything was stored.
     pub fn finish(self, wait: Duration) -> bool {
         drop(self.jobs);
-        let mut stored = self.ended.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
-        if !stored {
+        let mut ended = self.ended.recv_timeout(wait);
+        if ended == Err(RecvTimeoutError::Timeout) {
             drop(self.patience);
-            if self.ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-                warn!("a mirror's disk does not answer; its thread is left behind");
-                return false;
-            }
+            ended = self.ended.recv_timeout(wait);
+        }
+        if ended == Err(RecvTimeoutError::Timeout) {
+            warn!("a mirror's disk does not answer; its thread is left behind");
+            return false;
         }
         if self.thread.join().is_err() {
-            warn!("a mirror's thread had panicked");
-            stored = false;
+            error!("a mirror's thread had panicked; please report this");
         }
-        stored
+        ended == Ok(true)
     }
 }
 
@@ -122,11 +122,12 @@ impl Run {
     /// Everything there is to do; `None` when it was given up.
     fn all(&mut self, jobs: &Receiver<Job>, answers: &mpsc::Sender<Answer>) -> Option<()> {
         let session = self.retry(|sink| sink.open())?;
-        answers.blocking_send(Answer::Open(session)).ok()?;
+        // Once nobody listens any more, what was given is stored all the same.
+        answers.blocking_send(Answer::Open(session)).unwrap_or_default();
         while let Ok(Job { batch, acks, connection }) = jobs.recv() {
             let stored = self.retry(|sink| sink.store(&batch))?;
             self.account(batch.messages.len(), stored);
-            answers.blocking_send(Answer::Stored { acks, connection }).ok()?;
+            answers.blocking_send(Answer::Stored { acks, connection }).unwrap_or_default();
         }
         Some(())
     }
@@ -249,7 +250,7 @@ mod tests {
         assert!(matches!(answers.blocking_recv(), Some(Answer::Open(_))));
         worker.give(job(1)).unwrap();
         assert!(!worker.finish(Duration::from_millis(50)));
-        assert!(matches!(answers.blocking_recv(), None), "given up means not acknowledged");
+        assert!(answers.blocking_recv().is_none(), "given up means not acknowledged");
     }
 
     #[test]

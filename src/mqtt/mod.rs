@@ -16,6 +16,7 @@ mod saver;
 mod session;
 #[cfg(test)]
 mod test_broker;
+pub mod subscriber;
 mod tls;
 pub(crate) mod v4;
 pub(crate) mod v5;

@@ -12,7 +12,7 @@ mod name;
 mod recent;
 mod record;
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use tracing::warn;
 
@@ -121,7 +121,7 @@ impl Csv {
     }
 
     /// Notes in the log that a record ends here. Only saves reading after a crash, so a failure is no error.
-    fn note(&self, path: &PathBuf, len: u64) {
+    fn note(&self, path: &Path, len: u64) {
         if let Err(error) = self.ledger.store(intent::mark(&self.mirror, path, len)) {
             warn!("{}: its length could not be noted: {error}", path.display());
         }

@@ -1,7 +1,7 @@
 //! What only files can suffer: torn lines, moved files, crashes between two steps.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::*;
 use crate::config::JsonPath;

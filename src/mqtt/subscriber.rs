@@ -1,0 +1,111 @@
+//! Brings what a mirror subscribes to from the broker into its sink, and acknowledges what is durable.
+//!
+//! Each mirror has a connection and a thread of its own, with a persistent session: what is published while
+//! we are away waits on the broker. Nothing is acknowledged before the sink has it on disk, and nothing is
+//! acknowledged on a connection other than the one it came by. Where messages end up is not known here.
+//!
+//! Back-pressure: one batch is being stored while the next gathers; when that is full as well, no more is
+//! read. Should the sink not recover within half a keep-alive, the connection is given up, because the broker
+//! would end it for our silence, and is made again once the sink has stored what it was given.
+
+mod filters;
+mod intake;
+mod link;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tracing::{error, warn};
+
+use self::filters::Filters;
+use self::intake::Intake;
+use self::link::Link;
+use crate::config::{self, MqttVersion};
+use crate::log::Log;
+use crate::mirror::{self, Health, Sink, Worker};
+use crate::status::Board;
+
+/// How long each step of the end may take: storing and acknowledging what was read, then the sink's thread,
+/// then that thread once more after it was told to give up.
+const STOP: Duration = Duration::from_secs(2);
+
+/// A running mirror.
+#[derive(Debug)]
+pub struct Subscriber {
+    name: String,
+    stop: watch::Sender<()>,
+    ended: Receiver<()>,
+    thread: JoinHandle<()>,
+}
+
+/// Starts a mirror: opens its sink, connects, subscribes, stores. What goes wrong after that is shown on the
+/// board as `mirror <id>` and tried again; an error here means that no thread could be made.
+pub fn start(
+    mqtt: &config::Mqtt,
+    mirror: &config::Mirror,
+    log: Log,
+    board: &Board,
+) -> io::Result<Subscriber> {
+    start_with(mqtt, mirror, mirror::sink(mirror, log), board)
+}
+
+/// The same with the sink given.
+fn start_with(
+    mqtt: &config::Mqtt,
+    mirror: &config::Mirror,
+    sink: Box<dyn Sink>,
+    board: &Board,
+) -> io::Result<Subscriber> {
+    let name = format!("mirror {}", mirror.id);
+    let health = Health::new(board.part(&name));
+    // One job is under way at a time, and the answer of `open` comes before any.
+    let (answers, answered) = mpsc::channel(2);
+    let worker = Worker::start(&name, sink, health.clone(), answers)?;
+    let wanted = mirror.topics.iter().map(|filter| (filter.clone(), mirror.qos)).collect();
+    let (stop, stopped) = watch::channel(());
+    let link = Link {
+        client_id: format!("{}-{}", mqtt.client_id, mirror.id),
+        mqtt: mqtt.clone(),
+        wanted,
+        health,
+        intake: Intake::default(),
+        filters: Filters::new(Vec::new(), Vec::new()),
+        worker: Some(worker),
+        answers: answered,
+        stop: stopped,
+        connection: 0,
+        storing: None,
+        progress: false,
+    };
+    let (end, ended) = sync_channel(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+        match link.mqtt.version {
+            MqttVersion::V311 => runtime.block_on(link.run::<super::v4::V4>()),
+            MqttVersion::V5 => runtime.block_on(link.run::<super::v5::V5>()),
+        }
+        // Nobody listens when the subscriber was dropped instead of stopped.
+        end.try_send(()).unwrap_or_default();
+    })?;
+    Ok(Subscriber { name, stop, ended, thread })
+}
+
+impl Subscriber {
+    /// Stops reading, stores and acknowledges what was read, disconnects. Waits for that, but not for a disk
+    /// that does not answer: what was not stored was not acknowledged, and the broker sends it again.
+    pub fn stop(self) {
+        let Self { name, stop, ended, thread } = self;
+        drop(stop);
+        // Its three steps, and some time for a busy machine.
+        if ended.recv_timeout(STOP * 4) == Err(RecvTimeoutError::Timeout) {
+            warn!("{name}: does not end in time; left behind");
+        } else if thread.join().is_err() {
+            error!("{name}: its thread had panicked; please report this");
+        }
+    }
+}

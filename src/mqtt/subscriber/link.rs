@@ -1,0 +1,460 @@
+//! The thread of a subscriber: connects, reads, hands batches to the sink, acknowledges, connects again.
+//! Decides when; what is taken twice is decided in `intake`, what is asked for in `filters`.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep_until;
+use tracing::info;
+
+use super::super::backoff::{Backoff, chance};
+use super::super::connection::{Connected, Connection, Event, NotTaken, Parameters, Requests};
+use super::super::failure::Failure;
+use super::STOP;
+use super::filters::{Filters, Request};
+use super::intake::{Intake, Taken};
+use crate::config;
+use crate::enrich::clock;
+use crate::mirror::{Answer, Aspect, Health, Job, Worker};
+use crate::reading::{Moment, Qos};
+use crate::status::State;
+
+/// First and longest wait before the next connection.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// A connection that has lasted this long was a good one: after it, the waits begin anew.
+const LASTING: Duration = Duration::from_secs(10);
+
+/// Requests that rumqttc can hold: two batches of acknowledgements and what `filters` asks for.
+const CAPACITY: usize = 2100;
+
+/// How long a released packet id waits for a message to share its commit with. Not longer: should we be
+/// killed meanwhile, and the broker have given the id to another message with the same topic and payload,
+/// that one would be taken for a repeat.
+const COMPANY: Duration = Duration::from_millis(50);
+
+/// A SUBSCRIBE is answered within this time, or the connection is no good.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// See the module.
+pub(super) struct Link {
+    pub client_id: String,
+    pub mqtt: config::Mqtt,
+    pub wanted: Vec<(String, Qos)>,
+    pub health: Health,
+    pub intake: Intake,
+    pub filters: Filters,
+    pub worker: Option<Worker>,
+    pub answers: mpsc::Receiver<Answer>,
+    pub stop: watch::Receiver<()>,
+    /// Number of the connection at hand. A packet id means nothing on another.
+    pub connection: u64,
+    /// A batch is with the sink.
+    pub storing: Option<Storing>,
+    /// Something was acknowledged or subscribed on this connection.
+    pub progress: bool,
+}
+
+/// The batch that is with the sink.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Storing {
+    /// It says that the old subscriptions are gone.
+    forgets: bool,
+}
+
+/// Why a connection is over.
+#[derive(Debug)]
+enum End {
+    Stopped,
+    /// The sink does not keep up; nothing was wrong with the connection.
+    Stalled,
+    Lost(Failure),
+}
+
+/// What belongs to one connection.
+struct Current<R> {
+    requests: R,
+    /// Acknowledgements that found rumqttc's queue full.
+    owed: VecDeque<(u16, Qos)>,
+    keep_alive: Duration,
+    heard: Instant,
+    /// Packet id of the SUBSCRIBE or UNSUBSCRIBE under way, and since when.
+    asked: Option<(Option<u16>, Instant)>,
+    /// Since when nothing is read.
+    paused: Option<Instant>,
+    /// When a batch that could wait was first seen.
+    waiting: Option<Instant>,
+    /// Nothing new is taken: only what was taken is stored and acknowledged.
+    ending: bool,
+    /// DISCONNECT was asked for.
+    leaving: bool,
+}
+
+impl Link {
+    /// Runs until stopped.
+    pub(super) async fn run<C: Connection>(mut self) {
+        let mut back_off = Backoff::new(BACK_OFF.0, BACK_OFF.1);
+        if self.open().await {
+            loop {
+                let begun = Instant::now();
+                self.progress = false;
+                let end = self.connect::<C>().await;
+                self.connection += 1;
+                self.intake.disconnected();
+                match end {
+                    End::Stopped => break,
+                    End::Stalled => {
+                        let why = "disconnected until the sink stores again; the broker keeps QoS 1 and 2 meanwhile";
+                        self.health.set(Aspect::Link, State::Degraded(why.to_owned()));
+                        back_off.reset();
+                    }
+                    End::Lost(why) => {
+                        self.health.reconnects.add(1);
+                        self.health.set(Aspect::Link, State::Failed(format!("{}: {why}", self.mqtt.broker)));
+                        if self.progress || begun.elapsed() >= LASTING {
+                            back_off.reset();
+                        }
+                    }
+                }
+                if !self.wait(back_off.delay(chance())).await {
+                    break;
+                }
+            }
+        }
+        self.finish();
+    }
+
+    /// Waits for the sink to open: only then is it known which messages must not be taken again.
+    async fn open(&mut self) -> bool {
+        let Some(answer) = unless(&mut self.stop, self.answers.recv()).await else { return false };
+        let Some(Answer::Open(session)) = answer else { return false };
+        self.intake = Intake::new(session.held);
+        self.filters = Filters::new(self.wanted.clone(), session.subscribed);
+        true
+    }
+
+    /// Waits before the next connection: the given time, and as long as the sink has no room. False to stop.
+    async fn wait(&mut self, delay: Duration) -> bool {
+        let until = tokio::time::Instant::now() + delay;
+        let mut over = false;
+        loop {
+            self.give();
+            if over && !self.intake.is_full() {
+                return true;
+            }
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.stop) => return false,
+                answer = self.answers.recv() => if answer.is_none() { return false } else { self.storing = None },
+                () = sleep_until(until), if !over => over = true,
+            }
+        }
+    }
+
+    /// Hands the batch to the sink if that is free. Whatever has come in while it was storing goes together:
+    /// the slower the disk, the larger the groups, and no message waits for company without need.
+    fn give(&mut self) {
+        if self.storing.is_some() || self.intake.is_empty() {
+            return;
+        }
+        let Some(worker) = &self.worker else { return };
+        let (batch, acks) = self.intake.take();
+        let forgets = batch.forget_all;
+        // It cannot be full: one batch is under way at a time. A worker that has ended closes `answers`.
+        if worker.give(Job { batch, acks, connection: self.connection }).is_ok() {
+            self.storing = Some(Storing { forgets });
+        }
+    }
+
+    /// One connection, from CONNECT to its end.
+    async fn connect<C: Connection>(&mut self) -> End {
+        let parameters = Parameters {
+            client_id: self.client_id.clone(),
+            clean: false,
+            will: None,
+            manual_acks: true,
+            capacity: CAPACITY,
+            slots: 1,
+        };
+        let mut connection = match C::open(&self.mqtt, &parameters) {
+            Ok(connection) => connection,
+            Err(why) => return End::Lost(why),
+        };
+        let connected = match unless(&mut self.stop, connection.poll()).await {
+            None => return End::Stopped,
+            Some(Ok(Event::Connected(connected))) => connected,
+            Some(Ok(_)) => return End::Lost(Failure::Protocol("the first answer is no CONNACK".to_owned())),
+            Some(Err(dead)) => return End::Lost(dead.why),
+        };
+        // Without it, a PUBREL of a hand-shake begun on another connection would end this one.
+        connection.prime(None);
+        let mut current = self.connected(&connected, connection.requests());
+        self.serve(&mut connection, &mut current).await
+    }
+
+    fn connected<R>(&mut self, connected: &Connected, requests: R) -> Current<R> {
+        let had = !self.filters.subscribed().is_empty();
+        self.filters.connected(connected.session_present);
+        if !connected.session_present {
+            self.intake.session_gone();
+            self.intake.subscribed(Vec::new());
+            if had {
+                info!("{}: the broker has no session any more; subscribing again", self.client_id);
+            }
+        }
+        self.health.set(Aspect::Link, State::Ok);
+        self.health.set(Aspect::Filters, self.filters.state());
+        Current {
+            requests,
+            owed: VecDeque::new(),
+            keep_alive: connected.keep_alive,
+            heard: Instant::now(),
+            asked: None,
+            paused: None,
+            waiting: None,
+            ending: false,
+            leaving: false,
+        }
+    }
+
+    async fn serve<C: Connection>(&mut self, connection: &mut C, current: &mut Current<C::Requests>) -> End {
+        let mut leave_by = None;
+        loop {
+            let event = {
+                // Kept over the inner loop: dropped half-way, it could lose a packet (see `Connection`).
+                let mut poll = pin!(connection.poll());
+                loop {
+                    if leave_by.is_none() && self.stop.has_changed().is_err() {
+                        current.ending = true;
+                        leave_by = Some(Instant::now() + STOP);
+                    }
+                    if let Some(end) = self.step(current, leave_by) {
+                        return end;
+                    }
+                    let reading = current.paused.is_none();
+                    let due = self.due(current, leave_by);
+                    tokio::select! {
+                        biased;
+                        () = stopped(&mut self.stop), if leave_by.is_none() => {}
+                        answer = self.answers.recv() => match answer {
+                            Some(answer) => self.answered(current, answer),
+                            // The log is closed, or the sink's thread has panicked; the board says it.
+                            None => return End::Stopped,
+                        },
+                        event = &mut poll, if reading => break event,
+                        () = sleep_until(due.into()) => {}
+                    }
+                }
+            };
+            let now = clock::now();
+            match event {
+                Ok(event) => {
+                    let mut next = Some(event);
+                    while let Some(event) = next {
+                        if let Some(end) = self.event(connection, current, event, now) {
+                            return end;
+                        }
+                        next = connection.buffered();
+                    }
+                }
+                Err(dead) => {
+                    for event in dead.last {
+                        if let Some(end) = self.event(connection, current, event, now) {
+                            return end;
+                        }
+                    }
+                    return if leave_by.is_some() { End::Stopped } else { End::Lost(dead.why) };
+                }
+            }
+        }
+    }
+
+    /// What is due by itself, apart from events and answers.
+    fn step<R: Requests>(&mut self, current: &mut Current<R>, leave_by: Option<Instant>) -> Option<End> {
+        let now = Instant::now();
+        while let Some((pkid, qos)) = current.owed.front().copied() {
+            if current.requests.try_ack(pkid, qos).is_err() {
+                break;
+            }
+            current.owed.pop_front();
+            self.intake.acknowledged(pkid, qos);
+        }
+        let wait = self.intake.can_wait() && leave_by.is_none();
+        current.waiting = if wait && !self.intake.is_empty() { current.waiting.or(Some(now)) } else { None };
+        if current.waiting.is_none_or(|since| now - since >= COMPANY) {
+            self.give();
+        }
+        match leave_by {
+            Some(by) => {
+                let done = self.storing.is_none() && self.intake.is_empty() && current.owed.is_empty();
+                if done && !current.leaving {
+                    current.leaving = current.requests.try_disconnect().is_ok();
+                }
+                current.paused = None;
+                return (now >= by).then_some(End::Stopped);
+            }
+            None => self.ask(current, now),
+        }
+        let full = self.intake.is_full();
+        if current.paused.is_some() && !full {
+            // What the broker said meanwhile is in the socket.
+            current.heard = now;
+        }
+        current.paused = if full { current.paused.or(Some(now)) } else { None };
+        if current.paused.is_some_and(|since| now - since >= current.keep_alive / 2) {
+            return Some(End::Stalled);
+        }
+        if current.paused.is_none() && now - current.heard >= silence(current.keep_alive) {
+            return Some(End::Lost(Failure::Silent(silence(current.keep_alive).as_secs())));
+        }
+        let unanswered = current.asked.is_some_and(|(_, since)| now - since >= ANSWER);
+        unanswered.then_some(End::Lost(Failure::TimedOut))
+    }
+
+    /// When `step` has something to do though nothing happens.
+    fn due<R>(&self, current: &Current<R>, leave_by: Option<Instant>) -> Instant {
+        let patience = match current.paused {
+            Some(since) => since + current.keep_alive / 2,
+            None => current.heard + silence(current.keep_alive),
+        };
+        let waiting = current.waiting.map(|since| since + COMPANY);
+        let asked = current.asked.map(|(_, since)| since + ANSWER);
+        let again = self.filters.due().filter(|_| !self.filters.is_waiting());
+        [waiting, asked, again, leave_by].into_iter().flatten().fold(patience, Instant::min)
+    }
+
+    /// Sends the next SUBSCRIBE or UNSUBSCRIBE.
+    fn ask<R: Requests>(&mut self, current: &mut Current<R>, now: Instant) {
+        // Not before the old subscriptions are forgotten for good: if we were killed in between, the next run
+        // would find a session, believe the old list, and never ask for what is missing.
+        if self.intake.forgets() || self.storing.is_some_and(|storing| storing.forgets) {
+            return;
+        }
+        while let Some(request) = self.filters.next(now) {
+            let sent = match request {
+                Request::Subscribe(filter, qos) => current.requests.try_subscribe(filter, *qos),
+                Request::Unsubscribe(filter) => current.requests.try_unsubscribe(filter),
+            };
+            match sent {
+                Ok(()) => {
+                    current.asked = Some((None, now));
+                    return;
+                }
+                Err(NotTaken::Full) => return self.filters.not_now(),
+                Err(NotTaken::Invalid) => {
+                    self.filters.not_sent(now, chance());
+                    self.health.set(Aspect::Filters, self.filters.state());
+                }
+            }
+        }
+    }
+
+    /// The sink has stored a batch.
+    fn answered<R>(&mut self, current: &mut Current<R>, answer: Answer) {
+        self.storing = None;
+        if let Answer::Stored { acks, connection } = answer
+            && connection == self.connection
+        {
+            self.progress |= !acks.is_empty();
+            current.owed.extend(acks);
+        }
+    }
+
+    fn event<C: Connection>(
+        &mut self,
+        connection: &mut C,
+        current: &mut Current<C::Requests>,
+        event: Event,
+        now: Moment,
+    ) -> Option<End> {
+        if event.is_heard() {
+            current.heard = Instant::now();
+        }
+        match event {
+            // What is new stays with the broker: it is not acknowledged.
+            Event::Message(_) if current.ending => {}
+            Event::Message(message) => {
+                self.health.received.add(1);
+                if self.intake.message(message, now) == Taken::Repeat {
+                    self.health.repeats.add(1);
+                }
+            }
+            Event::Released(pkid) => {
+                self.intake.released(pkid);
+                connection.prime(Some(pkid));
+            }
+            Event::Subscribing(pkid) | Event::Unsubscribing(pkid) => {
+                if let Some((id, _)) = &mut current.asked {
+                    *id = Some(pkid);
+                }
+            }
+            Event::SubAck { pkid, granted } if is(current, pkid) => {
+                current.asked = None;
+                let granted = granted.first().copied().unwrap_or(Err("empty answer"));
+                self.progress |= granted.is_ok();
+                self.filters.answered(granted, Instant::now(), chance());
+                self.filters_changed();
+            }
+            Event::UnsubAck(pkid) if is(current, pkid) => {
+                current.asked = None;
+                self.filters.unsubscribed();
+                self.filters_changed();
+            }
+            Event::Disconnecting => return Some(End::Stopped),
+            Event::Disconnected(why) => return Some(End::Lost(why)),
+            _ => {}
+        }
+        None
+    }
+
+    fn filters_changed(&mut self) {
+        self.intake.subscribed(self.filters.subscribed().to_vec());
+        self.health.set(Aspect::Filters, self.filters.state());
+    }
+
+    /// The end: what was read and not yet stored is stored, though it cannot be acknowledged any more.
+    fn finish(mut self) {
+        let Some(worker) = self.worker.take() else { return };
+        if !self.intake.is_empty() {
+            let (batch, acks) = self.intake.take();
+            // There is room for one behind the one being stored. If not, the sink has ended, and the board says so.
+            drop(worker.give(Job { batch, acks, connection: self.connection }));
+        }
+        // It may have an answer to give, and nobody else waits for it.
+        self.answers.close();
+        if worker.finish(STOP) {
+            self.health.set(Aspect::Link, State::Stopped);
+        } else {
+            let why = "stopped before everything was stored; the broker sends QoS 1 and 2 again";
+            self.health.set(Aspect::Link, State::Failed(why.to_owned()));
+        }
+    }
+}
+
+/// Whether an answer is to the request under way.
+fn is<R>(current: &Current<R>, pkid: u16) -> bool {
+    current.asked.is_some_and(|(id, _)| id == Some(pkid))
+}
+
+/// Nothing heard for this long means that nobody is there: two pings went unanswered.
+fn silence(keep_alive: Duration) -> Duration {
+    keep_alive * 2 + Duration::from_secs(5)
+}
+
+/// Returns when the mirror is to stop; a subscriber that is dropped stops too.
+async fn stopped(stop: &mut watch::Receiver<()>) {
+    // Nothing is ever sent: the sender going away is the signal.
+    while stop.changed().await.is_ok() {}
+}
+
+/// A future's value, or `None` when the mirror is to stop first.
+async fn unless<T>(stop: &mut watch::Receiver<()>, future: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = stopped(stop) => None,
+        value = future => Some(value),
+    }
+}

@@ -161,7 +161,7 @@ fn every_quality_of_service_on_both_versions() {
 #[test]
 fn mixed_qualities_keep_their_order_per_topic() {
     let broker = TestBroker::start("");
-    let subscriber = broker.subscribe("test/#");
+    let subscriber = broker.subscribe_in_order("test/#");
     for (version, name) in BOTH.into_iter().zip(["v311", "v5"]) {
         let bench = Bench::new();
         let topics: Vec<_> = (0..3).map(|level| format!("test/mixed-{name}/{level}")).collect();
@@ -224,6 +224,34 @@ fn nothing_is_lost_when_the_broker_goes_and_comes() {
                 "a repeat has the same id"
             );
         }
+        publisher.stop(soon());
+        bench.assert_delivered();
+        assert!(bench.figure("reconnects") >= 3);
+    }
+}
+
+#[test]
+fn cuts_repeat_nothing_at_qos_2_and_keep_the_order() {
+    for version in BOTH {
+        let broker = TestBroker::start("");
+        let subscriber = broker.subscribe_in_order("test/#");
+        let bench = Bench::new();
+        let once = bench.channel(publish("test/exactly-once", Qos::ExactlyOnce));
+        let least = bench.channel(publish("test/at-least-once", Qos::AtLeastOnce));
+        let config = broker.config(version);
+        let publisher = bench.start(&config);
+        for number in 1..=1500 {
+            bench.append(once, number..=number);
+            bench.append(least, number..=number);
+        }
+        for cut in 1..=5 {
+            bench.until("progress", || bench.figure("published") >= 400 * cut);
+            broker.cut(&config.client_id, version);
+        }
+        let received = has_all(&subscriber, "test/exactly-once", 1500);
+        assert_counts(&numbers(&received, "test/exactly-once"), 1..=1500);
+        let received = has_all(&subscriber, "test/at-least-once", 1500);
+        assert_counts(&firsts(&received, "test/at-least-once"), 1..=1500);
         publisher.stop(soon());
         bench.assert_delivered();
         assert!(bench.figure("reconnects") >= 3);

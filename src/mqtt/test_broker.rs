@@ -48,12 +48,14 @@ impl TestBroker {
         panic!("mosquitto does not start: {}", broker.log());
     }
 
+    /// Not `max_queued_messages 0` (no limit): mosquitto 2.0.11 then takes every refusal of a message for an
+    /// overflow and closes the connection.
     fn configure(&self, extra: &str) {
         let directory = self.folder.path().display().to_string();
         let anonymous = if extra.contains("allow_anonymous") { "" } else { "allow_anonymous true" };
         let config = format!(
             "user root\nlistener {} 127.0.0.1\npersistence true\npersistence_location {directory}/\n\
-             autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n{anonymous}\n{}\n",
+             autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 1000000\n{anonymous}\n{}\n",
             self.port,
             extra.replace("{dir}", &directory),
         );
@@ -110,6 +112,18 @@ impl TestBroker {
         std::fs::remove_file(self.folder.path().join("mosquitto.db")).unwrap();
     }
 
+    /// Ends the connection of this client id, as a rival with the same one does, and leaves its session.
+    pub(super) fn cut(&self, client_id: &str, version: MqttVersion) {
+        let version = if version == MqttVersion::V5 { "mqttv5" } else { "mqttv311" };
+        let status = Command::new("mosquitto_sub")
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-i", client_id, "-c", "-V", version])
+            .args(["-t", "nothing", "-E"])
+            .args(if version == "mqttv5" { &["-x", "3600"][..] } else { &[] })
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
     /// How a bridge is configured for it.
     pub(super) fn config(&self, version: MqttVersion) -> Mqtt {
         Mqtt {
@@ -134,11 +148,32 @@ impl TestBroker {
     /// A subscriber with a session of its own, so that it misses nothing while the broker is away. Waits
     /// until it is subscribed.
     pub(super) fn subscribe(&self, filter: &str) -> Subscriber {
+        self.subscribe_at(filter, 2)
+    }
+
+    /// A subscriber that hears everything in the order in which the broker took it. Above QoS 0 mosquitto
+    /// 2.0.11 does not keep the order of what waits for a subscriber: a message that finds one of the 20
+    /// places in flight free overtakes those that wait for one.
+    pub(super) fn subscribe_in_order(&self, filter: &str) -> Subscriber {
+        self.subscribe_at(filter, 0)
+    }
+
+    fn subscribe_at(&self, filter: &str, qos: u8) -> Subscriber {
         let seen = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         // stdbuf, because into a pipe mosquitto_sub writes what it says of itself only when it ends.
         let mut child = Command::new("stdbuf")
             .args(["-oL", "mosquitto_sub"])
-            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-i", "watcher", "-c", "-q", "2"])
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &self.port.to_string(),
+                "-i",
+                "watcher",
+                "-c",
+                "-q",
+                &qos.to_string(),
+            ])
             .args(["-V", "mqttv311", "-k", "60", "-d", "-t", filter, "-F", "MSG %q %r %t %p"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -12,7 +12,8 @@ use super::lanes::Ticket;
 use crate::reading::Qos;
 
 /// QoS 2 messages in flight, half-finished ones included. mosquitto on 3.1.1 silently drops what exceeds
-/// its `max_inflight_messages`, which is 20 unless configured.
+/// its `max_inflight_messages`, which is 20 unless configured. With 20 QoS 2 messages in flight it drops a
+/// QoS 1 message, too, and acknowledges it all the same.
 pub(super) const HANDSHAKES: usize = 20;
 
 /// What a packet id stands for.
@@ -74,8 +75,9 @@ impl Window {
     pub(super) fn has_room(&self, qos: Qos) -> bool {
         match qos {
             Qos::AtMostOnce => self.unwritten.len() < self.limit,
-            Qos::AtLeastOnce => self.busy < self.limit && self.next_is_free(),
-            Qos::ExactlyOnce => self.busy < self.limit && self.handshakes < HANDSHAKES && self.next_is_free(),
+            Qos::AtLeastOnce | Qos::ExactlyOnce => {
+                self.busy < self.limit && self.handshakes < HANDSHAKES && self.next_is_free()
+            }
         }
     }
 
@@ -86,7 +88,7 @@ impl Window {
 
     /// Whether one message beyond the limit (the farewell) can still be numbered.
     pub(super) fn has_spare(&self) -> bool {
-        self.busy < usize::from(self.ring) && self.next_is_free()
+        self.busy < usize::from(self.ring) && self.handshakes < HANDSHAKES && self.next_is_free()
     }
 
     fn next_is_free(&self) -> bool {
@@ -252,7 +254,8 @@ mod tests {
         }
         window.released(1).unwrap();
         assert!(!window.has_room(Qos::ExactlyOnce), "a released one still counts");
-        assert!(window.has_room(Qos::AtLeastOnce));
+        assert!(!window.has_room(Qos::AtLeastOnce), "mosquitto would drop it");
+        assert!(window.has_room(Qos::AtMostOnce));
         window.done(1).unwrap();
         assert!(window.has_room(Qos::ExactlyOnce));
     }

@@ -62,7 +62,7 @@ pub fn start() -> Result<Broker> {
             }
         })
         .context("starting the demo's broker")?;
-    Ok(Broker { url: format!("mqtt://127.0.0.1:{port}"), name: "embedded broker (rumqttd)" })
+    Ok(Broker { url: format!("mqtt://127.0.0.1:{port}"), name: "embedded in this program (rumqttd)" })
 }
 
 /// Ends the child with the demo.
@@ -109,5 +109,9 @@ pub fn start() -> Result<Broker> {
     let child = child.context(
         "this build has no embedded broker, and no mosquitto was found: install mosquitto, or name a broker with --broker mqtt://HOST:PORT",
     )?;
-    Ok(Broker { url: format!("mqtt://127.0.0.1:{port}"), name: "mosquitto", _child: Child(child, folder) })
+    Ok(Broker {
+        url: format!("mqtt://127.0.0.1:{port}"),
+        name: "a mosquitto of this machine",
+        _child: Child(child, folder),
+    })
 }

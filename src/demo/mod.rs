@@ -17,10 +17,13 @@ use crate::config::{self, Config};
 use crate::daemon::{self, Bridge, Wish};
 use crate::log::{Message, Reader};
 use crate::reading::Timestamp;
-use crate::status::Board;
+use crate::status::{Board, State};
 
 /// How often the screen is brought up to date.
 const REFRESH: Duration = Duration::from_millis(100);
+
+/// How long the broker may take to be there.
+const CONNECTING: Duration = Duration::from_secs(10);
 
 /// How long the last readings may take to come back before they count as lost.
 const COMING_BACK: Duration = Duration::from_secs(5);
@@ -47,10 +50,11 @@ pub fn run(options: &Options, screen: &mut dyn Write) -> Result<bool> {
     };
     let (path, config) = write_config(&dir, url)?;
     let wishes = daemon::watch_signals()?;
-    introduce(&config, &path, &format!("{url} ({name})"), screen)?;
+    introduce(&config, &path, &format!("{url}, {name}"), screen)?;
 
     let board = Board::new();
     let mut bridge = Bridge::start(&config, &board)?;
+    wait_for_mirror(&board)?;
     let mut account = Account::open(&config.log.path)?;
     let end = options.duration.map(|duration| Instant::now() + duration);
     while !over(&wishes, end) {
@@ -109,6 +113,17 @@ fn suggest(path: &Path, screen: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
+/// What is published before the mirror has subscribed cannot come back, so the account begins after that.
+fn wait_for_mirror(board: &Board) -> Result<()> {
+    let mirror = board.part("mirror back");
+    let deadline = Instant::now() + CONNECTING;
+    while mirror.state().0 != State::Ok {
+        ensure!(Instant::now() < deadline, "the broker cannot be used: {}", mirror.state().0);
+        std::thread::sleep(REFRESH);
+    }
+    Ok(())
+}
+
 /// Waits one refresh. Answers whether a signal came or the time is up.
 fn over(wishes: &Receiver<Wish>, end: Option<Instant>) -> bool {
     match wishes.recv_timeout(REFRESH) {
@@ -154,15 +169,18 @@ impl Account {
             self.row = row.row;
             self.rows += 1;
             let id = format!("{}-{}", row.epoch, row.row);
-            if !self.early.remove(&id) {
+            if self.early.remove(&id) {
+                self.returned += 1;
+            } else {
                 self.waiting.insert(id);
             }
         }
         for message in self.reader.messages(self.message, 1000)? {
             self.message = message.id;
             let Some(back) = Back::parse(&message) else { continue };
-            self.returned += 1;
-            if !self.waiting.remove(&back.id) {
+            if self.waiting.remove(&back.id) {
+                self.returned += 1;
+            } else {
                 self.early.insert(back.id.clone());
             }
             writeln!(screen, "{back}")?;

@@ -14,9 +14,9 @@ mod publisher;
 mod publisher_tests;
 mod saver;
 mod session;
+pub mod subscriber;
 #[cfg(test)]
 mod test_broker;
-pub mod subscriber;
 mod tls;
 pub(crate) mod v4;
 pub(crate) mod v5;

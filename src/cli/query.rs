@@ -45,7 +45,7 @@ pub struct Args {
     /// Gather into intervals: 5m, 1h, 1d
     #[arg(long, value_name = "INTERVAL", value_parser = Every::parse)]
     every: Option<Every>,
-    /// What to tell of an interval (or of everything); the mean unless given, of texts the last
+    /// What to tell of an interval (or of everything); the mean unless given, and of texts the last
     #[arg(long, value_enum)]
     aggregate: Option<What>,
     /// How to write it; a table unless given, JSON with --json
@@ -183,7 +183,7 @@ fn interval_cells(interval: Interval, counts: bool, format: Format) -> Vec<Cell>
     cells.extend([
         Cell::Text(channel.sensor.to_string()),
         Cell::Text(channel.quantity.to_string()),
-        interval.value.map_or(Cell::None, Cell::Value),
+        Cell::Value(interval.value),
         // How many there are of something has not the unit of that.
         Cell::Text(if counts { String::new() } else { channel.unit.clone() }),
         Cell::Value(Value::Integer(i64::try_from(interval.count).unwrap_or(i64::MAX))),

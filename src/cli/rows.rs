@@ -136,12 +136,17 @@ impl<W: Write> Rows<W> {
         Ok(())
     }
 
+    /// RFC 4180. The csv crate would want a buffer of its own for each row, or the output for itself.
     fn csv(&mut self, cells: &[Cell]) -> io::Result<()> {
-        let texts: Vec<String> = cells.iter().map(|cell| self.text(cell, false)).collect();
-        let mut writer =
-            csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(&mut self.out);
-        writer.write_record(&texts).map_err(io::Error::other)?;
-        writer.flush()
+        for (place, cell) in cells.iter().enumerate() {
+            let text = self.text(cell, false);
+            let before = if place == 0 { "" } else { "," };
+            match text.contains(['"', ',', '\r', '\n']) {
+                true => write!(self.out, "{before}\"{}\"", text.replace('"', "\"\""))?,
+                false => write!(self.out, "{before}{text}")?,
+            }
+        }
+        self.out.write_all(b"\r\n")
     }
 
     /// By hand, so that the columns keep their order.

@@ -3,17 +3,20 @@
 //! Answers of a program go to standard output, everything said beside them to standard error.
 //! Exit codes: 0 ok, 1 failed, 2 wrong usage (clap's), 78 bad configuration (`EX_CONFIG` of sysexits.h).
 
-// TMP mod backup;
-// TMP mod buffer;
+mod backup;
+mod buffer;
 mod check;
 mod demo;
-// TMP mod export;
+mod export;
 mod logging;
-// TMP mod query;
+mod progress;
+mod query;
 mod read;
+mod rows;
 mod run;
 mod schema;
-// TMP mod tail;
+mod source;
+mod tail;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -81,11 +84,11 @@ enum Command {
     Demo(demo::Args),
     Check(check::Args),
     Read(read::Args),
-    // TMP Query(query::Args),
-    // TMP Tail(tail::Args),
-    // TMP Export(export::Args),
-    // TMP Backup(backup::Args),
-    // TMP Buffer(buffer::Args),
+    Query(query::Args),
+    Tail(tail::Args),
+    Export(export::Args),
+    Backup(backup::Args),
+    Buffer(buffer::Args),
     Schema(schema::Args),
 }
 
@@ -99,11 +102,11 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args, global),
         Command::Check(args) => check::run(args, global),
         Command::Read(args) => read::run(args, global),
-        // TMP Command::Query(args) => query::run(args, global),
-        // TMP Command::Tail(args) => tail::run(args, global),
-        // TMP Command::Export(args) => export::run(args, global),
-        // TMP Command::Backup(args) => backup::run(args, global),
-        // TMP Command::Buffer(args) => buffer::run(args, global),
+        Command::Query(args) => query::run(args, global),
+        Command::Tail(args) => tail::run(args, global),
+        Command::Export(args) => export::run(args, global),
+        Command::Backup(args) => backup::run(args, global),
+        Command::Buffer(args) => buffer::run(args, global),
         Command::Schema(args) => schema::run(args, global),
     };
     outcome.unwrap_or_else(|error| {

@@ -35,8 +35,8 @@ pub struct Interval {
     pub begin: Timestamp,
     /// What was measured.
     pub channel: Arc<Channel>,
-    /// What came out; `None` where a text has no such thing.
-    pub value: Option<Value>,
+    /// What came out.
+    pub value: Value,
     /// Number of readings in it.
     pub count: u64,
 }
@@ -99,7 +99,7 @@ impl Gather {
     pub fn finish(&mut self) -> Vec<Interval> {
         let Some((begin, _)) = self.current.take() else { return Vec::new() };
         let series = std::mem::take(&mut self.series);
-        series.into_values().map(|sums| sums.interval(Timestamp(begin), self.aggregate)).collect()
+        series.into_values().filter_map(|sums| sums.interval(Timestamp(begin), self.aggregate)).collect()
     }
 }
 
@@ -128,7 +128,8 @@ impl Sums {
         }
     }
 
-    fn interval(self, begin: Timestamp, aggregate: Option<Aggregate>) -> Interval {
+    /// `None` for what texts have not, such as a mean.
+    fn interval(self, begin: Timestamp, aggregate: Option<Aggregate>) -> Option<Interval> {
         let text = self.channel.kind == ValueKind::Text;
         let number = |number: f64| match self.channel.kind {
             ValueKind::Integer => Value::Integer(number as i64),
@@ -143,7 +144,7 @@ impl Sums {
             Aggregate::Last => Some(self.last),
             Aggregate::Count => Some(Value::Integer(i64::try_from(self.count).unwrap_or(i64::MAX))),
         };
-        Interval { begin, channel: self.channel, value, count: self.count }
+        Some(Interval { begin, channel: self.channel, value: value?, count: self.count })
     }
 }
 
@@ -170,9 +171,10 @@ mod tests {
         let mut all: Vec<Interval> = lines.iter().flat_map(|line| gather.push(line)).collect();
         all.extend(gather.finish());
         let minutes = |time: Timestamp| (time.0 - testing::NOON) / 60_000_000;
-        let text = |value: Option<Value>| value.map_or("-".to_owned(), |value| value.to_string());
         all.into_iter()
-            .map(|one| (minutes(one.begin), one.channel.quantity.to_string(), text(one.value), one.count))
+            .map(|one| {
+                (minutes(one.begin), one.channel.quantity.to_string(), one.value.to_string(), one.count)
+            })
             .collect()
     }
 
@@ -205,16 +207,13 @@ mod tests {
         );
         assert_eq!(
             gathered(Some("1h"), Some(Aggregate::Max), &lines),
-            expect(&[(0, "a", "7", 3), (0, "b", "-", 2), (0, "n", "6", 2)])
+            expect(&[(0, "a", "7", 3), (0, "n", "6", 2)])
         );
         let whole = |aggregate| gathered(None, Some(aggregate), &lines);
-        assert_eq!(
-            whole(Aggregate::Sum),
-            expect(&[(1, "a", "10.5", 3), (1, "b", "-", 2), (1, "n", "10", 2)])
-        );
+        assert_eq!(whole(Aggregate::Sum), expect(&[(1, "a", "10.5", 3), (1, "n", "10", 2)]));
         assert_eq!(whole(Aggregate::First), expect(&[(1, "a", "1", 3), (1, "b", "ok", 2), (1, "n", "4", 2)]));
         assert_eq!(whole(Aggregate::Count), expect(&[(1, "a", "3", 3), (1, "b", "2", 2), (1, "n", "2", 2)]));
-        assert_eq!(whole(Aggregate::Min), expect(&[(1, "a", "1", 3), (1, "b", "-", 2), (1, "n", "4", 2)]));
+        assert_eq!(whole(Aggregate::Min), expect(&[(1, "a", "1", 3), (1, "n", "4", 2)]));
         assert_eq!(gathered(None, None, &[]), []);
     }
 }

@@ -21,6 +21,9 @@ use crate::status::{Figure, Part, State};
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
+/// How long closing goes on trying. Leaving may take 10 s in all.
+const LAST_CHANCE: Duration = Duration::from_secs(2);
+
 /// A mirror's batch waits this long for the disk before its caller is told.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -356,8 +359,12 @@ impl Writer {
 
     /// The end: everything is committed or given up aloud, and the WAL is copied into the database.
     fn finish(mut self, mut done: Result<(), LogError>) -> Result<(), LogError> {
-        // Clock corrections come in lots.
-        while done.is_ok() && !self.held.is_empty() {
+        // Clock corrections come in lots; and a disk that is only slow or held by somebody gets another chance.
+        let deadline = Instant::now() + LAST_CHANCE;
+        while !self.held.is_empty() && (done.is_ok() || Instant::now() < deadline) {
+            if done.is_err() {
+                std::thread::sleep(FIRST_RETRY);
+            }
             done = self.commit(true);
         }
         if done.is_err() {

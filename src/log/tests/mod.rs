@@ -469,6 +469,12 @@ fn a_full_disk_loses_nothing_that_was_taken_and_tells_what_was_not() {
     // Those who wait for an answer get one; progress is kept with the readings.
     let new = log.register(&[channel("new")]);
     assert!(matches!(new, Err(LogError::Disk(_))), "{new:?}");
+    let storing = {
+        let log = log.clone();
+        let messages = vec![message("t", b"x", None)];
+        let batch = MirrorBatch { mirror: "m".into(), messages, ..Default::default() };
+        std::thread::spawn(move || log.store(batch))
+    };
     let progress =
         log.save_delivery(DeliveryUpdate { cursor: Some(5), ..Default::default() }, Urgency::Now).unwrap();
     assert_eq!(folder.figure("queue"), inbox::MAX_READINGS as i64);
@@ -477,6 +483,8 @@ fn a_full_disk_loses_nothing_that_was_taken_and_tells_what_was_not() {
     progress.blocking_recv().unwrap();
     until_committed(&log, taken + 1);
     assert_eq!(log.delivery().unwrap().cursor, 5);
+    storing.join().unwrap().unwrap();
+    assert_eq!(folder.figure("messages"), 1);
     let rows = log.reader().unwrap().outgoing(0, i64::MAX, usize::MAX).unwrap();
     let (told, readings): (Vec<_>, Vec<_>) =
         rows.iter().partition(|row| row.channel.quantity.as_str() == "lost");
@@ -519,6 +527,24 @@ fn one_writer_at_a_time() {
     assert!(matches!(second, Err(LogError::Locked { .. })), "{second:?}");
     log.close().unwrap();
     folder.open();
+}
+
+/// SQLite's POSIX locks belong to the process: opening and closing the file beside it would drop them.
+#[test]
+fn readers_leave_the_locks_of_the_writer_alone() {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = Folder::new();
+    let log = folder.open();
+    let inode = format!(":{} ", std::fs::metadata(folder.path()).unwrap().ino());
+    let locked = || std::fs::read_to_string("/proc/locks").unwrap().lines().any(|line| line.contains(&inode));
+    assert!(locked());
+    drop(log.reader().unwrap());
+    drop(Reader::open(&folder.path()).unwrap());
+    log.delivery().unwrap();
+    log.mirror_state("m").unwrap();
+    // A backup reads the log as well.
+    backup::to(&folder.path(), &folder.folder.path().join("copy.db"), false, |_, _| {}).unwrap();
+    assert!(locked());
 }
 
 /// What cannot be opened is said clearly and not touched.

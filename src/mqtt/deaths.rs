@@ -73,6 +73,12 @@ impl Deaths {
         self.stuck = 0;
     }
 
+    /// A connection could not be made: so the broker or the network comes and goes, and nobody needs to
+    /// have pushed us out.
+    pub(super) fn unreachable(&mut self) {
+        self.soon = 0;
+    }
+
     /// A connection that had been accepted has ended.
     pub(super) fn died(&mut self, life: &Life) -> Verdict {
         let mut verdict = Verdict::default();
@@ -169,7 +175,9 @@ mod tests {
         assert!(verdict.rival && !verdict.useful);
         let mut deaths = Deaths::default();
         let closed = || kicked(Failure::Lost("closed".to_owned()));
-        assert!(!deaths.died(&closed()).rival && deaths.died(&closed()).useful);
+        assert!(deaths.died(&closed()).useful && deaths.died(&closed()).useful);
+        deaths.unreachable();
+        assert!(!deaths.died(&closed()).rival && !deaths.died(&closed()).rival);
         assert!(deaths.died(&closed()).rival);
         assert!(!deaths.died(&life(None, false)).rival);
     }

@@ -187,36 +187,31 @@ fn mixed_qualities_keep_their_order_per_topic() {
 
 #[test]
 fn nothing_is_lost_when_the_broker_goes_and_comes() {
-    for (version, forget) in [(MqttVersion::V311, false), (MqttVersion::V5, false), (MqttVersion::V5, true)] {
-        let mut broker = TestBroker::start("");
+    for version in BOTH {
+        let mut broker = TestBroker::start("log_type all");
         let subscriber = broker.subscribe("test/#");
         let bench = Bench::new();
         let once = bench.channel(publish("test/exactly-once", Qos::ExactlyOnce));
         let least = bench.channel(publish("test/at-least-once", Qos::AtLeastOnce));
         let publisher = bench.start(&broker.config(version));
-        let mut sent = 0;
-        for round in 0..4 {
-            for _ in 0..300 {
-                sent += 1;
-                bench.append(once, sent..=sent);
-                bench.append(least, sent..=sent);
+        let rounds = 4;
+        for round in 0..rounds {
+            for number in round * 300 + 1..=(round + 1) * 300 {
+                bench.append(once, number..=number);
+                bench.append(least, number..=number);
             }
             // In the middle of it, at a different point each time.
-            bench.until("progress", || bench.figure("published") >= (round * 600) + 50 * (round + 1));
-            if forget && round == 2 {
-                // Neither the bridge's session nor the subscriber's is there any more afterwards.
-                has_all(&subscriber, "test/exactly-once", sent);
-                has_all(&subscriber, "test/at-least-once", sent);
-                continue;
-            }
+            bench.until("progress", || bench.figure("published") >= round * 600 + 50 * (round + 1));
             broker.restart();
         }
-        let received = has_all(&subscriber, "test/exactly-once", sent);
-        assert_counts(&numbers(&received, "test/exactly-once"), 1..=sent);
-        let received = has_all(&subscriber, "test/at-least-once", sent);
-        assert_counts(&firsts(&received, "test/at-least-once"), 1..=sent);
+        let sent = rounds * 300;
+        for topic in ["test/exactly-once", "test/at-least-once"] {
+            let mut arrived = firsts(&has_all(&subscriber, topic, sent), topic);
+            arrived.sort_unstable();
+            assert_counts(&arrived, 1..=sent);
+        }
         let mut ids = BTreeMap::new();
-        for one in received.iter().filter(|one| one.topic == "test/at-least-once") {
+        for one in subscriber.count(0).iter().filter(|one| one.topic == "test/at-least-once") {
             let id = one.field("id");
             assert_eq!(
                 ids.entry(one.number()).or_insert_with(|| id.clone()),
@@ -227,6 +222,14 @@ fn nothing_is_lost_when_the_broker_goes_and_comes() {
         publisher.stop(soon());
         bench.assert_delivered();
         assert!(bench.figure("reconnects") >= 3);
+        // Seen from the broker, because between it and mosquitto_sub a restart makes repeats of its own:
+        // no QoS 2 message was ever sent twice as a new one.
+        let log = broker.log();
+        let as_new =
+            log.lines().filter(|line| line.contains("Received PUBLISH from bridge-under-test (d0, q2"));
+        let as_new = as_new.count() as i64;
+        assert!((sent - 200..=sent).contains(&as_new), "{as_new} of {sent}");
+        assert!(log.contains("Received PUBLISH from bridge-under-test (d1, q2"), "none was resumed");
     }
 }
 
@@ -583,5 +586,50 @@ fn what_is_wrong_with_the_connection_is_said_in_words() {
         nowhere.broker.host = "no-such-host.invalid".to_owned();
         let failure = unreachable(nowhere);
         assert!(failure.contains("name was not found"), "{failure}");
+    }
+}
+
+/// How fast a backlog drains, beside mosquitto_pub at the same broker. Prints; meant for a release build.
+#[test]
+#[ignore = "measures"]
+fn drain_speed() {
+    const ROWS: i64 = 200_000;
+    // mosquitto_pub ends with the acknowledgement of its last packet id, and those wrap at 65,535.
+    const THEIRS: i64 = 60_000;
+    let broker = TestBroker::start("persistence false");
+    let mut lines = String::new();
+    for number in 1..=THEIRS {
+        lines.push_str(&format!(
+            "{{\"id\":\"9305efcd-{number}\",\"device\":\"pi\",\"sensor\":\"air\",\"quantity\":\"n\",\"value\":{number},\
+             \"time\":\"2026-11-20T07:00:00.000000Z\",\"clock\":\"synced\"}}\n"
+        ));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("lines"), lines).unwrap();
+    let begun = Instant::now();
+    std::process::Command::new("mosquitto_pub")
+        .args(["-h", "127.0.0.1", "-p", &broker.port.to_string(), "-q", "1", "-t", "test/n", "-l"])
+        .stdin(std::fs::File::open(folder.path().join("lines")).unwrap())
+        .status()
+        .unwrap();
+    let theirs = THEIRS as f64 / begun.elapsed().as_secs_f64();
+    println!("mosquitto_pub -l -q 1: {theirs:.0}/s");
+    for (version, qos) in [
+        (MqttVersion::V311, Qos::AtLeastOnce),
+        (MqttVersion::V5, Qos::AtLeastOnce),
+        (MqttVersion::V311, Qos::AtMostOnce),
+        (MqttVersion::V311, Qos::ExactlyOnce),
+    ] {
+        let bench = Bench::new();
+        let channel = bench.channel(publish("test/n", qos));
+        bench.append(channel, 1..=ROWS);
+        bench.until("commit", || *bench.log.committed().borrow() == ROWS);
+        let begun = Instant::now();
+        let publisher = bench.start(&broker.config(version));
+        bench.until("drain", || bench.figure("published") == ROWS);
+        let ours = ROWS as f64 / begun.elapsed().as_secs_f64();
+        println!("{version:?} {qos:?}: {ours:.0}/s, {:.0} %", 100.0 * ours / theirs);
+        publisher.stop(soon());
+        bench.assert_delivered();
     }
 }

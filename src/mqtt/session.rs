@@ -162,7 +162,10 @@ pub(super) async fn run<C: Connection, O: Outbox>(
     };
     let connected = match connected {
         Ok(connected) => connected,
-        Err(dead) => return failed(dead.why),
+        Err(dead) => {
+            shared.deaths.unreachable();
+            return failed(dead.why);
+        }
     };
     let mut session = Session::new(shared, connection.requests(), connected, &parameters);
     if clean {

@@ -53,9 +53,16 @@ impl TestBroker {
     fn configure(&self, extra: &str) {
         let directory = self.folder.path().display().to_string();
         let anonymous = if extra.contains("allow_anonymous") { "" } else { "allow_anonymous true" };
+        let durable = if extra.contains("persistence") {
+            String::new()
+        } else {
+            format!(
+                "persistence true\npersistence_location {directory}/\n\
+                 autosave_on_changes true\nautosave_interval 1"
+            )
+        };
         let config = format!(
-            "user root\nlistener {} 127.0.0.1\npersistence true\npersistence_location {directory}/\n\
-             autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 1000000\n{anonymous}\n{}\n",
+            "user root\nlistener {} 127.0.0.1\n{durable}\nmax_queued_messages 1000000\n{anonymous}\n{}\n",
             self.port,
             extra.replace("{dir}", &directory),
         );
@@ -63,7 +70,8 @@ impl TestBroker {
     }
 
     fn spawn(&self) -> Child {
-        let log = std::fs::File::create(self.folder.path().join("mosquitto.log")).unwrap();
+        let log = self.folder.path().join("mosquitto.log");
+        let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
         Command::new("/usr/sbin/mosquitto")
             .arg("-c")
             .arg(self.folder.path().join("mosquitto.conf"))
@@ -87,7 +95,8 @@ impl TestBroker {
         false
     }
 
-    fn log(&self) -> String {
+    /// What it logged since it was first started; with `log_type all`, every packet.
+    pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("mosquitto.log")).unwrap_or_default()
     }
 

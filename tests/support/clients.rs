@@ -52,8 +52,12 @@ impl Subscriber {
         command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-q", &qos.to_string(), "--nodelay", "-d"]);
         // A tab cannot stand in a topic of ours, and a payload may be anything after the third one.
         command.args(["-F", "\t%t\t%q\t%r\t%p"]);
+        // mosquitto sends a subscriber at most 20 unacknowledged messages unless told otherwise, and what it
+        // queues beyond that is overtaken by later messages (2.0.11). The witness of the order must not add
+        // disorder of its own, and only MQTT 5 lets it ask for more.
+        command.args(["-V", "5", "-D", "connect", "receive-maximum", "65535"]);
         if let Some(id) = id {
-            command.args(["-c", "-i", id]);
+            command.args(["-c", "-i", id, "-x", "3600"]);
         }
         for topic in topics {
             command.args(["-t", topic]);

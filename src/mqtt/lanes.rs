@@ -4,9 +4,11 @@
 //! A lane hands out messages in order and notes which are done. Only when everything up to the end of a
 //! sample is done does its progress move: that is what the cursor in the log says.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::bucket::Bucket;
+use super::lane::Lane;
 use super::message::{Message, cut};
 use super::outbox::Outbox;
 use crate::config::{Backlog, ClockPolicy};
@@ -42,79 +44,6 @@ pub(super) struct Ticket {
     pub seq: u64,
     /// Its row.
     pub row: i64,
-}
-
-/// What has been handed out, or was done already when its turn came.
-#[derive(Debug)]
-struct Entry {
-    row: i64,
-    covers: Option<i64>,
-    done: bool,
-    handshake: bool,
-}
-
-#[derive(Debug, Default)]
-struct Lane {
-    /// Last row read.
-    position: i64,
-    /// Read and not handed out.
-    queue: VecDeque<Message>,
-    /// Handed out and not passed, in order; the first has the number `base`.
-    open: VecDeque<Entry>,
-    base: u64,
-    /// Everything up to this row is done.
-    passed: i64,
-    /// Held back for the clock until then.
-    held: Option<Instant>,
-}
-
-impl Lane {
-    /// Forgets what was read; the next row is the one after `position`.
-    fn rewind(&mut self, position: i64) {
-        self.base += self.open.len() as u64;
-        self.open.clear();
-        self.queue.clear();
-        self.position = position;
-        self.held = None;
-    }
-
-    fn open(&mut self, message: &Message, done: bool, handshake: bool) -> u64 {
-        let entry = Entry { row: message.row(), covers: message.covers, done, handshake };
-        self.open.push_back(entry);
-        self.base + self.open.len() as u64 - 1
-    }
-
-    fn done(&mut self, seq: u64) {
-        let index = seq.checked_sub(self.base).and_then(|index| usize::try_from(index).ok());
-        if let Some(entry) = index.and_then(|index| self.open.get_mut(index)) {
-            entry.done = true;
-        }
-    }
-
-    /// There is nothing to publish up to this row beyond what was read.
-    fn cover(&mut self, row: i64) {
-        if let Some(message) = self.queue.back_mut() {
-            message.covers = Some(row);
-        } else if let Some(entry) = self.open.back_mut() {
-            entry.covers = Some(row);
-        } else {
-            self.passed = row;
-        }
-    }
-
-    /// Passes what is done at the front; rows of finished hand-shakes go to `forget`.
-    fn advance(&mut self, forget: &mut Vec<i64>) {
-        while self.open.front().is_some_and(|entry| entry.done) {
-            let Some(entry) = self.open.pop_front() else { break };
-            self.base += 1;
-            if entry.handshake {
-                forget.push(entry.row);
-            }
-            if let Some(row) = entry.covers {
-                self.passed = row;
-            }
-        }
-    }
 }
 
 /// What moved in [`Lanes::advance`].
@@ -436,38 +365,6 @@ fn held(message: &Message, max: Duration, since_boot: i64) -> Option<Duration> {
 
 fn is_unbuffered(message: &Message) -> bool {
     message.publish().is_some_and(|publish| publish.qos == Qos::AtMostOnce && !publish.buffer)
-}
-
-/// A token bucket: `rate` a second, with a burst of a twentieth of a second.
-#[derive(Debug)]
-struct Bucket {
-    rate: f64,
-    tokens: f64,
-    at: Instant,
-}
-
-impl Bucket {
-    fn new(rate: u32, now: Instant) -> Self {
-        Self { rate: f64::from(rate.max(1)), tokens: 1.0, at: now }
-    }
-
-    fn has_token(&mut self, now: Instant) -> bool {
-        let burst = (self.rate / 20.0).max(1.0);
-        let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * self.rate).min(burst);
-        self.at = now;
-        self.tokens >= 1.0
-    }
-
-    fn take(&mut self) {
-        self.tokens -= 1.0;
-    }
-
-    /// When the next token comes. Not before a millisecond: the timers are not finer.
-    fn next(&self, now: Instant) -> Instant {
-        let missing = (1.0 - self.tokens).max(0.0) / self.rate;
-        (self.at + Duration::from_secs_f64(missing)).max(now + Duration::from_millis(1))
-    }
 }
 
 #[cfg(test)]

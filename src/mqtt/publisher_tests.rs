@@ -589,6 +589,40 @@ fn what_is_wrong_with_the_connection_is_said_in_words() {
     }
 }
 
+#[test]
+fn tls_is_verified() {
+    let ca = include_str!("../../tests/data/tls/ca.pem");
+    let files = [
+        ("ca.pem", ca),
+        ("server.pem", include_str!("../../tests/data/tls/server.pem")),
+        ("server.key", include_str!("../../tests/data/tls/server.key")),
+    ];
+    let broker = TestBroker::start_with("certfile {dir}/server.pem\nkeyfile {dir}/server.key", &files);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.pem"), ca).unwrap();
+    for version in BOTH {
+        let mut config = broker.config(version);
+        config.broker.transport = config::Transport::Tls;
+        config.broker.ca_file = Some(folder.path().join("ca.pem"));
+        let bench = Bench::new();
+        let channel = bench.channel(publish("test/n", Qos::ExactlyOnce));
+        let publisher = bench.start(&config);
+        bench.append(channel, 1..=50);
+        bench.until("delivery", || bench.figure("published") == 50);
+        publisher.stop(soon());
+        bench.assert_delivered();
+
+        // The system's authorities do not know this one.
+        config.broker.ca_file = None;
+        let bench = Bench::new();
+        let publisher = bench.start(&config);
+        bench.until("failure", || matches!(bench.state(), State::Failed(_)));
+        let failure = bench.state().to_string();
+        assert!(failure.contains("TLS: ") && failure.contains("mqtt.ca_file"), "{failure}");
+        publisher.stop(Instant::now());
+    }
+}
+
 /// How fast a backlog drains, beside mosquitto_pub at the same broker. Prints; meant for a release build.
 #[test]
 #[ignore = "measures"]

@@ -87,7 +87,7 @@ struct Location<'a> {
 impl<'a> Location<'a> {
     /// `None` when nothing at all is given.
     fn of(place: &'a Place) -> Option<Self> {
-        (*place != Place::default()).then(|| Self {
+        (*place != Place::default()).then_some(Self {
             name: place.name.as_deref(),
             latitude: place.latitude,
             longitude: place.longitude,

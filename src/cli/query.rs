@@ -5,14 +5,12 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-use rusqlite::types::Value as Sql;
-
 use super::Global;
 use super::rows::{Cell, Format, Rows, reading_cells, reading_columns};
 use super::source::{Source, now, time};
 use crate::log::Reader;
 use crate::log::gather::{Aggregate, Gather, Interval};
-use crate::log::query::Selection;
+use crate::log::query::{Selection, Sql};
 use crate::log::times::Every;
 use crate::reading::{Timestamp, Value};
 

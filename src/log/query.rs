@@ -6,8 +6,11 @@ use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use rusqlite::types::{Value as Sql, ValueRef};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Rows, Statement};
+
+/// A value of an SQL result: null, integer, real, text or blob.
+pub use rusqlite::types::Value as Sql;
 
 use super::error::{LogError, at};
 use super::reader::{Reader, clock_of, value_of};

@@ -486,6 +486,10 @@ fn a_full_disk_loses_nothing_that_was_taken_and_tells_what_was_not() {
     storing.join().unwrap().unwrap();
     assert_eq!(folder.figure("messages"), 1);
     let rows = log.reader().unwrap().outgoing(0, i64::MAX, usize::MAX).unwrap();
+    assert!(
+        rows.iter().zip(1..).all(|(row, number)| row.row == number),
+        "no number is skipped or used twice"
+    );
     let (told, readings): (Vec<_>, Vec<_>) =
         rows.iter().partition(|row| row.channel.quantity.as_str() == "lost");
     assert_eq!(readings.len() as i64, taken, "each once");

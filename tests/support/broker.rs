@@ -12,6 +12,16 @@ use super::port::Port;
 use super::process::{end, find, signal, wait_for_exit};
 use super::wait_until;
 
+/// A line for `Mosquitto::with`: more may be under way to one subscriber than ever is.
+///
+/// mosquitto 2.0.11 breaks QoS 2 hand-shakes of a subscriber when it is stopped or killed with more than
+/// `max_inflight_messages` (20) of them under way: reading its file it takes all beyond that number for
+/// messages never sent, and sends a PUBLISH again after its own PUBREL (`persist__client_msg_restore`,
+/// `db__message_reconnect_reset_outgoing`). More than 20 are under way whenever a queue drains, because each
+/// acknowledgement lets up to 20 more go (`db__message_delete_outgoing`; mended by 2.0.18). Not 65535 and
+/// not 0: both mean "no limit", and with that all are taken for never sent.
+pub const WIDE_WINDOW: &str = "max_inflight_messages 60000";
+
 /// A mosquitto on a port and in a folder of its own, both kept over stops and restarts.
 ///
 /// Unless told otherwise it keeps what it acknowledged: without `autosave_on_changes` and a short

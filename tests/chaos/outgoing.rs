@@ -11,8 +11,14 @@ use crate::weather::{Scene, Witness};
 /// Client id.
 const WITNESS: &str = "witness";
 
-/// Most repeats at QoS 2 for each time the daemon was killed: a few of the 20 that may be under way.
-const PER_KILL: usize = 5;
+/// Most repeats at QoS 2 after so many kills of the daemon: it dies between the broker's PUBCOMP and its own
+/// commit and cannot know that it was done. One kill can hit a whole window, many cannot (measured: 0.7 each).
+fn unavoidable(daemon_kills: usize) -> usize {
+    match daemon_kills {
+        0 => 0,
+        many => 20 + 2 * (many - 1),
+    }
+}
 
 const SENSORS_OF_EACH_QOS: usize = 5;
 
@@ -124,9 +130,9 @@ fn nothing_is_lost_on_the_way_out() {
     assert!(verdict.is_clean(), "{verdict}\n{}", scene.bridge.last_words());
     assert_eq!(number(&scene.bridge, "SELECT count(*) FROM gaps"), 0, "readings were given up");
     assert_eq!(number(&scene.bridge, "SELECT count(*) FROM refused"), 0, "the broker refused readings");
-    // A daemon that dies between the broker's PUBCOMP and its own commit cannot know that it was done. And the way from mosquitto to the witness is mosquitto's.
-    let unavoidable = PER_KILL * scene.daemon_kills + by_broker;
-    assert!(verdict.repeats(2) <= unavoidable, "more than {unavoidable} repeats at QoS 2: {verdict}");
+    // The way from mosquitto to the witness is mosquitto's.
+    let excused = unavoidable(scene.daemon_kills) + by_broker;
+    assert!(verdict.repeats(2) <= excused, "more than {excused} repeats at QoS 2: {verdict}");
     for qos in [1, 2] {
         assert!(log.iter().filter(|row| row.qos == qos).count() > 100, "too few rows to tell at QoS {qos}");
     }

@@ -144,8 +144,9 @@ impl Mosquitto {
 
     /// Makes it write what it has to its disk, as it does by itself after changes; returns when it is there.
     ///
-    /// mosquitto does not count everything as a change: that a subscriber has sent PUBREC, for example, is
-    /// saved only together with something else (2.0.11, `db__message_update_outgoing`).
+    /// mosquitto 2.0.11 does not count everything as a change. A message that goes straight out to a connected
+    /// subscriber is none, nor is a subscriber's PUBREC: both are saved only together with something else
+    /// (`persistence_changes` in database.c), and a kill before that loses them, acknowledged or not.
     #[track_caller]
     pub fn save(&self) {
         // It writes beside and renames, so that the file becomes another one.

@@ -1,5 +1,7 @@
 //! The real binary between real things: simulated chips read by their real drivers, a SQLite file, a mosquitto.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
 mod support;
 
 use std::collections::BTreeMap;

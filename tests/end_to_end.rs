@@ -286,9 +286,8 @@ fn hup_applies_a_good_configuration_and_refuses_a_bad_one() {
         .filter(|message| !message.topic.ends_with("/status"))
         .map(|message| id(&serde_json::from_str(&message.payload).unwrap()))
         .collect();
-    for lost in logged(&bridge).into_keys().filter(|id| !ids.contains(id)) {
-        panic!("{lost} was lost over the reload");
-    }
+    let lost: Vec<String> = logged(&bridge).into_keys().filter(|id| !ids.contains(id)).collect();
+    assert!(lost.is_empty(), "lost over the reload: {lost:?}");
 }
 
 #[test]

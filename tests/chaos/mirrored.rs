@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::ledger::{Missing, Seen, exactly_once};
-use crate::support::{AckedPublisher, Bridge, Mosquitto, Proxy, Seed, holds_within};
+use crate::support::{AckedPublisher, Bridge, Mosquitto, Proxy, Seed, WIDE_WINDOW, holds_within};
 use crate::weather::{Scene, Witness};
 
 fn config(url: &str, folder: &Path) -> String {
@@ -54,7 +54,9 @@ impl Witness for Outside {
 #[test]
 fn nothing_is_lost_on_the_way_in() {
     let seed = Seed::from_environment();
-    let broker = Mosquitto::start();
+    // With mosquitto's own window of 20 it doubled 41, 44 and 59 messages at QoS 2 in three short runs of
+    // seven, after its PUBREL; with this one none in any.
+    let broker = Mosquitto::with(WIDE_WINDOW);
     let proxy = Proxy::start(broker.port());
     let url = proxy.url();
     let bridge = Bridge::start(|folder| config(&url, folder));
@@ -107,15 +109,6 @@ fn nothing_is_lost_on_the_way_in() {
         scene.daemon_kills,
         scene.broker_kills
     );
-    let first = |list: &[Seen]| format!("{} for example {:?}", list.len(), list.first());
-    assert_eq!(
-        missing,
-        Missing::default(),
-        "lost {}, doubled {}, unknown {}\n{}",
-        first(&missing.lost),
-        first(&missing.doubled),
-        first(&missing.unknown),
-        scene.bridge.last_words()
-    );
+    assert!(missing.is_clean(), "{missing}{}", scene.bridge.last_words());
     assert!(sent.len() > 200, "too few messages to tell");
 }

@@ -1,5 +1,7 @@
 //! The real binary between real things: simulated chips read by their real drivers, a SQLite file, a mosquitto.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -284,9 +286,8 @@ fn hup_applies_a_good_configuration_and_refuses_a_bad_one() {
         .filter(|message| !message.topic.ends_with("/status"))
         .map(|message| id(&serde_json::from_str(&message.payload).unwrap()))
         .collect();
-    for lost in logged(&bridge).into_keys().filter(|id| !ids.contains(id)) {
-        panic!("{lost} was lost over the reload");
-    }
+    let lost: Vec<String> = logged(&bridge).into_keys().filter(|id| !ids.contains(id)).collect();
+    assert!(lost.is_empty(), "lost over the reload: {lost:?}");
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn the_file_stays_within_its_size_and_delivered_rows_go_first() {
     }
     until("the end of it", || size_of(&folder) <= limit);
     println!("largest {largest} bytes for a limit of {limit}");
-    assert!(largest <= limit + limit / 50, "{largest}");
+    assert!(largest <= limit + limit / 10, "{largest}");
     assert_eq!((folder.figure("lost"), ids_left(&log, "SELECT count(*) FROM gap")), (0, vec![0]));
     let left = ids_left(&log, "SELECT count(*) FROM reading")[0];
     assert!(left > 20_000, "{left}: no more than needed goes");

@@ -1,7 +1,7 @@
 //! Readings in bad weather: what is in the log reaches the broker, once or with the same id, in order.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::handshakes;
 use crate::ledger::{Row, Seen, Verdict, audit};
@@ -111,7 +111,9 @@ fn nothing_is_lost_on_the_way_out() {
     // One connection after the other, back-off between them: the last outage may cost a while.
     let delivered =
         || number(&scene.bridge, "SELECT cursor >= (SELECT max(id) FROM reading) FROM progress") == 1;
+    let begun = Instant::now();
     let in_time = holds_within(Duration::from_secs(120), delivered);
+    let rest = begun.elapsed().as_secs_f64();
     let mut verdict = Verdict::default();
     holds_within(Duration::from_secs(30), || {
         verdict = audit(&published(&scene.bridge), &seen(&subscriber));
@@ -128,8 +130,8 @@ fn nothing_is_lost_on_the_way_out() {
     let verdict = audit(&log, &seen(&subscriber));
     let by_broker = handshakes::broken(&scene.broker.log(), WITNESS);
     println!(
-        "{} rows, {} messages, {} daemon kills, {} broker kills, {by_broker} hand-shakes broken by the broker\n\
-         {verdict}",
+        "{} rows, {} messages, {} daemon kills, {} broker kills, {by_broker} hand-shakes broken by the broker, \
+         the last of it delivered after {rest:.1} s\n{verdict}",
         log.len(),
         subscriber.count(),
         scene.daemon_kills,

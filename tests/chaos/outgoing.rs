@@ -24,7 +24,7 @@ const SENSORS_OF_EACH_QOS: usize = 5;
 
 /// Most messages for one `mosquitto_sub`. From one packet id to the same one again are 65,535 messages, and
 /// libmosquitto (2.0.11) keeps a message that it was sent twice before its PUBREL for ever: when its packet id
-/// comes round, it hands out that one and swallows the new one (8 "lost" in 71,939 rows).
+/// comes round, it hands out that one and swallows the new one (47 "lost" in 80,731 rows, old ones in their place).
 const MOST_MESSAGES: usize = 60_000;
 
 /// Rows for each event at full speed, about.
@@ -89,6 +89,21 @@ fn number(bridge: &Bridge, sql: &str) -> i64 {
     bridge.database().query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
+/// Waits until everything is delivered. Answers no when nothing was for so long that every back-off and
+/// time-out of a last outage is over.
+fn goes_on_to_the_end(bridge: &Bridge) -> bool {
+    let last = number(bridge, "SELECT coalesce(max(id), 0) FROM reading");
+    let cursor = || number(bridge, "SELECT cursor FROM progress");
+    let mut before = cursor();
+    while before < last {
+        if !holds_within(Duration::from_secs(90), || cursor() > before) {
+            return false;
+        }
+        before = cursor();
+    }
+    true
+}
+
 #[test]
 fn nothing_is_lost_on_the_way_out() {
     let seed = Seed::from_environment();
@@ -108,11 +123,9 @@ fn nothing_is_lost_on_the_way_out() {
     assert!(status.success(), "left with {status}:\n{}", scene.bridge.last_words());
     scene.bridge.configure(&config(&url, scene.bridge.folder(), true));
     scene.bridge.resume();
-    // One connection after the other, back-off between them: the last outage may cost a while.
-    let delivered =
-        || number(&scene.bridge, "SELECT cursor >= (SELECT max(id) FROM reading) FROM progress") == 1;
+    // mosquitto saves after each message, on a busy machine 100 a second: what matters is that it goes on.
     let begun = Instant::now();
-    let in_time = holds_within(Duration::from_secs(120), delivered);
+    let in_time = goes_on_to_the_end(&scene.bridge);
     let rest = begun.elapsed().as_secs_f64();
     let mut verdict = Verdict::default();
     holds_within(Duration::from_secs(30), || {

@@ -142,22 +142,41 @@ impl Mosquitto {
         }
     }
 
-    /// Makes it write what it has to its disk, as it does by itself after changes; returns when it is there.
+    /// Waits until it has nothing more to read, and makes it write everything to its disk; returns when it is
+    /// there. For clients that are at rest: what they send meanwhile may or may not be in it.
     ///
-    /// mosquitto 2.0.11 does not count everything as a change. A message that goes straight out to a connected
-    /// subscriber is none, nor is a subscriber's PUBREC: both are saved only together with something else
-    /// (`persistence_changes` in database.c), and a kill before that loses them, acknowledged or not.
+    /// It saves by itself after changes, but mosquitto 2.0.11 does not count everything as one. A message that
+    /// goes straight out to a connected subscriber is none, nor is a subscriber's PUBREC: both are saved only
+    /// together with something else (`persistence_changes` in database.c), and a kill before that loses them,
+    /// acknowledged or not.
     #[track_caller]
     pub fn save(&self) {
         // It writes beside and renames, so that the file becomes another one.
         let saved = || {
-            fs::metadata(self.folder.path().join("mosquitto.db"))
-                .ok()
-                .map(|file| (file.ino(), file.mtime(), file.mtime_nsec()))
+            let file = fs::metadata(self.folder.path().join("mosquitto.db")).ok()?;
+            Some((file.ino(), file.mtime(), file.mtime_nsec()))
         };
+        // One packet of each client, then a save with fsync: hundreds of acknowledgements take seconds.
+        wait_until(Duration::from_secs(60), "mosquitto has read everything", || {
+            let before = saved();
+            std::thread::sleep(Duration::from_millis(100));
+            saved() == before && self.unread() == 0
+        });
         let before = saved();
         signal(self.child.as_ref().expect("the broker runs"), "USR1");
         wait_until(Duration::from_secs(20), "mosquitto saves when told to", || saved() != before);
+    }
+
+    /// Bytes that have reached its sockets and that it has not read, connections not accepted included.
+    fn unread(&self) -> u64 {
+        let local = format!("0100007F:{:04X}", self.port());
+        // proc(5): number, local address, remote address, state, tx_queue:rx_queue, all hexadecimal.
+        let waiting = |line: &str| {
+            let mut words = line.split_whitespace().skip(1);
+            let queues = (words.next()? == local).then(|| words.nth(2))??;
+            u64::from_str_radix(queues.split_once(':')?.1, 16).ok()
+        };
+        fs::read_to_string("/proc/net/tcp").unwrap().lines().filter_map(waiting).sum()
     }
 
     /// Ends it as a power cut would.

@@ -1,6 +1,7 @@
 //! A mosquitto of one's own.
 
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -102,7 +103,7 @@ impl Mosquitto {
     /// Starts it again where it was; returns when it takes connections.
     pub fn resume(&mut self) {
         assert!(self.child.is_none(), "the broker runs already");
-        let starts = self.starts();
+        let said = fs::metadata(self.log_file()).map_or(0, |file| file.len());
         let output =
             File::options().create(true).append(true).open(self.folder.path().join("output")).unwrap();
         let mut child = Command::new(find("mosquitto"))
@@ -119,16 +120,19 @@ impl Mosquitto {
                 let said = fs::read_to_string(self.folder.path().join("output")).unwrap_or_default();
                 panic!("mosquitto ended at once with {status}\n{said}\n{}", self.log());
             }
-            self.starts() > starts
+            self.runs_since(said)
         });
         self.child = Some(child);
     }
 
-    fn starts(&self) -> usize {
-        self.log()
-            .lines()
-            .filter(|line| line.contains("mosquitto version") && line.ends_with("running"))
-            .count()
+    /// Whether it has said since `offset` of its log that it runs.
+    fn runs_since(&self, offset: u64) -> bool {
+        let mut text = Vec::new();
+        let Ok(mut file) = File::open(self.log_file()) else { return false };
+        file.seek(SeekFrom::Start(offset)).unwrap();
+        file.read_to_end(&mut text).unwrap();
+        let text = String::from_utf8_lossy(&text);
+        text.lines().any(|line| line.contains("mosquitto version") && line.ends_with("running"))
     }
 
     /// Ends it in order: it saves what it has.

@@ -1,1 +1,225 @@
-//! daemon (being written)
+//! Wiring: opens what the configuration names, in the order of the data, and closes it in the same order;
+//! turns signals and systemd's wishes into calls. It decides nothing about readings.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+use tracing::{error, info, warn};
+
+use crate::bus::Buses;
+use crate::config::{Config, Problems};
+use crate::enrich::{SyncWatch, clock};
+use crate::log::{Log, Machine};
+use crate::mqtt::Publisher;
+use crate::mqtt::subscriber::{self, Subscriber};
+use crate::sampling::{self, Sampling, SensorPlan};
+use crate::status::Board;
+
+/// How often the clock is looked at and systemd is told that we live. Well under any sane `WatchdogSec`.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long the publisher may take to hand over what is committed when the daemon leaves.
+const PUBLISH_ON_LEAVING: Duration = Duration::from_secs(3);
+
+/// After TERM the process ends within 10 s, whatever hangs.
+const LEAVE: Duration = Duration::from_millis(9_500);
+
+/// A running bridge.
+pub struct Bridge {
+    log: Log,
+    sampling: Sampling,
+    publisher: Option<Publisher>,
+    mirrors: Vec<Subscriber>,
+    sync_watch: SyncWatch,
+}
+
+impl Bridge {
+    /// Opens the log, then everything that reads from it or writes to it. The network, the broker and
+    /// the sensors may be away: only a log that cannot be used is an error.
+    pub fn start(config: &Config, board: &Board) -> Result<Bridge> {
+        let machine = Machine { boot_id: clock::boot_id().context("reading the boot id")?, now: clock::now };
+        let log = Log::open(&config.log, &machine, board)?;
+        let plans = plans(config, &log)?;
+
+        let mut publisher = None;
+        let mut mirrors = Vec::new();
+        if let Some(mqtt) = &config.mqtt {
+            publisher = Some(Publisher::start(mqtt, config.clock, log.clone(), board)?);
+            for mirror in &config.mirrors {
+                mirrors.push(subscriber::start(mqtt, mirror, log.clone(), board)?);
+            }
+        }
+        let buses = Arc::new(Buses::new());
+        let sampling = sampling::start(plans, buses, Arc::new(log.clone()), board, clock::now)?;
+        Ok(Bridge { log, sampling, publisher, mirrors, sync_watch: SyncWatch::new() })
+    }
+
+    /// Does what is due each second: corrects readings taken before the clock was right.
+    pub fn tick(&mut self) {
+        if let Some(offset) = self.sync_watch.observe(clock::now())
+            && let Err(error) = self.log.correct_clock(offset)
+        {
+            warn!("readings taken before the clock was synchronised keep their time: {error}");
+        }
+    }
+
+    /// Monotonic time of the last sign of life of the data path; the watchdog is fed from it.
+    pub fn last_sign_of_life(&self) -> Instant {
+        self.sampling.last_sign_of_life()
+    }
+
+    /// Stops in the order of the data: no new readings, then what is committed goes out and the mirrors
+    /// store what they have taken, then the log closes. Each step has a bound of its own.
+    pub fn stop(self) -> Result<()> {
+        for abandoned in self.sampling.stop() {
+            warn!("{abandoned}");
+        }
+        self.log.flush()?;
+        // What is committed goes out; the mirrors store what they have taken. Neither waits for the other,
+        // so that one that hangs does not cost the others their time.
+        std::thread::scope(|scope| {
+            if let Some(publisher) = self.publisher {
+                scope.spawn(move || publisher.stop(Instant::now() + PUBLISH_ON_LEAVING));
+            }
+            for mirror in self.mirrors {
+                scope.spawn(move || mirror.stop());
+            }
+        });
+        self.log.close()?;
+        Ok(())
+    }
+}
+
+/// Registers every channel of the configuration and joins the sensors with their row ids.
+fn plans(config: &Config, log: &Log) -> Result<Vec<SensorPlan>> {
+    let mut plans = Vec::with_capacity(config.sensors.len());
+    let mut channels = vec![config.gap_channel.clone()];
+    for sensor in &config.sensors {
+        channels.push(sensor.state.clone());
+        channels.extend(sensor.quantities.iter().map(|quantity| quantity.channel.clone()));
+    }
+    let mut ids = log.register(&channels)?.into_iter();
+    let mut next = || ids.next().context("the log registered fewer channels than it was given");
+    log.set_gap_channel(next()?);
+    for sensor in &config.sensors {
+        let state_channel = next()?;
+        let channels = sensor.quantities.iter().map(|_| next()).collect::<Result<_>>()?;
+        plans.push(SensorPlan { sensor: sensor.clone(), channels, state_channel });
+    }
+    Ok(plans)
+}
+
+/// What the outside asks of the daemon.
+pub enum Wish {
+    /// TERM or INT.
+    Leave,
+    /// HUP.
+    Reload,
+    /// USR1.
+    ShowBoard,
+}
+
+/// Runs until TERM or INT. `load` reads the configuration, at the start and again on HUP.
+pub fn run(load: impl Fn() -> Result<Config, Problems>) -> Result<()> {
+    let mut config = load()?;
+    let wishes = watch_signals()?;
+    info!("sensor-bridge {} starts as {}", env!("CARGO_PKG_VERSION"), config.device.id);
+    let board = Board::new();
+    let mut bridge = Bridge::start(&config, &board)?;
+    tell_systemd(&[NotifyState::Ready]);
+    loop {
+        match wishes.recv_timeout(TICK) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Wish::ShowBoard) => board.to_string().lines().for_each(|line| info!("{line}")),
+            Ok(Wish::Reload) => match load() {
+                Ok(fresh) => {
+                    info!("configuration read again");
+                    (config, bridge) = restart(bridge, config, fresh, &board)?;
+                }
+                Err(problems) => error!("configuration not changed:\n{problems}"),
+            },
+            Ok(Wish::Leave) | Err(RecvTimeoutError::Disconnected) => break,
+        }
+        bridge.tick();
+        feed_watchdog(&bridge);
+    }
+    info!("leaving");
+    tell_systemd(&[NotifyState::Stopping]);
+    leave_at_the_latest_after(LEAVE)?;
+    bridge.stop()
+}
+
+/// Ends the process though something hangs (a bus and a disk at once). Nothing committed is lost by it:
+/// it is what `kill -9` is, and the log is made for that.
+fn leave_at_the_latest_after(limit: Duration) -> Result<()> {
+    std::thread::Builder::new()
+        .name("last-resort".into())
+        .spawn(move || {
+            std::thread::sleep(limit);
+            error!("still not ended after {} s: leaving without waiting any longer", limit.as_secs());
+            std::process::exit(1);
+        })
+        .context("starting the thread that bounds the shutdown")?;
+    Ok(())
+}
+
+/// Starts afresh with another configuration; with the old one if the new one cannot be started.
+fn restart(bridge: Bridge, old: Config, new: Config, board: &Board) -> Result<(Config, Bridge)> {
+    bridge.stop()?;
+    match Bridge::start(&new, board) {
+        Ok(bridge) => Ok((new, bridge)),
+        Err(error) => {
+            error!("the new configuration cannot be started, going on with the old one: {error:#}");
+            let bridge = Bridge::start(&old, board)?;
+            Ok((old, bridge))
+        }
+    }
+}
+
+/// Turns signals into wishes. A second TERM or INT ends the process at once.
+pub fn watch_signals() -> Result<Receiver<Wish>> {
+    let mut signals =
+        Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).context("installing the signal handlers")?;
+    let (sender, wishes): (SyncSender<Wish>, _) = sync_channel(8);
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            let mut leaving = false;
+            for signal in signals.forever() {
+                let wish = match signal {
+                    SIGHUP => Wish::Reload,
+                    SIGUSR1 => Wish::ShowBoard,
+                    _ if leaving => std::process::exit(1),
+                    _ => Wish::Leave,
+                };
+                leaving |= matches!(wish, Wish::Leave);
+                // The queue is full only while a reload is under way; waiting for it loses no signal.
+                if sender.send(wish).is_err() {
+                    return;
+                }
+            }
+        })
+        .context("starting the signal thread")?;
+    Ok(wishes)
+}
+
+/// Feeds systemd's watchdog as long as the data path lives: a hung data path is restarted.
+fn feed_watchdog(bridge: &Bridge) {
+    if let Some(limit) = sd_notify::watchdog_enabled()
+        && bridge.last_sign_of_life().elapsed() < limit / 2
+    {
+        tell_systemd(&[NotifyState::Watchdog]);
+    }
+}
+
+/// Without systemd there is nobody to tell, and that is no error.
+fn tell_systemd(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!("cannot notify systemd: {error}");
+    }
+}

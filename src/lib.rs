@@ -13,6 +13,7 @@ pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod demo;
 pub mod enrich;
 pub mod filter;
 pub mod log;

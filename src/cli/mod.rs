@@ -1,8 +1,141 @@
 //! The command line: one file a subcommand, no logic of its own.
+//!
+//! Answers of a program go to standard output, everything said beside them to standard error.
+//! Exit codes: 0 ok, 1 failed, 2 wrong usage (clap's), 78 bad configuration (`EX_CONFIG` of sysexits.h).
 
+mod backup;
+mod buffer;
+mod check;
+mod demo;
+mod export;
+mod logging;
+mod progress;
+mod query;
+mod read;
+mod rows;
+mod run;
+mod schema;
+mod source;
+mod tail;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, Problems};
+
+/// Exit code for a configuration that cannot be used; the systemd unit does not restart on it.
+pub const BAD_CONFIG: u8 = 78;
+
+const EXAMPLES: &str = "\
+Examples:
+  sensor-bridge demo                      see it work: no hardware, no broker needed
+  sensor-bridge check                     what would run, or everything that is wrong
+  sensor-bridge run --config my.yaml      the daemon, in the foreground
+  sensor-bridge query air temperature --since 24h --every 1h
+  sensor-bridge tail -f                   readings as they are committed";
+
+/// Reads sensors, keeps what changed in a SQLite log, and publishes it over MQTT. Nothing is lost on the way.
+#[derive(Debug, Parser)]
+#[command(name = "sensor-bridge", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every subcommand understands.
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// Configuration file
+    #[arg(long, short, global = true, value_name = "FILE", env = "SENSOR_BRIDGE_CONFIG", default_value = config::DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// Answer in JSON, for programs
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What is said on standard error: error, warn, info, debug, trace
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info", env = "SENSOR_BRIDGE_LOG")]
+    pub log_level: logging::Level,
+    /// How it is said: auto (journal under systemd, else text), text, journal, json
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "auto")]
+    pub log_format: logging::Format,
+}
+
+impl Global {
+    /// Where the configuration is.
+    pub fn path(&self) -> &Path {
+        &self.config
+    }
+
+    /// The checked configuration, environment overrides applied.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; the program then exits with 78.
+    pub fn load(&self) -> Result<Config, Problems> {
+        config::load(&self.config, config::environment())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Demo(demo::Args),
+    Check(check::Args),
+    Read(read::Args),
+    Query(query::Args),
+    Tail(tail::Args),
+    Export(export::Args),
+    Backup(backup::Args),
+    Buffer(buffer::Args),
+    Schema(schema::Args),
+}
 
 /// Reads the arguments, runs the subcommand, answers its exit code.
 pub fn main() -> ExitCode {
-    todo!()
+    let cli = Cli::parse();
+    let global = &cli.global;
+    logging::init(global.log_level, global.log_format);
+    let outcome = match &cli.command {
+        Command::Run(args) => run::run(args, global),
+        Command::Demo(args) => demo::run(args, global),
+        Command::Check(args) => check::run(args, global),
+        Command::Read(args) => read::run(args, global),
+        Command::Query(args) => query::run(args, global),
+        Command::Tail(args) => tail::run(args, global),
+        Command::Export(args) => export::run(args, global),
+        Command::Backup(args) => backup::run(args, global),
+        Command::Buffer(args) => buffer::run(args, global),
+        Command::Schema(args) => schema::run(args, global),
+    };
+    outcome.unwrap_or_else(|error| {
+        if let Some(problems) = error.downcast_ref::<Problems>() {
+            eprintln!("{problems}");
+            return ExitCode::from(BAD_CONFIG);
+        }
+        // Somebody closed the pipe (`… | head`): they have what they wanted.
+        if is_broken_pipe(&error) {
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("sensor-bridge: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
 }

@@ -86,7 +86,10 @@ impl fmt::Display for Broker {
             Transport::WebSocket => "ws",
             Transport::SecureWebSocket => "wss",
         };
-        write!(f, "{scheme}://{}:{}", self.host, self.port)
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        }
     }
 }
 

@@ -6,7 +6,10 @@ use crate::reading::{Clock, Moment, Timestamp};
 
 /// Now, by both clocks, with the kernel's word on synchronisation.
 pub fn now() -> Moment {
-    Moment { wall: Timestamp(micros(ClockId::Realtime)), since_boot: since_boot(), clock: quality() }
+    // The quality is asked first: should the clock be set in between, a right time is marked
+    // unsynchronised (which a correction leaves as it is), where the other order would vouch for a wrong one.
+    let clock = quality();
+    Moment { wall: Timestamp(micros(ClockId::Realtime)), since_boot: since_boot(), clock }
 }
 
 /// Microseconds since boot, sleep included (`CLOCK_BOOTTIME`).

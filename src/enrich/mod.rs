@@ -2,3 +2,8 @@
 //! (through its channel) where. Never waits.
 
 pub mod clock;
+mod stamp;
+mod sync;
+
+pub use stamp::stamp;
+pub use sync::SyncWatch;

@@ -48,3 +48,11 @@ pub(super) fn mark_reported(connection: &Connection) -> rusqlite::Result<()> {
     connection.prepare_cached("UPDATE gap SET reported = 1 WHERE NOT reported")?.execute([])?;
     Ok(())
 }
+
+/// Per reason: how many readings were lost, and when last.
+pub(super) fn summary(connection: &Connection) -> rusqlite::Result<Vec<(String, i64, Timestamp)>> {
+    connection
+        .prepare("SELECT reason, sum(lost), max(time) FROM gap GROUP BY reason ORDER BY reason")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, Timestamp(row.get(2)?))))?
+        .collect()
+}

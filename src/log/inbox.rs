@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::delivery::Pending;
 use super::error::{Busy, LogError};
-use super::{DeliveryUpdate, MirrorBatch, Stored, Urgency};
+use super::{DeliveryUpdate, MirrorBatch, NewMessage, Stored, Urgency};
 use crate::reading::{Channel, ChannelId, Reading};
 
 /// Most readings accepted and not yet committed: about 3 MB; 27 minutes of a full disk at 20 a second.
@@ -27,6 +27,19 @@ pub(super) enum Job {
     Register(Vec<Channel>, Reply<Vec<ChannelId>>),
     Correct(i64, Reply<()>),
     Store(Box<MirrorBatch>, Instant, Reply<Stored>),
+    /// Lets a test turn a screw of the write connection, outside of any transaction.
+    #[cfg(test)]
+    Run(fn(&rusqlite::Connection), Reply<()>),
+}
+
+impl Job {
+    /// The messages that it brings.
+    pub fn messages(&self) -> &[NewMessage] {
+        match self {
+            Job::Store(batch, ..) => &batch.messages,
+            _ => &[],
+        }
+    }
 }
 
 /// Where an answer goes. Room for one, so sending never blocks.

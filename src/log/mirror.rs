@@ -99,7 +99,7 @@ fn insert_messages(
     let mut insert = connection.prepare_cached(
         "INSERT INTO message (id, mirror, topic, time, flags, payload, origin, number)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT (mirror, topic, origin, number) WHERE origin IS NOT NULL DO NOTHING",
+         ON CONFLICT (number, origin, mirror, topic) WHERE origin IS NOT NULL DO NOTHING",
     )?;
     let insert_fields = batch.table.as_ref().map(insert_into);
     for message in &batch.messages {

@@ -12,18 +12,23 @@
 //! | `writer` | when to commit; what to do when that fails |
 //! | `store` | one transaction |
 //! | `channel`, `delivery`, `mirror`, `gap` | their tables |
-//! | `checkpoint`, `retention` | the writer's chores |
+//! | `checkpoint`, `retention`, `age` | the writer's chores |
 //! | `reader` | rows for the publisher |
 //! | `query`, `times`, `backup` | what people ask for |
 
+mod age;
+pub mod backup;
 mod channel;
 mod checkpoint;
 mod delivery;
 mod error;
 mod gap;
+pub mod gather;
 mod inbox;
+mod messages;
 mod mirror;
 mod open;
+pub mod query;
 mod reader;
 mod retention;
 mod schema;
@@ -32,6 +37,7 @@ mod store;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod times;
 mod writer;
 
 use std::fs::File;
@@ -48,6 +54,7 @@ use crate::reading::{Channel, ChannelId, Moment, Qos, Reading};
 use crate::status::Board;
 
 pub use error::{Busy, LogError};
+pub use messages::Message;
 pub use reader::Reader;
 
 use inbox::{Inbox, Job};
@@ -95,6 +102,8 @@ impl Log {
         let gap_channel = Arc::new(AtomicI64::new(0));
         let inbox = Arc::new(Inbox::default());
         let (sender, committed) = watch::channel(opened.last_row);
+        let pages = open::wal_pages(config.retention.max_size);
+        let checkpointer = checkpoint::Checkpointer::new(&opened.connection, &config.path, pages);
         let store =
             store::Store::new(opened.connection, opened.ids, opened.boot_first_row, gap_channel.clone());
         let writer = writer::Writer::new(writer::Parts {
@@ -106,8 +115,8 @@ impl Log {
             committed: sender,
             part,
             notice,
-            sweeper: retention::Sweeper::new(),
-            checkpointer: checkpoint::Checkpointer::new(),
+            sweeper: retention::Sweeper::new(config.retention.clone()),
+            checkpointer,
         });
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| open::unusable(&config.path, &error))?;
@@ -127,6 +136,12 @@ impl Log {
     /// Row ids of channels, inserting those not seen before. Durable when it returns.
     pub fn register(&self, channels: &[Channel]) -> Result<Vec<ChannelId>, LogError> {
         self.shared.inbox.ask(|reply| Job::Register(channels.to_vec(), reply))
+    }
+
+    /// Returns when everything handed over before is durable.
+    pub fn flush(&self) -> Result<(), LogError> {
+        // Whoever registers waits for a commit, and a commit takes everything that waits.
+        self.register(&[]).map(drop)
     }
 
     /// Names the channel under which lost readings are recorded.

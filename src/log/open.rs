@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
+use rustix::fs::Access;
+use rustix::io::Errno;
 
 use super::error::{LogError, at, classify, is_corrupt};
 use super::store::Ids;
@@ -93,16 +95,25 @@ pub(super) fn unusable(path: &Path, error: &io::Error) -> LogError {
     LogError::Unusable { path: path.to_owned(), reason }
 }
 
+/// Whether a file may be read or written, without opening it: to close a file gives up every POSIX lock that
+/// this process has on it, those of SQLite's connections in other threads included, and then another
+/// program's last close would delete the WAL under the daemon (sqlite.org/howtocorrupt.html, 2.2).
+fn accessible(path: &Path, access: Access) -> Result<(), LogError> {
+    let is_folder = std::fs::metadata(path).is_ok_and(|file| file.is_dir());
+    let allowed = if is_folder { Err(Errno::ISDIR) } else { rustix::fs::access(path, access) };
+    allowed.map_err(|errno| unusable(path, &errno.into()))
+}
+
 fn prepare(config: &config::Log, machine: &Machine) -> Result<(Connection, Ids, i64), LogError> {
     let path = &config.path;
     // By hand first: SQLite would only say "unable to open database file".
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(|error| unusable(path, &error))?;
+    match OpenOptions::new().create_new(true).write(true).open(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            accessible(path, Access::READ_OK | Access::WRITE_OK)?
+        }
+        Err(error) => return Err(unusable(path, &error)),
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(at(path))?;
     connection.busy_timeout(BUSY).map_err(at(path))?;
@@ -150,9 +161,8 @@ fn settings(connection: &Connection, config: &config::Log, new: bool) -> rusqlit
     // Sub-journals and sorts of a few pages have no business on flash.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -2000)?;
-    let pages = wal_pages(config.retention.max_size);
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", pages, |_| Ok(()))?;
-    connection.pragma_update_and_check(None, "journal_size_limit", pages * PAGE as i64, |_| Ok(()))?;
+    let most = wal_pages(config.retention.max_size) * PAGE as i64;
+    connection.pragma_update_and_check(None, "journal_size_limit", most, |_| Ok(()))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
@@ -160,7 +170,7 @@ fn settings(connection: &Connection, config: &config::Log, new: bool) -> rusqlit
 /// Pages of WAL after which it is copied into the database: SQLite's 1000 (4 MB), less when the whole log
 /// may take little more than that.
 pub(super) fn wal_pages(max_size: Option<u64>) -> i64 {
-    let most = max_size.map_or(1000, |size| size / PAGE / 8);
+    let most = max_size.map_or(1000, |size| size / PAGE / 32);
     most.clamp(16, 1000) as i64
 }
 
@@ -235,13 +245,10 @@ fn put_aside(path: &Path, machine: &Machine) -> Result<PathBuf, LogError> {
 
 /// Opens a log for reading. Never changes it, needs no lock, and works beside the running daemon.
 pub(super) fn read_only(path: &Path) -> Result<Connection, LogError> {
-    match File::open(path) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(LogError::Missing { path: path.to_owned() });
-        }
-        Err(error) => return Err(unusable(path, &error)),
+    if matches!(path.try_exists(), Ok(false)) {
+        return Err(LogError::Missing { path: path.to_owned() });
     }
+    accessible(path, Access::READ_OK)?;
     let connection = match reading_connection(path, false) {
         Err(error) if needs_immutable(&error) && !has_wal(path) => reading_connection(path, true),
         other => other,

@@ -16,10 +16,10 @@ use crate::reading::{Channel, Clock, Logged, Timestamp, Value, ValueKind};
 #[derive(Debug)]
 pub struct Reader {
     pub(super) connection: Connection,
-    path: std::path::PathBuf,
+    pub(super) path: std::path::PathBuf,
     /// Boot whose uncorrected readings still know their time since boot.
     boot: Option<String>,
-    channels: HashMap<i64, Arc<Channel>>,
+    pub(super) channels: HashMap<i64, Arc<Channel>>,
     epochs: Vec<Epoch>,
     /// The row id of the newest epoch that `epochs` knows.
     newest_epoch: i64,

@@ -21,6 +21,9 @@ use crate::status::{Figure, Part, State};
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
+/// How long closing goes on trying. Leaving may take 10 s in all.
+const LAST_CHANCE: Duration = Duration::from_secs(2);
+
 /// A mirror's batch waits this long for the disk before its caller is told.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -43,6 +46,7 @@ struct Figures {
     queue: Figure,
     rejected: Figure,
     lost: Figure,
+    deleted: Figure,
 }
 
 impl Figures {
@@ -58,6 +62,7 @@ impl Figures {
             queue: part.figure("queue"),
             rejected: part.figure("rejected"),
             lost: part.figure("lost"),
+            deleted: part.figure("deleted"),
         }
     }
 }
@@ -91,6 +96,9 @@ pub(super) struct Writer {
     next_gap: Instant,
     /// There are gap records that no reading tells of.
     gaps_open: bool,
+    /// Readings deleted before they were delivered, and not yet told of; and when to tell again.
+    forced: usize,
+    forced_told: Instant,
     sizes_at: Instant,
 }
 
@@ -143,6 +151,8 @@ impl Writer {
             next_gap: now,
             // Perhaps some of the last run; looking costs one query.
             gaps_open: true,
+            forced: 0,
+            forced_told: now,
             sizes_at: now,
         };
         writer.measure(now);
@@ -158,7 +168,7 @@ impl Writer {
             self.inbox.take(&mut self.held, losses);
             let mut done = Ok(());
             if !self.held.is_empty() || (losses && self.gaps_to_tell()) {
-                done = self.commit();
+                done = self.commit(losses);
             }
             if closing {
                 return self.finish(done);
@@ -186,10 +196,11 @@ impl Writer {
         self.gaps_open && self.store.knows_gap_channel()
     }
 
-    /// Commits what is held; on failure keeps it for the next try.
-    fn commit(&mut self) -> Result<(), LogError> {
+    /// Commits what is held, and what there is to tell of losses if that is due; on failure keeps it for the
+    /// next try.
+    fn commit(&mut self, losses: bool) -> Result<(), LogError> {
         let begun = Instant::now();
-        let report = (self.gaps_open || self.held.lost > 0) && begun >= self.next_gap;
+        let report = losses && (self.gaps_open || self.held.lost > 0);
         let lost = self.held.lost;
         match self.store.commit(&self.held, report, (self.machine.now)()) {
             Ok(outcome) => {
@@ -215,6 +226,8 @@ impl Writer {
         self.failing = None;
         self.last_commit = Some(now);
         let Batch { samples, jobs, delivery, lost } = mem::take(&mut self.held);
+        let messages: usize = jobs.iter().map(|job| job.messages().len()).sum();
+        let payload = jobs.iter().flat_map(Job::messages).map(|message| message.payload.len()).sum();
         let readings = samples.iter().map(Vec::len).sum();
         let waiting = self.inbox.release(readings);
         let took = i64::try_from((now - begun).as_micros()).unwrap_or(i64::MAX);
@@ -239,7 +252,7 @@ impl Writer {
         let last_row = self.store.ids.next_row - 1;
         self.committed.send_if_modified(|row| mem::replace(row, last_row) != last_row);
 
-        self.sweeper.after_commit(now);
+        self.sweeper.after_commit(readings + messages, payload, now);
         self.checkpointer.after_commit(&self.store.connection);
         if now >= self.sizes_at {
             self.measure(now);
@@ -270,6 +283,8 @@ impl Writer {
             (Job::Store(_, _, reply), Answer::Refused(reason)) => {
                 drop(reply.try_send(Err(LogError::Refused(reason))));
             }
+            #[cfg(test)]
+            (Job::Run(_, reply), _) => drop(reply.try_send(Ok(()))),
             (job, answer) => error!("log: {answer:?} is no answer to {job:?}"),
         }
     }
@@ -289,32 +304,44 @@ impl Writer {
                 Job::Correct(_, reply) => drop(reply.try_send(Err(error))),
                 Job::Store(_, since, reply) if now - since >= PATIENCE => drop(reply.try_send(Err(error))),
                 Job::Store(..) => self.held.jobs.push(job),
+                #[cfg(test)]
+                Job::Run(..) => self.held.jobs.push(job),
             }
         }
     }
 
-    /// What is not anybody's request: retention in small steps, and the sizes of the files.
+    /// What is not anybody's request: retention, in small steps. Not on a failing disk: deleting needs room
+    /// in the WAL as well.
     fn chores(&mut self) {
-        let now = Instant::now();
-        if self.failing.is_some_and(|failing| now < failing.next)
-            || self.sweeper.due().is_none_or(|due| due > now)
-        {
+        if self.failing.is_some() || self.sweeper.due().is_none_or(|due| due > Instant::now()) {
             return;
         }
         match self.sweeper.step(&mut self.store, (self.machine.now)()) {
             Ok(swept) => {
-                if swept.forced > 0 {
-                    self.gaps_open = true;
-                    self.figures.lost.add(swept.forced);
-                }
-                if self.failing.take().is_some() {
-                    // Room was made: try at once.
-                    self.failing = Some(Failing { wait: FIRST_RETRY, next: now });
+                self.figures.deleted.add(swept.deleted);
+                self.figures.lost.add(swept.forced);
+                self.forced += swept.forced;
+                self.gaps_open |= swept.forced > 0;
+                self.tell_of_forced(false);
+                self.checkpointer.after_commit(&self.store.connection);
+                if !swept.more {
+                    self.checkpointer.wake();
                 }
             }
-            Err(reason) => {
-                self.failed(&reason);
-            }
+            Err(reason) => self.failed(&reason),
+        }
+    }
+
+    /// One line for many steps.
+    fn tell_of_forced(&mut self, last: bool) {
+        let now = Instant::now();
+        if self.forced > 0 && (last || now >= self.forced_told) {
+            warn!(
+                "log: {} readings were deleted before they were delivered: log.retention.max_size is reached",
+                self.forced
+            );
+            self.forced = 0;
+            self.forced_told = now + BETWEEN_GAPS;
         }
     }
 
@@ -332,9 +359,13 @@ impl Writer {
 
     /// The end: everything is committed or given up aloud, and the WAL is copied into the database.
     fn finish(mut self, mut done: Result<(), LogError>) -> Result<(), LogError> {
-        // Clock corrections come in lots.
-        while done.is_ok() && !self.held.is_empty() {
-            done = self.commit();
+        // Clock corrections come in lots; and a disk that is only slow or held by somebody gets another chance.
+        let deadline = Instant::now() + LAST_CHANCE;
+        while !self.held.is_empty() && (done.is_ok() || Instant::now() < deadline) {
+            if done.is_err() {
+                std::thread::sleep(FIRST_RETRY);
+            }
+            done = self.commit(true);
         }
         if done.is_err() {
             let readings: usize = self.held.samples.iter().map(Vec::len).sum();
@@ -345,6 +376,7 @@ impl Writer {
             self.checkpointer.last(&self.store.connection);
             self.measure(Instant::now());
         }
+        self.tell_of_forced(true);
         self.part.set(State::Stopped);
         done
     }

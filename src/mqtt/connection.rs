@@ -8,7 +8,6 @@
 //! Nothing in this file decides what to send or when to try again.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::failure::Failure;
@@ -263,7 +262,7 @@ pub(crate) fn address(broker: &config::Broker) -> String {
 
 /// The transport, with TLS always verified against the given or the system's authorities.
 pub(crate) fn transport(broker: &config::Broker) -> Result<rumqttc::Transport, Failure> {
-    let tls = || super::tls::client_config(broker.ca_file.as_ref().map(PathBuf::as_path));
+    let tls = || super::tls::client_config(broker.ca_file.as_deref());
     Ok(match broker.transport {
         Transport::Tcp => rumqttc::Transport::tcp(),
         Transport::Tls => rumqttc::Transport::tls_with_config(tls()?.into()),

@@ -55,6 +55,11 @@ pub(crate) enum Failure {
     /// Nothing was heard for too long.
     #[error("nothing heard from the broker for {0} s")]
     Silent(u64),
+    /// A message was not acknowledged for too long though the broker answers pings.
+    #[error(
+        "a message was not acknowledged within {0} s; the broker may have dropped it (max_inflight_messages)"
+    )]
+    Unacknowledged(u64),
     /// Something that is not MQTT, or not allowed by it.
     #[error("not understood: {0}; is this an MQTT broker?")]
     Protocol(String),

@@ -3,9 +3,26 @@
 //! It knows readings and the log, not sensors.
 
 mod backoff;
+mod bucket;
 pub(crate) mod connection;
+mod deaths;
 pub(crate) mod failure;
+mod lane;
+mod lanes;
+mod message;
+mod outbox;
+mod publisher;
+#[cfg(test)]
+mod publisher_tests;
+mod publishing;
+mod saver;
+mod session;
 pub mod subscriber;
+#[cfg(test)]
+mod test_broker;
 mod tls;
 pub(crate) mod v4;
 pub(crate) mod v5;
+mod window;
+
+pub use publisher::{Publisher, StartError};

@@ -1,10 +1,21 @@
 //! What a sensor driver is, and the one table of them. A driver reads one device and declares its
 //! quantities; it starts no thread, knows no MQTT and decides no policy.
 
+mod ads1x15;
+mod bme280;
+mod host;
+mod i2c;
+mod options;
+pub mod registry;
+mod sim;
+mod simulate;
+
 use std::fmt;
 
-use crate::bus::Buses;
+use crate::bus::{BusError, Buses};
 use crate::reading::{Measured, Quantity, ValueKind};
+
+pub use registry::{DriverKind, OptionProblem, find, registry};
 
 /// What a driver says of one quantity.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,4 +97,10 @@ pub enum SensorError {
     /// The driver panicked.
     #[error("the driver failed: {0}")]
     Panicked(String),
+}
+
+impl From<BusError> for SensorError {
+    fn from(error: BusError) -> Self {
+        SensorError::Bus(error.to_string())
+    }
 }

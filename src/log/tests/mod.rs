@@ -1,5 +1,7 @@
 //! The room as its callers see it: a real file, the real writer thread.
 
+mod retention;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -348,7 +350,8 @@ fn a_table_of_typed_columns_is_made_widened_and_never_taken_from_others() {
     store(wide, vec![Sql::Null, Sql::Integer(2)]).unwrap();
 
     let reader = log.reader().unwrap();
-    let rows: Vec<(i64, String, String, Option<f64>, Option<String>)> = reader
+    type Row = (i64, String, String, Option<f64>, Option<String>);
+    let rows: Vec<Row> = reader
         .connection
         .prepare("SELECT id, time, topic, value, unit FROM rooms ORDER BY id")
         .unwrap()
@@ -421,4 +424,212 @@ fn the_commit_interval_gathers_what_comes() {
     log.append(vec![reading(ids[0], NOON, 1.0)]).unwrap();
     log.close().unwrap();
     assert_eq!(*log.committed().borrow(), 51, "closing commits what waits");
+}
+
+fn run(log: &Log, run: fn(&rusqlite::Connection)) {
+    log.shared.inbox.ask(|reply| Job::Run(run, reply)).unwrap();
+}
+
+fn no_more_room(connection: &rusqlite::Connection) {
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+}
+
+fn room_again(connection: &rusqlite::Connection) {
+    connection.pragma_update_and_check(None, "max_page_count", 1_000_000, |_| Ok(())).unwrap();
+}
+
+/// `max_page_count` makes SQLite answer SQLITE_FULL, exactly as ENOSPC from write(2) does.
+#[test]
+fn a_full_disk_loses_nothing_that_was_taken_and_tells_what_was_not() {
+    let folder = Folder::new();
+    let log = folder.open();
+    let gap = Channel { kind: ValueKind::Integer, ..channel("lost") };
+    let ids = log.register(&[channel("a"), channel("b"), gap]).unwrap();
+    log.set_gap_channel(ids[2]);
+    run(&log, no_more_room);
+    let (mut taken, mut refused) = (0, 0);
+    while refused < 3 {
+        let sample = vec![reading(ids[0], NOON + taken, 1.0), reading(ids[1], NOON + taken, 2.0)];
+        match log.append(sample) {
+            Ok(()) => taken += 2,
+            Err(Busy) => {
+                log.record_loss(2);
+                refused += 1;
+            }
+        }
+        if taken == 2_000 {
+            // Some are on disk already: the file had room in its last pages.
+            until(
+                "failure",
+                || matches!(folder.board.part("log").state().0, State::Failed(why) if why.contains("disk full")),
+            );
+        }
+    }
+    // Those who wait for an answer get one; progress is kept with the readings.
+    let new = log.register(&[channel("new")]);
+    assert!(matches!(new, Err(LogError::Disk(_))), "{new:?}");
+    let storing = {
+        let log = log.clone();
+        let messages = vec![message("t", b"x", None)];
+        let batch = MirrorBatch { mirror: "m".into(), messages, ..Default::default() };
+        std::thread::spawn(move || log.store(batch))
+    };
+    let progress =
+        log.save_delivery(DeliveryUpdate { cursor: Some(5), ..Default::default() }, Urgency::Now).unwrap();
+    assert_eq!(folder.figure("queue"), inbox::MAX_READINGS as i64);
+
+    run(&log, room_again);
+    progress.blocking_recv().unwrap();
+    until_committed(&log, taken + 1);
+    assert_eq!(log.delivery().unwrap().cursor, 5);
+    storing.join().unwrap().unwrap();
+    assert_eq!(folder.figure("messages"), 1);
+    let rows = log.reader().unwrap().outgoing(0, i64::MAX, usize::MAX).unwrap();
+    assert!(
+        rows.iter().zip(1..).all(|(row, number)| row.row == number),
+        "no number is skipped or used twice"
+    );
+    let (told, readings): (Vec<_>, Vec<_>) =
+        rows.iter().partition(|row| row.channel.quantity.as_str() == "lost");
+    assert_eq!(readings.len() as i64, taken, "each once");
+    assert!(
+        readings.iter().zip(0..).all(|(row, place)| row.at == Timestamp(NOON + place / 2 * 2)),
+        "in order"
+    );
+    assert_eq!(told.iter().map(|row| row.value.clone()).collect::<Vec<_>>(), [Value::Integer(6)]);
+    let record: (String, i64) = log
+        .reader()
+        .unwrap()
+        .connection
+        .query_row("SELECT reason, lost FROM gaps", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    assert_eq!(record, ("busy".into(), 6));
+    assert_eq!(folder.board.part("log").state().0, State::Ok);
+    assert_eq!(folder.figure("lost"), 6);
+}
+
+#[test]
+fn closing_on_a_full_disk_says_what_is_lost_and_ends() {
+    let folder = Folder::new();
+    let log = folder.open();
+    let ids = log.register(&[channel("a")]).unwrap();
+    run(&log, no_more_room);
+    for turn in 0..2_000 {
+        log.append(vec![reading(ids[0], NOON + turn, 1.0)]).unwrap();
+    }
+    assert!(matches!(log.close(), Err(LogError::Disk(_))));
+    drop(log);
+    folder.open();
+}
+
+#[test]
+fn one_writer_at_a_time() {
+    let folder = Folder::new();
+    let log = folder.open();
+    let second = Log::open(&folder.config, &machine(), &folder.board);
+    assert!(matches!(second, Err(LogError::Locked { .. })), "{second:?}");
+    log.close().unwrap();
+    folder.open();
+}
+
+/// SQLite's POSIX locks belong to the process: opening and closing the file beside it would drop them.
+#[test]
+fn readers_leave_the_locks_of_the_writer_alone() {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = Folder::new();
+    let log = folder.open();
+    let inode = format!(":{} ", std::fs::metadata(folder.path()).unwrap().ino());
+    let locked = || std::fs::read_to_string("/proc/locks").unwrap().lines().any(|line| line.contains(&inode));
+    assert!(locked());
+    drop(log.reader().unwrap());
+    drop(Reader::open(&folder.path()).unwrap());
+    log.delivery().unwrap();
+    log.mirror_state("m").unwrap();
+    // A backup reads the log as well.
+    backup::to(&folder.path(), &folder.folder.path().join("copy.db"), false, |_, _| {}).unwrap();
+    assert!(locked());
+}
+
+/// What cannot be opened is said clearly and not touched.
+#[test]
+fn files_that_are_not_ours_are_left_as_they_are() {
+    let folder = Folder::new();
+    let open = || Log::open(&folder.config, &machine(), &folder.board);
+    let refused = |setup: &str| -> String {
+        std::fs::remove_file(folder.path()).ok();
+        rusqlite::Connection::open(folder.path()).unwrap().execute_batch(setup).unwrap();
+        let before = std::fs::read(folder.path()).unwrap();
+        let error = open().unwrap_err().to_string();
+        assert_eq!(std::fs::read(folder.path()).unwrap(), before);
+        assert!(Reader::open(&folder.path()).is_err());
+        error
+    };
+    assert!(
+        refused("CREATE TABLE theirs (x); PRAGMA application_id = 7").contains("not one of sensor-bridge")
+    );
+    assert!(
+        refused("PRAGMA application_id = 1396862055; PRAGMA user_version = 99")
+            .contains("newer sensor-bridge (schema 99")
+    );
+
+    let mut config = folder.config.clone();
+    config.path = folder.folder.path().join("nowhere/bridge.db");
+    let error = Log::open(&config, &machine(), &folder.board).unwrap_err().to_string();
+    assert!(error.contains("does not exist"), "{error}");
+    config.path = folder.folder.path().to_owned();
+    let error = Log::open(&config, &machine(), &folder.board).unwrap_err().to_string();
+    assert!(error.contains("is a folder"), "{error}");
+    let missing = Reader::open(&folder.folder.path().join("none.db"));
+    assert!(matches!(missing, Err(LogError::Missing { .. })));
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_by_the_daemon_and_refused_to_readers() {
+    let folder = Folder::new();
+    let log = folder.open();
+    let ids = log.register(&[channel("a")]).unwrap();
+    log.append(vec![reading(ids[0], NOON, 1.0)]).unwrap();
+    log.close().unwrap();
+    let mut bytes = std::fs::read(folder.path()).unwrap();
+    bytes[100..200].fill(0xaa);
+    std::fs::write(folder.path(), &bytes).unwrap();
+    assert!(matches!(Reader::open(&folder.path()), Err(LogError::Corrupt { .. })));
+
+    let log = folder.open();
+    let aside = folder.folder.path().join("bridge.db.corrupt-20261120T070000Z");
+    assert_eq!(std::fs::read(&aside).unwrap(), bytes);
+    let State::Degraded(why) = folder.board.part("log").state().0 else { panic!("not told") };
+    assert!(why.contains("corrupt-20261120T070000Z"), "{why}");
+    log.register(&[channel("a")]).unwrap();
+    log.close().unwrap();
+    // Not a database at all; and the name of the first is taken.
+    std::fs::write(folder.path(), "hello").unwrap();
+    folder.open();
+    assert_eq!(
+        std::fs::read(folder.folder.path().join("bridge.db.corrupt-20261120T070000Z-001")).unwrap(),
+        b"hello"
+    );
+    assert_eq!(std::fs::read(&aside).unwrap(), bytes);
+}
+
+#[test]
+fn rows_are_small() {
+    let folder = Folder::new();
+    let log = folder.open();
+    let channels: Vec<Channel> = (0..100).map(|place| channel(&format!("q{place}"))).collect();
+    let ids = log.register(&channels).unwrap();
+    let rounds = 300;
+    for round in 0..rounds {
+        for (place, id) in ids.iter().enumerate() {
+            let value = (round * 37 + place as i64) as f64 / 7.0;
+            log.append(vec![reading(*id, NOON + round * 100_000 + place as i64, value)]).unwrap();
+        }
+    }
+    until_committed(&log, rounds * 100);
+    log.close().unwrap();
+    let size = std::fs::metadata(folder.path()).unwrap().len() as f64;
+    let bytes = size / (rounds * 100) as f64;
+    println!("{bytes:.1} bytes of database per reading, index and all");
+    assert!(bytes <= 60.0, "{bytes}");
 }

@@ -1,0 +1,75 @@
+# One door to everything: `make` lists what there is.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+CARGO ?= cargo
+# The demo's broker is part of everything that is built here, so that nothing is built twice.
+FLAGS := --locked --features embedded-broker
+DEMO_SECONDS ?= 0
+EVENTS ?= 300
+BENCH ?=
+
+C_COMPILER := cc=build-essential /usr/include/stdlib.h=build-essential
+TEST_TOOLS := mosquitto=mosquitto mosquitto_sub=mosquitto-clients sqlite3=sqlite3
+
+.PHONY: help demo test check format lint docs bench chaos cross cross-armv6 clean compiler test-tools
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+demo: compiler ## readings of this machine and of simulated sensors, live, no broker needed (DEMO_SECONDS=15 ends by itself)
+	$(CARGO) run --release $(FLAGS) -- demo $(if $(filter-out 0,$(DEMO_SECONDS)),--seconds $(DEMO_SECONDS))
+
+test: compiler test-tools ## all tests, with a real mosquitto and the real binary; a short round of chaos among them
+	$(CARGO) test $(FLAGS)
+
+check: format lint test docs ## what CI runs: format, lints, tests (licences and architecture among them), documentation
+
+format:
+	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	$(CARGO) fmt --check
+
+lint: compiler
+	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy
+	$(CARGO) clippy --all-targets $(FLAGS) -- -D warnings
+
+docs: compiler
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps $(FLAGS)
+
+bench: compiler test-tools ## speed and size beside mosquitto and SQLite alone (BENCH=mirror|drain|latency|idle|start|size for one)
+	$(CARGO) bench $(FLAGS) --bench bridge -- $(BENCH)
+
+chaos: compiler test-tools ## brokers and daemons killed, networks cut, EVENTS=300 times (SENSOR_BRIDGE_TEST_SEED=… repeats a run)
+	CHAOS_EVENTS=$(EVENTS) $(CARGO) test $(FLAGS) --test chaos -- --nocapture
+
+AARCH64 := aarch64-unknown-linux-gnu
+ARMV7 := armv7-unknown-linux-gnueabihf
+
+cross: ## binaries for 64-bit (aarch64) and 32-bit (armv7) Raspberry Pi OS, with Debian's compilers
+	@.ci/need $(C_COMPILER) aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu \
+	  /usr/aarch64-linux-gnu/include/stdlib.h=libc6-dev-arm64-cross \
+	  arm-linux-gnueabihf-gcc=gcc-arm-linux-gnueabihf \
+	  /usr/arm-linux-gnueabihf/include/stdlib.h=libc6-dev-armhf-cross
+	rustup target add $(AARCH64) $(ARMV7)
+	CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc AR_aarch64_unknown_linux_gnu=aarch64-linux-gnu-ar \
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+	  $(CARGO) build --locked --release --target $(AARCH64)
+	CC_armv7_unknown_linux_gnueabihf=arm-linux-gnueabihf-gcc AR_armv7_unknown_linux_gnueabihf=arm-linux-gnueabihf-ar \
+	CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER=arm-linux-gnueabihf-gcc \
+	  $(CARGO) build --locked --release --target $(ARMV7)
+	@ls -l target/$(AARCH64)/release/sensor-bridge target/$(ARMV7)/release/sensor-bridge
+
+cross-armv6: ## binary for the first Pi and the Pi Zero (armv6), with `cross` and Docker
+	@command -v cross >/dev/null 2>&1 || { echo "cross is missing: cargo install cross --locked (it needs Docker or Podman)" >&2; exit 1; }
+	CROSS_CONFIG=cross.toml cross build --locked --release --target arm-unknown-linux-gnueabihf
+
+clean: ## remove what was built
+	$(CARGO) clean
+
+# SQLite and ring are C.
+compiler:
+	@.ci/need $(C_COMPILER)
+
+test-tools:
+	@.ci/need $(TEST_TOOLS)

@@ -1,0 +1,326 @@
+//! `sensor-bridge check`: what would run, without running it. Shows the configuration; judges nothing itself.
+
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::Global;
+use crate::config::amount::{format_duration, format_size};
+use crate::config::{
+    self, Backlog, Change, Checked, ClockPolicy, Config, Mirror, MqttVersion, Sensor, Sink, Sync,
+};
+use crate::reading::Channel;
+use crate::sensor::Attachment;
+
+/// Check the configuration and show what would run
+///
+/// Everything that is wrong is listed at once, each with line and key. Nothing is opened or connected.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit code: 0 the configuration is good, 78 it is not.
+
+Examples:
+  sensor-bridge check
+  sensor-bridge check --config ./config.yaml
+  sensor-bridge check --json | jq '.sensors[].quantities[].topic'")]
+pub struct Args {}
+
+/// Checks and shows.
+///
+/// # Errors
+/// Everything that is wrong with the configuration, or standard output cannot be written.
+pub fn run(_args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let checked = config::examine(global.path(), config::environment())?;
+    let mut warnings = String::new();
+    config::write_located(&mut warnings, Some(global.path()), &checked.warnings)?;
+    for warning in warnings.lines() {
+        eprintln!("warning: {warning}");
+    }
+    let text = match global.json {
+        true => serde_json::to_string_pretty(&as_json(&checked))?,
+        false => {
+            let mut text = format!("{} is good.\n\n", global.path().display());
+            write_plain(&mut text, &checked)?;
+            text.truncate(text.trim_end().len());
+            text
+        }
+    };
+    writeln!(std::io::stdout(), "{text}").context("cannot write")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_plain(out: &mut String, checked: &Checked) -> fmt::Result {
+    let config = &checked.config;
+    let summary = [
+        ("device", device(config)),
+        ("broker", broker(config)),
+        ("log", log(config)),
+        ("clock", clock(config)),
+    ];
+    for (name, text) in summary {
+        writeln!(out, "{name:<8} {text}")?;
+    }
+    for sensor in &config.sensors {
+        writeln!(
+            out,
+            "\nsensor {}: {} on {}, every {}",
+            sensor.id,
+            sensor.driver.name(),
+            seat(sensor),
+            format_duration(sensor.interval)
+        )?;
+        let rows = sensor.quantities.iter().map(|q| {
+            vec![
+                q.info.name.to_string(),
+                q.channel.unit.clone(),
+                change(q.filter.change, &q.channel.unit),
+                delivery(&q.channel),
+                topic(&q.channel),
+            ]
+        });
+        write_table(out, &["quantity", "unit", "change", "qos", "topic"], rows.collect())?;
+    }
+    if !checked.disabled.is_empty() {
+        writeln!(out, "\nswitched off: {}", checked.disabled.join(", "))?;
+    }
+    for mirror in &config.mirrors {
+        writeln!(
+            out,
+            "\nmirror {}: qos {}, {}",
+            mirror.id,
+            mirror.qos as u8,
+            sink(&mirror.sink).replace("{mirror}", &mirror.id)
+        )?;
+        for filter in &mirror.topics {
+            writeln!(out, "  {filter}")?;
+        }
+    }
+    Ok(())
+}
+
+fn device(config: &Config) -> String {
+    let mut text = config.device.id.clone();
+    if let Some(place) = &config.device.place {
+        if let Some(name) = &place.name {
+            text.push_str(&format!(" at {name}"));
+        }
+        if let (Some(latitude), Some(longitude)) = (place.latitude, place.longitude) {
+            text.push_str(&format!(" ({latitude}, {longitude})"));
+        }
+    }
+    text
+}
+
+fn broker(config: &Config) -> String {
+    let Some(mqtt) = &config.mqtt else { return "none: readings are only logged".to_owned() };
+    let user = mqtt.credentials.as_ref().map(|c| format!(" as {}", c.username)).unwrap_or_default();
+    let order = match mqtt.backlog {
+        Backlog::InOrder => "backlog in order".to_owned(),
+        Backlog::LiveFirst { rate } => format!("live first, backlog at {rate}/s"),
+    };
+    format!(
+        "{}{user}, MQTT {}, client id {}, status on {}, {order}",
+        mqtt.broker,
+        version(mqtt.version),
+        mqtt.client_id,
+        mqtt.status_topic
+    )
+}
+
+fn version(version: MqttVersion) -> &'static str {
+    match version {
+        MqttVersion::V311 => "3.1.1",
+        MqttVersion::V5 => "5",
+    }
+}
+
+fn log(config: &Config) -> String {
+    let log = &config.log;
+    let mut text = format!("{}, sync {}", log.path.display(), sync(log.sync));
+    if !log.commit_interval.is_zero() {
+        text.push_str(&format!(", a commit every {}", format_duration(log.commit_interval)));
+    }
+    match (log.retention.max_age, log.retention.max_size) {
+        (None, None) => text.push_str(", kept for ever"),
+        (age, size) => {
+            let parts: Vec<String> =
+                age.map(format_duration).into_iter().chain(size.map(format_size)).collect();
+            text.push_str(&format!(", at most {}", parts.join(" and ")));
+        }
+    }
+    text
+}
+
+fn sync(sync: Sync) -> &'static str {
+    match sync {
+        Sync::Full => "full",
+        Sync::Normal => "normal",
+    }
+}
+
+fn clock(config: &Config) -> String {
+    match config.clock {
+        ClockPolicy::Mark => "readings before synchronisation are published at once, marked".to_owned(),
+        ClockPolicy::Hold(most) => {
+            format!("readings before synchronisation are held, at most {}", format_duration(most))
+        }
+    }
+}
+
+fn seat(sensor: &Sensor) -> String {
+    match sensor.driver.attachment() {
+        Attachment::I2c { bus, address } => format!("{bus} {address:#04x}"),
+        Attachment::Worker(name) => name.to_owned(),
+    }
+}
+
+fn change(change: Change, unit: &str) -> String {
+    match change {
+        Change::Any => "any".to_owned(),
+        Change::Always => "always".to_owned(),
+        Change::Absolute(size) => format!("{size} {unit}").trim_end().to_owned(),
+        // Percent as written: 0.07 × 100 is 7.000000000000001.
+        Change::Relative(fraction) => format!("{}%", (fraction * 1e8).round() / 1e6),
+    }
+}
+
+fn delivery(channel: &Channel) -> String {
+    match &channel.publish {
+        None => "-".to_owned(),
+        Some(publish) if publish.retain => format!("{} retained", publish.qos as u8),
+        Some(publish) => (publish.qos as u8).to_string(),
+    }
+}
+
+fn topic(channel: &Channel) -> String {
+    channel.publish.as_ref().map_or_else(|| "-".to_owned(), |publish| publish.topic.clone())
+}
+
+fn sink(sink: &Sink) -> String {
+    match sink {
+        Sink::Sqlite { table: None } => "into the log (view messages)".to_owned(),
+        Sink::Sqlite { table: Some(table) } => {
+            let columns: Vec<&str> = table.columns.keys().map(String::as_str).collect();
+            format!("into the log (view messages, and table {}: {})", table.name, columns.join(", "))
+        }
+        Sink::Csv { path, max_size, .. } => {
+            let size =
+                max_size.map(|size| format!(", at most {} each", format_size(size))).unwrap_or_default();
+            format!("into {path}{size}")
+        }
+    }
+}
+
+/// Columns as wide as their widest cell; the last one runs free.
+fn write_table(out: &mut String, head: &[&str], rows: Vec<Vec<String>>) -> fmt::Result {
+    let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
+    let width = |column: usize| {
+        let cells = std::iter::once(&head).chain(&rows).filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    for row in std::iter::once(&head).chain(&rows) {
+        let mut line = String::from("  ");
+        for (cell, &width) in row.iter().zip(&widths) {
+            write!(line, "{cell:<width$}  ")?;
+        }
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+fn as_json(checked: &Checked) -> Value {
+    let config = &checked.config;
+    let place = config.device.place.as_ref();
+    json!({
+        "device": {
+            "id": config.device.id,
+            "location": place.map(|place| json!({
+                "name": place.name,
+                "latitude": place.latitude,
+                "longitude": place.longitude,
+                "altitude": place.altitude,
+            })),
+        },
+        "mqtt": config.mqtt.as_ref().map(|mqtt| json!({
+            "url": mqtt.broker.to_string(),
+            "username": mqtt.credentials.as_ref().map(|c| &c.username),
+            "version": version(mqtt.version),
+            "client_id": mqtt.client_id,
+            "keep_alive_seconds": mqtt.keep_alive.as_secs(),
+            "window": mqtt.window,
+            "max_packet_size": mqtt.max_packet_size,
+            "status_topic": mqtt.status_topic,
+            "backlog": match mqtt.backlog {
+                Backlog::InOrder => json!({"order": "in-order"}),
+                Backlog::LiveFirst { rate } => json!({"order": "live-first", "late_rate": rate}),
+            },
+        })),
+        "log": {
+            "path": config.log.path,
+            "sync": sync(config.log.sync),
+            "commit_interval_seconds": config.log.commit_interval.as_secs_f64(),
+            "max_age_seconds": config.log.retention.max_age.map(|age| age.as_secs()),
+            "max_size": config.log.retention.max_size,
+        },
+        "clock": match config.clock {
+            ClockPolicy::Mark => json!({"unsynced": "mark"}),
+            ClockPolicy::Hold(most) => json!({"unsynced": "hold", "max_hold_seconds": most.as_secs_f64()}),
+        },
+        "sensors": config.sensors.iter().map(sensor_json).collect::<Vec<_>>(),
+        "disabled": checked.disabled,
+        "mirror": config.mirrors.iter().map(mirror_json).collect::<Vec<_>>(),
+        "warnings": checked.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn sensor_json(sensor: &Sensor) -> Value {
+    let (bus, address) = match sensor.driver.attachment() {
+        Attachment::I2c { bus, address } => (Some(bus), Some(address)),
+        Attachment::Worker(_) => (None, None),
+    };
+    let quantities = sensor.quantities.iter().map(|quantity| {
+        let mut value = channel_json(&quantity.channel);
+        value["change"] = change(quantity.filter.change, "").into();
+        value["heartbeat_seconds"] = quantity.filter.heartbeat.map(|t| t.as_secs_f64()).into();
+        value["min_interval_seconds"] = quantity.filter.min_interval.map(|t| t.as_secs_f64()).into();
+        value
+    });
+    json!({
+        "id": sensor.id.as_str(),
+        "driver": sensor.driver.name(),
+        "bus": bus,
+        "address": address,
+        "interval_seconds": sensor.interval.as_secs_f64(),
+        "timeout_seconds": sensor.timeout.as_secs_f64(),
+        "quantities": quantities.collect::<Vec<_>>(),
+        "state": channel_json(&sensor.state),
+    })
+}
+
+fn channel_json(channel: &Channel) -> Value {
+    let publish = channel.publish.as_ref();
+    json!({
+        "quantity": channel.quantity.as_str(),
+        "unit": channel.unit,
+        "topic": publish.map(|publish| &publish.topic),
+        "late_topic": publish.and_then(|publish| publish.late_topic.as_ref()),
+        "qos": publish.map(|publish| publish.qos as u8),
+        "retain": publish.map(|publish| publish.retain),
+    })
+}
+
+fn mirror_json(mirror: &Mirror) -> Value {
+    let to = match &mirror.sink {
+        Sink::Sqlite { table } => json!({
+            "to": "sqlite",
+            "table": table.as_ref().map(|table| &table.name),
+            "columns": table.as_ref().map(|table| table.columns.keys().collect::<Vec<_>>()),
+        }),
+        Sink::Csv { path, max_size, .. } => json!({"to": "csv", "path": path, "max_size": max_size}),
+    };
+    json!({"id": mirror.id, "topics": mirror.topics, "qos": mirror.qos as u8, "sink": to})
+}

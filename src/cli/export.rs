@@ -1,0 +1,128 @@
+//! `sensor-bridge export`: readings into a file for other programs.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+
+use super::Global;
+use super::progress::Progress;
+use super::rows::{Format, Rows, reading_cells, reading_columns};
+use super::source::{Source, now, time};
+use crate::log::Reader;
+use crate::log::query::Selection;
+use crate::reading::Timestamp;
+
+/// Write readings to a file as CSV or JSON lines
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sensor-bridge export --output all.csv
+  sensor-bridge export --since 30d --sensor air --format jsonl --output air.jsonl
+  sensor-bridge export --since yesterday | gzip > yesterday.csv.gz")]
+pub struct Args {
+    /// Not before this time: 30d, yesterday, 2026-11-20
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
+    /// Before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
+    /// Only this sensor; * stands for any letters
+    #[arg(long)]
+    sensor: Option<String>,
+    /// Only this quantity; * stands for any letters
+    #[arg(long)]
+    quantity: Option<String>,
+    /// csv or jsonl; by the name of the file unless given
+    #[arg(long, value_enum)]
+    format: Option<ExportFormat>,
+    /// Where to; standard output unless given
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    source: Source,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ExportFormat {
+    /// Comma-separated values (RFC 4180)
+    Csv,
+    /// One JSON object per line
+    Jsonl,
+}
+
+/// Exports.
+///
+/// # Errors
+/// A bad configuration, no log, a file that exists or cannot be written.
+pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let mut reader = Reader::open(&args.source.path(global)?)?;
+    let format = format(args, global);
+    let Some(path) = &args.output else {
+        write(&mut reader, args, format, BufWriter::new(io::stdout().lock()))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    if path.exists() && !args.force {
+        bail!("{}: exists already; give another name, or --force to replace it", path.display());
+    }
+    // Under another name until it is whole: half an export looks just like one.
+    let part = part_of(path);
+    let file = File::create(&part).with_context(|| format!("{}: cannot be written", part.display()))?;
+    let written = write(&mut reader, args, format, BufWriter::new(file)).and_then(|(count, out)| {
+        out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+        fs::rename(&part, path)?;
+        Ok(count)
+    });
+    if written.is_err() {
+        // What went wrong is told below; that a half file could not be removed as well adds nothing.
+        fs::remove_file(&part).ok();
+    }
+    let count = written.with_context(|| format!("{}: not written", path.display()))?;
+    eprintln!("{count} readings written to {}", path.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn format(args: &Args, global: &Global) -> Format {
+    let by_name = args.output.as_ref().and_then(|path| path.extension()).and_then(|end| end.to_str());
+    match (args.format, by_name) {
+        (Some(ExportFormat::Csv), _) => Format::Csv,
+        (Some(ExportFormat::Jsonl), _) | (None, Some("jsonl" | "ndjson" | "json")) => Format::Jsonl,
+        (None, None) if global.json => Format::Jsonl,
+        (None, _) => Format::Csv,
+    }
+}
+
+fn part_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
+fn write<W: Write>(reader: &mut Reader, args: &Args, format: Format, out: W) -> anyhow::Result<(u64, W)> {
+    let selection = Selection {
+        sensor: args.sensor.clone(),
+        quantity: args.quantity.clone(),
+        since: args.since,
+        until: args.until,
+    };
+    let total = reader.span()?;
+    let mut rows = Rows::new(out, format, reading_columns(format), now().time_zone().clone(), false);
+    let mut progress = Progress::new("exporting");
+    let (mut count, mut written) = (0, Ok(()));
+    reader.select(&selection, |line| {
+        written = rows.row(&reading_cells(&line, format));
+        count += 1;
+        if count % 1_000 == 0 {
+            progress.update(count, total);
+        }
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    written?;
+    Ok((count, rows.finish()?))
+}

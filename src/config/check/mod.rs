@@ -1,0 +1,113 @@
+//! From what is written to what runs: the checks of meaning, one file per section.
+//!
+//! Every check reports and goes on; where a later check needs a value that was wrong, a harmless stand-in
+//! takes its place. What is answered counts only when nothing was reported.
+
+mod broker;
+mod columns;
+mod credentials;
+mod device;
+mod log;
+mod mirror;
+mod mqtt;
+mod quantity;
+mod sensor;
+mod topics;
+
+use std::time::Duration;
+
+use super::amount::{AmountError, format_duration, format_size, parse_duration, parse_size};
+use super::model::Config;
+use super::problem::{KeyPath, Report};
+use super::raw::{DurationText, Raw, SizeText};
+use crate::sensor::registry::DriverKind;
+
+/// A configuration, and what is left out of it on purpose.
+pub(super) struct Outcome {
+    pub(super) config: Config,
+    pub(super) disabled: Vec<String>,
+}
+
+/// Checks everything; `None` when something is missing without which no configuration can be made.
+pub(super) fn configuration(raw: Raw, drivers: &[DriverKind], report: &mut Report) -> Option<Outcome> {
+    let root = KeyPath::default();
+    let device = device::check(raw.device.unwrap_or_default(), &root.key("device"), report);
+    let publishing = mqtt::publishing(raw.mqtt.as_ref(), &device.id, &root.key("mqtt"), report);
+    let has_broker = raw.mqtt.is_some();
+    let mqtt = raw.mqtt.zip(publishing.as_ref()).and_then(|(raw, publishing)| {
+        mqtt::check(raw, &device.id, publishing.status_topic.clone(), &root.key("mqtt"), report)
+    });
+    let log = log::check(raw.log.unwrap_or_default(), &root.key("log"), report);
+    let clock = log::clock(raw.clock.unwrap_or_default(), &root.key("clock"), report);
+
+    let mut house = sensor::House::new(&device, publishing.as_ref(), drivers);
+    let raw_sensors = raw.sensors.unwrap_or_default();
+    let raw_mirrors = raw.mirror.unwrap_or_default();
+    if raw_sensors.is_empty() && raw_mirrors.is_empty() && !report.has_problem_at(&root.key("sensors")) {
+        let hint = "name at least one sensor under `sensors:` or topics to store under `mirror:`".to_owned();
+        report.suggest(&root, "there is nothing to do", Some(hint));
+    }
+    let gap_channel = house.gap_channel(report);
+    let (sensors, disabled) = house.sensors(raw_sensors, &root.key("sensors"), report);
+    house.late_topics(report);
+
+    if !raw_mirrors.is_empty() && !has_broker {
+        let hint = "add `mqtt:` with the `url` of the broker".to_owned();
+        report.suggest(&root.key("mirror"), "a mirror needs a broker to subscribe at", Some(hint));
+    }
+    let mirrors = mirror::check(raw_mirrors, &log.path, &root.key("mirror"), report);
+
+    // A broker that is named but wrong was reported; without this the type would claim there is none.
+    if has_broker && mqtt.is_none() {
+        return None;
+    }
+    let config = Config { device, mqtt, log, clock, sensors, mirrors, gap_channel };
+    Some(Outcome { config, disabled })
+}
+
+/// A duration within bounds; `None` when left out or (reported) wrong.
+fn duration(
+    text: Option<&DurationText>,
+    least: Duration,
+    most: Duration,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<Duration> {
+    let DurationText(text) = text?;
+    let duration = parsed(parse_duration(text), path, report)?;
+    if duration < least || duration > most {
+        let (least, most) = (format_duration(least), format_duration(most));
+        report.problem(path, format!("must be between {least} and {most}, not {text}"));
+        return None;
+    }
+    Some(duration)
+}
+
+/// A size of at least `least` bytes; `None` when left out or (reported) wrong.
+fn size(text: Option<&SizeText>, least: u64, most: u64, path: &KeyPath, report: &mut Report) -> Option<u64> {
+    let SizeText(text) = text?;
+    let bytes = parsed(parse_size(text), path, report)?;
+    if bytes < least || bytes > most {
+        let message = match most {
+            u64::MAX => format!("must be at least {}, not {text}", format_size(least)),
+            most => format!("must be between {} and {}, not {text}", format_size(least), format_size(most)),
+        };
+        report.problem(path, message);
+        return None;
+    }
+    Some(bytes)
+}
+
+fn parsed<T>(result: Result<T, AmountError>, path: &KeyPath, report: &mut Report) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(error) => {
+            report.suggest(path, error.message, error.suggestion);
+            None
+        }
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);

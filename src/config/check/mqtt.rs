@@ -1,0 +1,205 @@
+//! `mqtt`: broker, credentials, and how readings are published unless a sensor says otherwise.
+
+use std::time::Duration;
+
+use super::super::model::{Backlog, Mqtt, MqttVersion};
+use super::super::problem::{KeyPath, Report};
+use super::super::raw::{self, NumberOrText};
+use super::super::topic::{Template, check_level, check_topic};
+use super::broker::{broker, ca_file};
+use super::credentials::credentials;
+use super::{SECOND, duration, size};
+use crate::reading::Qos;
+
+const DEFAULT_TOPIC: &str = "sensors/{device}/{sensor}/{quantity}";
+
+/// Largest packet that MQTT can carry: its length has four bytes of seven bits, and a header of up to five
+/// bytes stands before it (MQTT 2.2.3).
+const LARGEST_PACKET: u64 = 268_435_455;
+
+/// Room for a 20 MB image or mirrored payload; the library only allocates what arrives.
+const DEFAULT_PACKET: u32 = 32_000_000;
+
+/// How readings are published unless a sensor or quantity says otherwise.
+pub(super) struct Publishing {
+    pub(super) topic: Template,
+    pub(super) topic_path: KeyPath,
+    pub(super) qos: Qos,
+    pub(super) retain: bool,
+    pub(super) buffer: bool,
+    pub(super) late_topic: Option<Template>,
+    pub(super) late_path: KeyPath,
+    pub(super) status_topic: String,
+}
+
+/// The publishing half of the section; `None` when there is no broker.
+pub(super) fn publishing(
+    raw: Option<&raw::Mqtt>,
+    device: &str,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<Publishing> {
+    let raw = raw?;
+    let topic_path = path.key("topic");
+    let text = raw.topic.as_deref().unwrap_or(DEFAULT_TOPIC);
+    let topic = template(text, &topic_path, report).filter(|topic| {
+        if !topic.has_sensor() {
+            let message = "must contain {sensor}, or all sensors would share one topic";
+            let hint = "a topic for one sensor only goes under that sensor".to_owned();
+            report.suggest(&topic_path, message, Some(hint));
+        }
+        topic.has_sensor()
+    });
+    let late_path = path.key("late_topic");
+    let late_topic = raw.late_topic.as_deref().and_then(|text| template(text, &late_path, report));
+    let status_path = path.key("status_topic");
+    let status_topic = status_topic(raw.status_topic.as_deref(), text, device, &status_path, report);
+    // The default is a valid template; the match only spares an unwrap.
+    let topic = match topic {
+        Some(topic) => topic,
+        None => Template::parse(DEFAULT_TOPIC).ok()?,
+    };
+    Some(Publishing {
+        topic,
+        topic_path,
+        qos: qos(raw.qos).unwrap_or(Qos::AtLeastOnce),
+        retain: raw.retain.unwrap_or(false),
+        buffer: raw.buffer.unwrap_or(true),
+        late_topic,
+        late_path,
+        status_topic,
+    })
+}
+
+/// A template whose text is sound whatever is filled in.
+pub(super) fn template(text: &str, path: &KeyPath, report: &mut Report) -> Option<Template> {
+    let template = match Template::parse(text) {
+        Ok(template) => template,
+        Err(error) => {
+            report.suggest(path, error.message, error.suggestion);
+            return None;
+        }
+    };
+    // Names are checked where they are given, so any will do here.
+    if let Err(why) = check_topic(&template.fill("d", "s", "q")) {
+        report.problem(path, why);
+        return None;
+    }
+    Some(template)
+}
+
+/// The level as written (the schema has checked its range).
+pub(super) fn qos(level: Option<u8>) -> Option<Qos> {
+    Qos::try_from(i64::from(level?)).ok()
+}
+
+fn status_topic(
+    given: Option<&str>,
+    topic: &str,
+    device: &str,
+    path: &KeyPath,
+    report: &mut Report,
+) -> String {
+    let Some(text) = given else {
+        let first = topic.split('/').next().unwrap_or_default().replace("{device}", device);
+        // `{sensor}/…` has no first part that belongs to the bridge.
+        let first = if check_level(&first).is_ok() { first } else { "sensor-bridge".to_owned() };
+        return format!("{first}/{device}/status");
+    };
+    let Some(template) = template(text, path, report) else { return String::new() };
+    if template.has_sensor() || template.has_quantity() {
+        report.problem(path, "cannot contain {sensor} or {quantity}: it speaks of the whole device");
+    }
+    template.fill(device, "sensor", "quantity")
+}
+
+/// The connecting half of the section; `None` when the broker is not known.
+pub(super) fn check(
+    raw: raw::Mqtt,
+    device: &str,
+    status_topic: String,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<Mqtt> {
+    let credentials = credentials(&raw, path, report);
+    let backlog = backlog(&raw, path, report);
+    let keep_alive =
+        duration(raw.keep_alive.as_ref(), 5 * SECOND, 65_535 * SECOND, &path.key("keep_alive"), report)
+            .unwrap_or(Duration::from_secs(30));
+    if keep_alive.subsec_nanos() != 0 {
+        report.problem(&path.key("keep_alive"), "must be whole seconds: MQTT knows no fractions");
+    }
+    let max_packet_size =
+        size(raw.max_packet_size.as_ref(), 1_000, LARGEST_PACKET, &path.key("max_packet_size"), report)
+            .and_then(|bytes| u32::try_from(bytes).ok());
+    let mut broker = broker(raw.url.as_deref(), &path.key("url"), report);
+    ca_file(raw.ca_file.as_deref(), broker.as_mut(), &path.key("ca_file"), report);
+    Some(Mqtt {
+        client_id: client_id(raw.client_id, device, &path.key("client_id"), report),
+        version: version(raw.version.as_ref()),
+        credentials,
+        keep_alive,
+        backlog,
+        window: raw.window.unwrap_or(100),
+        max_packet_size: max_packet_size.unwrap_or(DEFAULT_PACKET),
+        status_topic,
+        broker: broker?,
+    })
+}
+
+fn client_id(given: Option<String>, device: &str, path: &KeyPath, report: &mut Report) -> String {
+    // Room for `-<mirror id>` below what MQTT can carry, and well above what brokers take.
+    const LONGEST: usize = 1_000;
+    match given {
+        None => format!("sensor-bridge-{device}"),
+        Some(id) => {
+            if id.is_empty() || id.len() > LONGEST || id.chars().any(char::is_control) {
+                report.problem(path, format!("must be 1 to {LONGEST} bytes without control characters"));
+            }
+            id
+        }
+    }
+}
+
+fn version(given: Option<&NumberOrText>) -> MqttVersion {
+    // The protocol's own level number of 3.1.1 is 4, and some tools name it so.
+    match given {
+        Some(NumberOrText::Number(number)) if *number == 5.0 => MqttVersion::V5,
+        Some(NumberOrText::Text(text)) if text == "5" || text == "5.0" => MqttVersion::V5,
+        _ => MqttVersion::V311,
+    }
+}
+
+fn backlog(raw: &raw::Mqtt, path: &KeyPath, report: &mut Report) -> Backlog {
+    let rate = raw.late_rate.as_ref().and_then(|rate| late_rate(rate, &path.key("late_rate"), report));
+    match raw.backlog {
+        Some(raw::Backlog::LiveFirst) => Backlog::LiveFirst { rate: rate.unwrap_or(50) },
+        other => {
+            let given = [("late_topic", raw.late_topic.is_some()), ("late_rate", raw.late_rate.is_some())];
+            let unknown = other.is_none() && report.has_problem_at(&path.key("backlog"));
+            for (key, _) in given.iter().filter(|(_, is_given)| *is_given && !unknown) {
+                let hint = "it goes with `backlog: live-first`".to_owned();
+                report.suggest(&path.key(key), "means nothing here", Some(hint));
+            }
+            Backlog::InOrder
+        }
+    }
+}
+
+fn late_rate(rate: &NumberOrText, path: &KeyPath, report: &mut Report) -> Option<u32> {
+    let rate = match rate {
+        NumberOrText::Number(number) => Some(*number as u32),
+        NumberOrText::Text(text) => text
+            .split_once('/')
+            .filter(|(_, unit)| unit.trim() == "s")
+            .and_then(|(n, _)| n.trim().parse().ok()),
+    };
+    match rate {
+        Some(rate @ 1..=100_000) => Some(rate),
+        _ => {
+            let message = "must be a number of messages per second between 1 and 100000";
+            report.suggest(path, message, Some("write for example 50 or \"50/s\"".into()));
+            None
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! `sensors`: ids, drivers, addresses, and where their readings go.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::super::model::{Device, Sensor};
+use super::super::problem::{KeyPath, Report, quoted};
+use super::super::raw;
+use super::super::topic::{Template, check_level, check_topic};
+use super::mqtt::{Publishing, qos, template};
+use super::topics::{Owner, Topics};
+use super::{DAY, duration, quantity};
+use crate::reading::{BRIDGE, Channel, Publish, Qos, STATE, SensorId, Shape, ValueKind};
+use crate::sensor::registry::DriverKind;
+use crate::sensor::{Attachment, Driver};
+
+/// What the checks of all sensors share.
+pub(super) struct House<'a> {
+    device: &'a Device,
+    publishing: Option<&'a Publishing>,
+    drivers: &'a [DriverKind],
+    topics: Topics,
+}
+
+/// How one sensor (or one quantity of it) is published.
+#[derive(Clone)]
+pub(super) struct Delivery {
+    pub(super) topic: Template,
+    /// The key that says so, for messages.
+    pub(super) topic_path: KeyPath,
+    pub(super) shape: Shape,
+    pub(super) qos: Qos,
+    pub(super) retain: bool,
+    pub(super) buffer: bool,
+}
+
+/// What a channel is about.
+pub(super) struct Subject<'a> {
+    pub(super) sensor: &'a SensorId,
+    pub(super) quantity: crate::reading::Quantity,
+    pub(super) unit: String,
+    pub(super) kind: ValueKind,
+}
+
+impl<'a> House<'a> {
+    pub(super) fn new(
+        device: &'a Device,
+        publishing: Option<&'a Publishing>,
+        drivers: &'a [DriverKind],
+    ) -> Self {
+        let mut topics = Topics::default();
+        if let Some(publishing) = publishing {
+            topics.claim_status(&publishing.status_topic);
+        }
+        Self { device, publishing, drivers, topics }
+    }
+
+    /// The channel of the bridge's own gap records.
+    pub(super) fn gap_channel(&mut self, report: &mut Report) -> Channel {
+        let sensor = SensorId::from(BRIDGE);
+        let delivery = self.delivery(None, &KeyPath::default(), report);
+        let path = delivery.as_ref().map(|delivery| delivery.topic_path.clone()).unwrap_or_default();
+        let subject = Subject {
+            sensor: &sensor,
+            quantity: "lost".into(),
+            unit: "readings".into(),
+            kind: ValueKind::Integer,
+        };
+        self.channel(subject, delivery.as_ref(), &path, report)
+    }
+
+    /// Checks all sensors; answers those that run, and the ids of those switched off.
+    pub(super) fn sensors(
+        &mut self,
+        raw: Vec<raw::Sensor>,
+        path: &KeyPath,
+        report: &mut Report,
+    ) -> (Vec<Sensor>, Vec<String>) {
+        let (mut sensors, mut disabled) = (Vec::new(), Vec::new());
+        let mut ids = HashMap::new();
+        let mut seats = HashMap::new();
+        for (index, raw) in raw.into_iter().enumerate() {
+            let path = path.index(index);
+            let id = id(raw.id.as_deref(), index, &mut ids, &path, report);
+            let enabled = raw.enabled.unwrap_or(true);
+            let has_address = raw.options.contains_key("address");
+            let Some(sensor) = self.sensor(raw, &id, &path, report) else { continue };
+            if !enabled {
+                disabled.push(id.as_str().to_owned());
+                continue;
+            }
+            let at = if has_address { path.key("address") } else { path };
+            seat(&sensor, &mut seats, &at, report);
+            sensors.push(sensor);
+        }
+        (sensors, disabled)
+    }
+
+    fn sensor(
+        &mut self,
+        raw: raw::Sensor,
+        id: &SensorId,
+        path: &KeyPath,
+        report: &mut Report,
+    ) -> Option<Sensor> {
+        let interval =
+            duration(raw.interval.as_ref(), Duration::from_millis(10), DAY, &path.key("interval"), report)
+                .unwrap_or(Duration::from_secs(10));
+        let timeout =
+            duration(raw.timeout.as_ref(), Duration::from_millis(10), DAY, &path.key("timeout"), report)
+                .unwrap_or(Duration::from_secs(5));
+        let delivery = self.delivery(Some(&raw), path, report);
+        let driver = self.driver(raw.driver.as_deref(), &raw.options, path, report);
+        // A sensor switched off speaks on no topic; whatever is wrong with it is worth knowing all the same.
+        let aside = (!raw.enabled.unwrap_or(true)).then(|| std::mem::take(&mut self.topics));
+        let sensor = driver.map(|driver| {
+            let raw_quantities = raw.quantities.unwrap_or_default();
+            let quantities = quantity::check(
+                raw_quantities,
+                &*driver,
+                quantity::Of { id, interval, delivery: delivery.as_ref() },
+                self,
+                &path.key("quantities"),
+                report,
+            );
+            let state =
+                Subject { sensor: id, quantity: STATE.into(), unit: String::new(), kind: ValueKind::Text };
+            let state = self.channel(state, delivery.as_ref(), path, report);
+            Sensor { id: id.clone(), driver, interval, timeout, quantities, state }
+        });
+        if let Some(topics) = aside {
+            self.topics = topics;
+        }
+        sensor
+    }
+
+    /// The driver with its options; `None` when it or they were wrong.
+    fn driver(
+        &self,
+        name: Option<&str>,
+        options: &Map<String, Value>,
+        path: &KeyPath,
+        report: &mut Report,
+    ) -> Option<Arc<dyn Driver>> {
+        // An unknown name has not passed the shape check, so a missing kind was reported there.
+        let kind = self.drivers.iter().find(|kind| Some(kind.name) == name)?;
+        let problems = match (kind.configure)(options) {
+            Ok(driver) => return Some(driver),
+            Err(problems) => problems,
+        };
+        for problem in problems {
+            let steps = problem.key.split('.').filter(|step| !step.is_empty());
+            let at = steps.fold(path.clone(), |path, step| path.key(step));
+            // The shape check may have said the same in other words, and taken the value out.
+            if !report.has_problem_at(&at) {
+                report.problem(&at, problem.message);
+            }
+        }
+        None
+    }
+
+    /// How a sensor is published: its own keys, and for the rest those of `mqtt`.
+    fn delivery(&self, own: Option<&raw::Sensor>, path: &KeyPath, report: &mut Report) -> Option<Delivery> {
+        let common = self.publishing?;
+        let topic_path = path.key("topic");
+        let topic =
+            own.and_then(|own| own.topic.as_deref()).and_then(|text| template(text, &topic_path, report));
+        let (topic, topic_path) = match topic {
+            Some(topic) => (topic, topic_path),
+            None => (common.topic.clone(), common.topic_path.clone()),
+        };
+        Some(Delivery {
+            shape: if topic.has_quantity() { Shape::Quantity } else { Shape::Sample },
+            topic,
+            topic_path,
+            qos: own.and_then(|own| qos(own.qos)).unwrap_or(common.qos),
+            retain: own.and_then(|own| own.retain).unwrap_or(common.retain),
+            buffer: own.and_then(|own| own.buffer).unwrap_or(common.buffer),
+        })
+    }
+
+    /// A channel with its topic filled in and taken. `path` is where a clash is reported.
+    pub(super) fn channel(
+        &mut self,
+        subject: Subject<'_>,
+        delivery: Option<&Delivery>,
+        path: &KeyPath,
+        report: &mut Report,
+    ) -> Channel {
+        let publish = delivery.map(|delivery| self.publish(&subject, delivery, path, report));
+        Channel {
+            device: self.device.id.clone(),
+            sensor: subject.sensor.clone(),
+            quantity: subject.quantity,
+            unit: subject.unit,
+            kind: subject.kind,
+            publish,
+            place: self.device.place.clone(),
+        }
+    }
+
+    fn publish(
+        &mut self,
+        subject: &Subject<'_>,
+        delivery: &Delivery,
+        path: &KeyPath,
+        report: &mut Report,
+    ) -> Publish {
+        let (sensor, quantity) = (subject.sensor.as_str(), subject.quantity.as_str());
+        let topic = delivery.topic.fill(&self.device.id, sensor, quantity);
+        // The template is sound; long names can still make it too long.
+        if let Err(why) = check_topic(&topic) {
+            report.problem(&delivery.topic_path, format!("for {sensor}/{quantity}: {why}"));
+        }
+        let late_topic = self.late_topic(subject, delivery.shape, report);
+        let publish = Publish {
+            topic,
+            late_topic,
+            qos: delivery.qos,
+            retain: delivery.retain,
+            shape: delivery.shape,
+            buffer: delivery.buffer,
+        };
+        self.topics.claim(&publish, Owner::new(sensor, quantity), path, report);
+        publish
+    }
+
+    fn late_topic(&self, subject: &Subject<'_>, shape: Shape, report: &mut Report) -> Option<String> {
+        let common = self.publishing?;
+        let template = common.late_topic.as_ref()?;
+        if shape == Shape::Sample && template.has_quantity() && !report.has_problem_at(&common.late_path) {
+            let message =
+                format!("has {{quantity}}, but {} publishes whole samples of several", subject.sensor);
+            let hint = "leave {quantity} out here, or add it to the topic of the readings".to_owned();
+            report.suggest(&common.late_path, message, Some(hint));
+        }
+        Some(template.fill(&self.device.id, subject.sensor.as_str(), subject.quantity.as_str()))
+    }
+
+    /// To be called when all topics are taken.
+    pub(super) fn late_topics(&self, report: &mut Report) {
+        if let Some(publishing) = self.publishing {
+            self.topics.check_late(&publishing.late_path, report);
+        }
+    }
+}
+
+/// The sensor's id, or a stand-in when it is missing or wrong (which is reported).
+fn id(
+    given: Option<&str>,
+    index: usize,
+    ids: &mut HashMap<String, usize>,
+    path: &KeyPath,
+    report: &mut Report,
+) -> SensorId {
+    let stand_in = || SensorId::from(format!("sensor-{index}"));
+    let path = path.key("id");
+    let Some(id) = given else { return stand_in() };
+    if let Err(why) = check_level(id) {
+        report.problem(&path, why);
+        return stand_in();
+    }
+    if id == BRIDGE {
+        report.problem(&path, format!("\"{BRIDGE}\" is the name under which the bridge speaks of itself"));
+        return stand_in();
+    }
+    if let Some(first) = ids.get(id) {
+        report.problem(&path, format!("{} is the id of sensors[{first}] already", quoted(id)));
+        return stand_in();
+    }
+    ids.insert(id.to_owned(), index);
+    SensorId::from(id)
+}
+
+/// Two devices cannot answer to one address.
+fn seat(sensor: &Sensor, seats: &mut HashMap<(String, u8), SensorId>, path: &KeyPath, report: &mut Report) {
+    let Attachment::I2c { bus, address } = sensor.driver.attachment() else { return };
+    match seats.get(&(bus.clone(), address)) {
+        Some(first) => {
+            let message =
+                format!("address {address:#04x} on {bus} is taken by sensor {}", quoted(first.as_str()));
+            report.suggest(path, message, Some("each device on a bus has its own address".into()));
+        }
+        None => {
+            seats.insert((bus, address), sensor.id.clone());
+        }
+    }
+}

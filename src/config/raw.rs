@@ -1,0 +1,450 @@
+//! The configuration as it is written: the single source of every key's name, type, default and description.
+//!
+//! The JSON Schema, the shape check and the tables of `docs/configuration.md` all come from here. Nothing
+//! is checked here beyond the JSON type; a key that the schema requires may still be `None`, because the
+//! shape check has then reported it and removed what it could not use.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// Configuration of sensor-bridge.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    /// Who this machine is and where it stands.
+    pub(super) device: Option<Device>,
+    /// The MQTT broker and how readings are published. Without it, readings are only logged.
+    pub(super) mqtt: Option<Mqtt>,
+    /// The SQLite log.
+    pub(super) log: Option<Log>,
+    /// What happens to readings taken before the clock is right.
+    pub(super) clock: Option<Clock>,
+    /// Sensors to read.
+    pub(super) sensors: Option<Vec<Sensor>>,
+    /// Topics to subscribe to and to store.
+    pub(super) mirror: Option<Vec<Mirror>>,
+}
+
+/// Who this machine is and where it stands.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Device {
+    /// Device id: fills `{device}` in topics. Default: the host name.
+    #[schemars(extend("examples" = ["greenhouse-pi"]))]
+    pub(super) id: Option<String>,
+    /// Fixed place of the device; added to every reading.
+    pub(super) location: Option<Location>,
+}
+
+/// Fixed place of the device.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Location {
+    /// A name for people.
+    #[schemars(extend("examples" = ["Greenhouse 2"]))]
+    pub(super) name: Option<String>,
+    /// Degrees north, WGS 84.
+    #[schemars(range(min = -90, max = 90), extend("examples" = [47.59], "x-unit" = "°"))]
+    pub(super) latitude: Option<f64>,
+    /// Degrees east, WGS 84.
+    #[schemars(range(min = -180, max = 180), extend("examples" = [0.91], "x-unit" = "°"))]
+    pub(super) longitude: Option<f64>,
+    /// Height above mean sea level.
+    #[schemars(range(min = -12000, max = 100000), extend("examples" = [112], "x-unit" = "m"))]
+    pub(super) altitude: Option<f64>,
+    /// Decimals that latitude and longitude are rounded to before they leave the device, for privacy
+    /// (2 is about a kilometre). Default: as written.
+    #[schemars(range(min = 0, max = 9), extend("examples" = [2], "x-unit" = "decimals"))]
+    pub(super) precision: Option<u8>,
+}
+
+/// The MQTT broker and how readings are published.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mqtt {
+    /// Broker: `mqtt://` (1883), `mqtts://` (TLS, 8883), `ws://` (80) or `wss://` (443), host, and a port
+    /// if it is another. For WebSockets the path may follow; it is `/mqtt` if left out.
+    #[schemars(required, extend("examples" = ["mqtts://broker.example:8883"]))]
+    pub(super) url: Option<String>,
+    /// User name at the broker.
+    #[schemars(extend("examples" = ["greenhouse"]))]
+    pub(super) username: Option<String>,
+    /// Password. Better in a file of its own (`password_file`) or in the environment.
+    #[schemars(extend("writeOnly" = true, "examples" = ["…"]))]
+    pub(super) password: Option<String>,
+    /// File that holds the password; one line end at its end is ignored.
+    #[schemars(extend("examples" = ["/etc/sensor-bridge/mqtt.password"]))]
+    pub(super) password_file: Option<String>,
+    /// Client id of the publishing connection; mirrors append `-<mirror id>`. Default: `sensor-bridge-<device>`.
+    #[schemars(extend("examples" = ["sensor-bridge-greenhouse-pi"]))]
+    pub(super) client_id: Option<String>,
+    /// MQTT version: `3.1.1` or `5`.
+    #[schemars(with = "Option<VersionText>", extend("default" = "3.1.1", "examples" = ["5"]))]
+    pub(super) version: Option<NumberOrText>,
+    /// How often an idle connection is probed.
+    #[schemars(extend("default" = "30s", "examples" = ["1m"]))]
+    pub(super) keep_alive: Option<DurationText>,
+    /// Topic of the readings with `{device}`, `{sensor}` and `{quantity}`. With `{quantity}` each quantity
+    /// is a message of its own; without, each sample of a sensor is one.
+    #[schemars(extend("default" = "sensors/{device}/{sensor}/{quantity}", "examples" = ["castel/{device}/{sensor}"]))]
+    pub(super) topic: Option<String>,
+    /// Quality of service of readings: 0 at most once, 1 at least once, 2 exactly once.
+    #[schemars(range(min = 0, max = 2), extend("default" = 1, "examples" = [2]))]
+    pub(super) qos: Option<u8>,
+    /// Whether the broker keeps the last reading for later subscribers.
+    #[schemars(extend("default" = false, "examples" = [true]))]
+    pub(super) retain: Option<bool>,
+    /// Whether QoS 0 readings taken while the broker is away are sent later. QoS 1 and 2 always are.
+    #[schemars(extend("default" = true, "examples" = [false]))]
+    pub(super) buffer: Option<bool>,
+    /// What is sent first after an outage.
+    #[schemars(extend("default" = "in-order", "examples" = ["live-first"]))]
+    pub(super) backlog: Option<Backlog>,
+    /// Topic for readings that follow late, with the placeholders of `topic`. Only with
+    /// `backlog: live-first`. Default: their own topic.
+    #[schemars(extend("examples" = ["late/{device}/{sensor}/{quantity}"]))]
+    pub(super) late_topic: Option<String>,
+    /// Most late messages per second beside the fresh ones. Only with `backlog: live-first`.
+    #[schemars(with = "Option<RateNumber>", extend("default" = 50, "examples" = [200], "x-unit" = "messages/s"))]
+    pub(super) late_rate: Option<NumberOrText>,
+    /// Most QoS 1 messages on their way at once.
+    #[schemars(range(min = 1, max = 1000), extend("default" = 100, "examples" = [20], "x-unit" = "messages"))]
+    pub(super) window: Option<u16>,
+    /// Largest MQTT packet sent or taken; a larger reading is refused and reported.
+    #[schemars(extend("default" = "32MB", "examples" = ["1MB"]))]
+    pub(super) max_packet_size: Option<SizeText>,
+    /// Certificate authorities to trust instead of the system's, PEM. Only with `mqtts://` and `wss://`.
+    #[schemars(extend("examples" = ["/etc/sensor-bridge/ca.pem"]))]
+    pub(super) ca_file: Option<String>,
+    /// Topic of the retained `online`/`offline` message. `{device}` may be used. Default: the first level of
+    /// `topic`, then `/{device}/status`.
+    #[schemars(extend("examples" = ["castel/{device}/status"]))]
+    pub(super) status_topic: Option<String>,
+}
+
+/// What is sent first after an outage.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Backlog {
+    /// Everything in the order taken.
+    InOrder,
+    /// Fresh readings at once; the backlog beside them, marked late.
+    LiveFirst,
+}
+
+/// The SQLite log.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Log {
+    /// Database file.
+    #[schemars(extend("default" = "/var/lib/sensor-bridge/bridge.db", "examples" = ["/mnt/ssd/bridge.db"]))]
+    pub(super) path: Option<String>,
+    /// What a commit survives.
+    #[schemars(extend("default" = "full", "examples" = ["normal"]))]
+    pub(super) sync: Option<Sync>,
+    /// Least time between two commits. `0s` commits as soon as the writer is free; more spares the flash
+    /// and delays publishing by as much.
+    #[schemars(extend("default" = "0s", "examples" = ["1s"]))]
+    pub(super) commit_interval: Option<DurationText>,
+    /// When old rows are deleted. Default: never.
+    pub(super) retention: Option<Retention>,
+}
+
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Sync {
+    /// Survives power cuts: the disk is told to write at every commit.
+    Full,
+    /// Survives a killed process; a power cut may cost the last seconds.
+    Normal,
+}
+
+/// When old rows are deleted.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retention {
+    /// Delivered rows older than this are deleted.
+    #[schemars(extend("examples" = ["90d"]))]
+    pub(super) max_age: Option<DurationText>,
+    /// Largest size of the database. The oldest rows go first, undelivered ones last and reported.
+    #[schemars(extend("examples" = ["2GB"]))]
+    pub(super) max_size: Option<SizeText>,
+}
+
+/// What happens to readings taken before the clock is right.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Clock {
+    /// What happens to readings taken before the clock is synchronised.
+    #[schemars(extend("default" = "mark", "examples" = ["hold"]))]
+    pub(super) unsynced: Option<Unsynced>,
+    /// Longest time that readings are held. Only with `unsynced: hold`.
+    #[schemars(extend("default" = "5m", "examples" = ["1h"]))]
+    pub(super) max_hold: Option<DurationText>,
+}
+
+/// What happens to readings taken before the clock is synchronised.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Unsynced {
+    /// Published at once, marked `"clock": "unsynced"`.
+    Mark,
+    /// Held until their time is corrected, at most `max_hold`.
+    Hold,
+}
+
+/// One sensor. The keys of its driver stand beside these.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub(super) struct Sensor {
+    /// Name of the sensor, unique; fills `{sensor}` in topics. Not `bridge`.
+    #[schemars(required, extend("examples" = ["air"]))]
+    pub(super) id: Option<String>,
+    /// What kind of sensor it is.
+    #[schemars(required, extend("examples" = ["bme280"]))]
+    pub(super) driver: Option<String>,
+    /// Whether the sensor is read at all.
+    #[schemars(extend("default" = true, "examples" = [false]))]
+    pub(super) enabled: Option<bool>,
+    /// Time between two readings, 10 ms to one day.
+    #[schemars(extend("default" = "10s", "examples" = ["1m"]))]
+    pub(super) interval: Option<DurationText>,
+    /// A read that takes longer is reported as hung.
+    #[schemars(extend("default" = "5s", "examples" = ["20s"]))]
+    pub(super) timeout: Option<DurationText>,
+    /// Topic of this sensor's readings instead of `mqtt.topic`.
+    #[schemars(extend("examples" = ["castel/{device}/{sensor}"]))]
+    pub(super) topic: Option<String>,
+    /// Quality of service instead of `mqtt.qos`.
+    #[schemars(range(min = 0, max = 2), extend("examples" = [2]))]
+    pub(super) qos: Option<u8>,
+    /// Retain flag instead of `mqtt.retain`.
+    #[schemars(extend("examples" = [true]))]
+    pub(super) retain: Option<bool>,
+    /// Buffering of QoS 0 readings instead of `mqtt.buffer`.
+    #[schemars(extend("examples" = [false]))]
+    pub(super) buffer: Option<bool>,
+    /// How single quantities are treated, by the driver's names. What is not named is logged and published
+    /// whenever it changes.
+    pub(super) quantities: Option<BTreeMap<String, Quantity>>,
+    /// The driver's own keys; their schema is the driver's.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub(super) options: Map<String, Value>,
+}
+
+/// How one quantity of a sensor is treated.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Quantity {
+    /// Whether the quantity is wanted.
+    #[schemars(extend("default" = true, "examples" = [false]))]
+    pub(super) enabled: Option<bool>,
+    /// Unit to convert to. Default: the driver's.
+    #[schemars(extend("examples" = ["°F"]))]
+    pub(super) unit: Option<String>,
+    /// Factor, after the conversion of the unit.
+    #[schemars(extend("default" = 1, "examples" = [1.02]))]
+    pub(super) scale: Option<f64>,
+    /// Added after `scale`, in `unit`.
+    #[schemars(extend("default" = 0, "examples" = [-0.4]))]
+    pub(super) offset: Option<f64>,
+    /// Coefficients c0, c1, c2 … of c0 + c1·x + c2·x² …, in `unit`; instead of `scale` and `offset`.
+    #[schemars(length(min = 1, max = 10), extend("examples" = [[-0.4, 1.02, 0.001]]))]
+    pub(super) polynomial: Option<Vec<f64>>,
+    /// Decimals to round to. Default: no rounding.
+    #[schemars(range(min = 0, max = 12), extend("examples" = [1], "x-unit" = "decimals"))]
+    pub(super) round: Option<u8>,
+    /// How much a value must differ from the last one sent: `any`, `always` (every sample is sent), a
+    /// number in `unit`, or a percentage.
+    #[schemars(with = "Option<ChangeText>", extend("default" = "any", "examples" = [0.1, "1%"]))]
+    pub(super) change: Option<NumberOrText>,
+    /// Sent after this long though unchanged.
+    #[schemars(extend("examples" = ["10m"]))]
+    pub(super) heartbeat: Option<DurationText>,
+    /// Never sent more often than this; the newest value is kept and sent when its time has come.
+    #[schemars(extend("examples" = ["1m"]))]
+    pub(super) min_interval: Option<DurationText>,
+    /// Smallest and largest believable value, in `unit`; outside, the sensor counts as faulty.
+    #[schemars(length(min = 2, max = 2), extend("examples" = [[-40, 85]]))]
+    pub(super) valid: Option<Vec<f64>>,
+    /// Topic of this quantity.
+    #[schemars(extend("examples" = ["castel/{device}/outdoor"]))]
+    pub(super) topic: Option<String>,
+    /// Quality of service of this quantity.
+    #[schemars(range(min = 0, max = 2), extend("examples" = [2]))]
+    pub(super) qos: Option<u8>,
+    /// Retain flag of this quantity.
+    #[schemars(extend("examples" = [true]))]
+    pub(super) retain: Option<bool>,
+    /// Buffering of this quantity's QoS 0 readings.
+    #[schemars(extend("examples" = [false]))]
+    pub(super) buffer: Option<bool>,
+}
+
+/// Topic filters and where their messages are stored.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mirror {
+    /// Name of the mirror, unique; part of its client id. Default: what `to` says, then `csv-2` and so on.
+    #[schemars(extend("examples" = ["weather"]))]
+    pub(super) id: Option<String>,
+    /// Topic filters to subscribe to: `+` is any one level, `#` any number at the end,
+    /// `$share/<group>/<filter>` shares the work with others of the group. They must not overlap.
+    #[schemars(required, length(min = 1), extend("examples" = [["castel/+/+/temperature"]]))]
+    pub(super) topics: Option<Vec<String>>,
+    /// Quality of service asked for.
+    #[schemars(range(min = 0, max = 2), extend("default" = 1, "examples" = [2]))]
+    pub(super) qos: Option<u8>,
+    /// Where messages go.
+    #[schemars(required, extend("examples" = ["csv"]))]
+    pub(super) to: Option<SinkKind>,
+    /// CSV file; `{date}` is the day (UTC), `{mirror}` the mirror's id. Only with `to: csv`.
+    #[schemars(extend("examples" = ["/var/lib/sensor-bridge/{mirror}-{date}.csv"]))]
+    pub(super) path: Option<String>,
+    /// A file that grows beyond this is closed and a numbered one begun. Only with `to: csv`.
+    #[schemars(extend("examples" = ["100MB"]))]
+    pub(super) max_size: Option<SizeText>,
+    /// Table of your naming that is filled from JSON payloads. Only with `to: sqlite`. Default: messages are
+    /// only stored as they are, in the view `messages`.
+    #[schemars(extend("examples" = ["weather"]))]
+    pub(super) table: Option<String>,
+    /// With `to: csv` the list of columns: `time`, `topic`, `payload`, `qos`, `retained`, `id`, or
+    /// `{heading: path}` for a field of a JSON payload. Default: time, topic, payload. With `to: sqlite`
+    /// the columns of `table`: `{name: {path: location.latitude, type: real}}`, or `{value: real}` when the
+    /// path is the name.
+    #[schemars(extend("examples" = [["time", "topic", {"celsius": "value"}], {"value": "real"}]))]
+    pub(super) columns: Option<Columns>,
+}
+
+/// Where messages go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum SinkKind {
+    /// Into the log: the view `messages`, and a table of typed columns if one is named.
+    Sqlite,
+    /// Into CSV files.
+    Csv,
+}
+
+/// Columns of a mirror.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Columns {
+    /// Of a CSV file, in order.
+    List(Vec<CsvColumn>),
+    /// Of a table, by name.
+    Map(BTreeMap<String, TableColumn>),
+}
+
+/// One column of a CSV file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum CsvColumn {
+    /// `time`, `topic`, `payload`, `qos`, `retained` or `id`.
+    Name(String),
+    /// Heading and path into the JSON payload.
+    Field(BTreeMap<String, String>),
+}
+
+/// One column of a table.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum TableColumn {
+    /// The type; the path is the column's name.
+    Kind(ColumnKind),
+    /// Path and type.
+    Full(FullColumn),
+}
+
+/// Path and type of a column.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FullColumn {
+    /// Where the value stands in the payload: `location.latitude`, `list[0]`, or a JSON Pointer such as
+    /// `/location/latitude`. Default: the column's name.
+    #[schemars(extend("examples" = ["location.latitude"]))]
+    pub(super) path: Option<String>,
+    /// Declared type.
+    #[serde(rename = "type")]
+    #[schemars(required, extend("examples" = ["real"]))]
+    pub(super) kind: Option<ColumnKind>,
+}
+
+/// Type of a column.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ColumnKind {
+    /// A whole number.
+    Integer,
+    /// A number.
+    Real,
+    /// Text; whatever is not text is stored as its JSON.
+    Text,
+}
+
+/// What may be written as a number or in words.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum NumberOrText {
+    Number(f64),
+    Text(String),
+}
+
+/// A duration as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub(super) struct DurationText(pub(super) String);
+
+/// A size as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub(super) struct SizeText(pub(super) String);
+
+/// Schemas of the types that are no plain JSON type.
+macro_rules! written_as {
+    ($name:ident, $title:literal, $schema:tt) => {
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                $title.into()
+            }
+            fn inline_schema() -> bool {
+                true
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+struct VersionText;
+struct ChangeText;
+struct RateNumber;
+
+written_as!(DurationText, "duration", {
+    "type": "string",
+    "title": "duration",
+    "pattern": r"^\s*([0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)\s*)+$"
+});
+written_as!(SizeText, "size", {
+    "type": "string",
+    "title": "size",
+    "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*([kMGT]B|[KMGT]iB|B)\s*$"
+});
+written_as!(VersionText, "version", {
+    "anyOf": [{"type": "string", "enum": ["3.1.1", "4", "5", "5.0"]}, {"type": "number", "enum": [4, 5]}]
+});
+written_as!(ChangeText, "change", {
+    "anyOf": [
+        {"type": "string", "pattern": r"^(any|always|\s*[0-9.eE+-]+\s*%?\s*)$"},
+        {"type": "number", "exclusiveMinimum": 0}
+    ]
+});
+written_as!(RateNumber, "rate", {
+    "anyOf": [{"type": "integer", "minimum": 1, "maximum": 100000}, {"type": "string", "pattern": r"^\s*[0-9]+\s*/\s*s\s*$"}]
+});

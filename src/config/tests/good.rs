@@ -1,0 +1,277 @@
+//! What good configurations come out as.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+use crate::config::*;
+use crate::reading::{Place, Qos, Shape};
+
+#[test]
+fn the_smallest_configuration_has_all_defaults() {
+    let config =
+        read(&format!("device: {{id: pi}}\nmqtt: {{url: \"mqtt://broker\"}}\n{SENSOR}")).unwrap().config;
+    let mqtt = config.mqtt.as_ref().unwrap();
+    assert_eq!(mqtt.broker.to_string(), "mqtt://broker:1883");
+    assert_eq!(mqtt.client_id, "sensor-bridge-pi");
+    assert_eq!(mqtt.version, MqttVersion::V311);
+    assert_eq!(mqtt.keep_alive, Duration::from_secs(30));
+    assert_eq!(mqtt.backlog, Backlog::InOrder);
+    assert_eq!((mqtt.window, mqtt.max_packet_size), (100, 32_000_000));
+    assert_eq!(mqtt.status_topic, "sensors/pi/status");
+    assert!(mqtt.credentials.is_none());
+    assert_eq!(config.log.path, Path::new("/var/lib/sensor-bridge/bridge.db"));
+    assert_eq!((config.log.sync, config.log.commit_interval), (Sync::Full, Duration::ZERO));
+    assert_eq!(config.log.retention, Retention::default());
+    assert_eq!(config.clock, ClockPolicy::Mark);
+
+    let sensor = &config.sensors[0];
+    assert_eq!((sensor.interval, sensor.timeout), (Duration::from_secs(10), Duration::from_secs(5)));
+    assert_eq!(sensor.quantities.len(), 3);
+    let temperature = &sensor.quantities[0];
+    assert_eq!((temperature.index, &temperature.filter), (0, &Filter::default()));
+    assert_eq!(temperature.calibration, Calibration::default());
+    assert_eq!(temperature.channel.unit, "°C");
+    let publish = temperature.channel.publish.as_ref().unwrap();
+    assert_eq!(publish.topic, "sensors/pi/air/temperature");
+    assert_eq!((publish.qos, publish.retain, publish.buffer), (Qos::AtLeastOnce, false, true));
+    assert_eq!((publish.shape, &publish.late_topic), (Shape::Quantity, &None));
+    assert_eq!(sensor.state.publish.as_ref().unwrap().topic, "sensors/pi/air/state");
+    assert_eq!(sensor.state.kind, ValueKind::Text);
+
+    let gap = &config.gap_channel;
+    assert_eq!(
+        (gap.sensor.as_str(), gap.quantity.as_str(), gap.unit.as_str()),
+        ("bridge", "lost", "readings")
+    );
+    assert_eq!(gap.publish.as_ref().unwrap().topic, "sensors/pi/bridge/lost");
+}
+
+#[test]
+fn without_a_broker_nothing_is_published() {
+    let config = read(SENSOR).unwrap().config;
+    assert!(config.mqtt.is_none());
+    assert!(config.sensors[0].quantities.iter().all(|q| q.channel.publish.is_none()));
+    assert!(config.sensors[0].state.publish.is_none() && config.gap_channel.publish.is_none());
+    assert!(!config.device.id.is_empty(), "the host name");
+}
+
+#[test]
+fn every_key_arrives() {
+    let yaml = r#"
+device:
+  id: greenhouse-pi
+  location: { name: Greenhouse 2, latitude: 47.5912, longitude: -0.9155, altitude: 112, precision: 2 }
+mqtt:
+  url: wss://broker.example/live
+  username: greenhouse
+  password: geheim
+  client_id: mine
+  version: 5
+  keep_alive: 1m
+  topic: "castel/{device}/{sensor}"
+  qos: 0
+  retain: true
+  buffer: false
+  backlog: live-first
+  late_topic: "late/{sensor}"
+  late_rate: 200/s
+  window: 20
+  max_packet_size: 1MiB
+  status_topic: "castel/{device}/alive"
+log:
+  path: bridge.db
+  sync: normal
+  commit_interval: 1s
+  retention: { max_age: 90d, max_size: 2GB }
+clock: { unsynced: hold, max_hold: 1h }
+sensors:
+  - id: air
+    driver: bme280
+    bus: i2c-1
+    address: 0x77
+    interval: 1m30s
+    timeout: 20s
+    qos: 1
+    retain: false
+    buffer: true
+    quantities:
+      temperature:
+        unit: degF
+        scale: 1.02
+        offset: -0.4
+        round: 1
+        change: 0.1
+        heartbeat: 10m
+        min_interval: 2m
+        valid: [-40, 185]
+      humidity: { change: 1%, topic: "castel/humidity", qos: 2, retain: true, buffer: false }
+      pressure: { enabled: false }
+  - { id: panel, driver: panel, quantities: { bytes: { unit: MiB }, count: { polynomial: [0, 1, 0.5] }, Door: { change: always } } }
+  - { id: spare, driver: bme280, bus: i2c-1, address: 0x77, enabled: false }
+"#;
+    let checked = read(yaml).unwrap();
+    assert_eq!(checked.disabled, ["spare"]);
+    assert_eq!(checked.warnings.len(), 1, "the password: {:?}", checked.warnings);
+    let config = checked.config;
+    let place = Place {
+        name: Some("Greenhouse 2".into()),
+        latitude: Some(47.59),
+        longitude: Some(-0.92),
+        altitude: Some(112.0),
+    };
+    assert_eq!(config.device.place.as_ref(), Some(&place));
+    let mqtt = config.mqtt.as_ref().unwrap();
+    assert_eq!((mqtt.broker.transport, mqtt.broker.port), (Transport::SecureWebSocket, 443));
+    assert_eq!(mqtt.broker.path, "/live");
+    let credentials = mqtt.credentials.as_ref().unwrap();
+    assert_eq!((credentials.username.as_str(), credentials.password.0.as_str()), ("greenhouse", "geheim"));
+    assert_eq!((mqtt.client_id.as_str(), mqtt.version), ("mine", MqttVersion::V5));
+    assert_eq!(mqtt.keep_alive, Duration::from_secs(60));
+    assert_eq!(mqtt.backlog, Backlog::LiveFirst { rate: 200 });
+    assert_eq!((mqtt.window, mqtt.max_packet_size), (20, 1_048_576));
+    assert_eq!(mqtt.status_topic, "castel/greenhouse-pi/alive");
+    assert_eq!(config.log.sync, Sync::Normal);
+    assert_eq!(config.log.commit_interval, Duration::from_secs(1));
+    let retention =
+        Retention { max_age: Some(Duration::from_secs(90 * 86_400)), max_size: Some(2_000_000_000) };
+    assert_eq!(config.log.retention, retention);
+    assert_eq!(config.clock, ClockPolicy::Hold(Duration::from_secs(3600)));
+
+    let air = &config.sensors[0];
+    assert_eq!((air.interval, air.timeout), (Duration::from_secs(90), Duration::from_secs(20)));
+    let [temperature, humidity] = air.quantities.as_slice() else { panic!("{:?}", air.quantities) };
+    assert_eq!(
+        temperature.calibration,
+        Calibration { factor: 1.8, shift: 32.0, polynomial: vec![-0.4, 1.02], round: Some(1) }
+    );
+    assert_eq!(temperature.channel.unit, "°F");
+    let filter = Filter {
+        change: Change::Absolute(0.1),
+        heartbeat: Some(Duration::from_secs(600)),
+        min_interval: Some(Duration::from_secs(120)),
+        valid: Some((-40.0, 185.0)),
+    };
+    assert_eq!(temperature.filter, filter);
+    assert_eq!(temperature.channel.place.as_ref(), Some(&place));
+    let publish = temperature.channel.publish.as_ref().unwrap();
+    assert_eq!((publish.topic.as_str(), publish.shape), ("castel/greenhouse-pi/air", Shape::Sample));
+    assert_eq!((publish.qos, publish.retain, publish.buffer), (Qos::AtLeastOnce, false, true));
+    assert_eq!(publish.late_topic.as_deref(), Some("late/air"));
+    assert_eq!(air.state.publish.as_ref(), Some(publish));
+    assert_eq!(humidity.filter.change, Change::Relative(0.01));
+    let publish = humidity.channel.publish.as_ref().unwrap();
+    assert_eq!((publish.topic.as_str(), publish.shape), ("castel/humidity", Shape::Quantity));
+    assert_eq!((publish.qos, publish.retain, publish.buffer), (Qos::ExactlyOnce, true, false));
+
+    let panel = &config.sensors[1];
+    let kinds: Vec<_> = panel.quantities.iter().map(|q| (q.info.name.as_str(), q.channel.kind)).collect();
+    assert_eq!(
+        kinds,
+        [
+            ("Door", ValueKind::Bool),
+            ("count", ValueKind::Float),
+            ("bytes", ValueKind::Float),
+            ("mode", ValueKind::Text)
+        ]
+    );
+    assert_eq!(panel.quantities[0].filter.change, Change::Always, "names keep their capitals");
+}
+
+#[test]
+fn mirrors() {
+    let yaml = r#"
+mqtt: { url: "mqtt://broker" }
+mirror:
+  - { topics: ["castel/+/+/temperature", "$share/g/other/#"], to: csv, path: "/data/{mirror}/{date}.csv" }
+  - topics: ["castel/#"]
+    to: csv
+    path: /data/b.csv
+    max_size: 1MB
+    columns: [time, {celsius: value}, id, {lat: location.latitude}]
+    qos: 2
+  - { topics: ["a"], to: sqlite }
+  - { id: weather, topics: ["a"], to: sqlite, table: weather, columns: { value: real, name: {path: "tags[0]", type: text} } }
+  - { topics: ["b"], to: sqlite, table: Weather, columns: { value: real, name: {path: "/tags/0", type: text} } }
+"#;
+    let config = read(yaml).unwrap().config;
+    let ids: Vec<_> = config.mirrors.iter().map(|m| m.id.as_str()).collect();
+    assert_eq!(ids, ["csv", "csv-2", "sqlite", "weather", "sqlite-2"]);
+    assert_eq!(config.mirrors[0].qos, Qos::AtLeastOnce);
+    let Sink::Csv { columns, max_size, .. } = &config.mirrors[1].sink else { panic!() };
+    let field = |name: &str, path: &str| CsvColumn::Field { name: name.into(), path: JsonPath(path.into()) };
+    assert_eq!(
+        *columns,
+        [CsvColumn::Time, field("celsius", "/value"), CsvColumn::Id, field("lat", "/location/latitude")]
+    );
+    assert_eq!(*max_size, Some(1_000_000));
+    let Sink::Sqlite { table: Some(table) } = &config.mirrors[3].sink else { panic!() };
+    assert_eq!(
+        table.columns["name"],
+        TableColumn { path: JsonPath("/tags/0".into()), kind: ColumnKind::Text }
+    );
+}
+
+#[test]
+fn a_password_file_loses_one_line_end_and_is_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    for (content, expected) in
+        [("geheim\n", "geheim"), ("geheim\r\n", "geheim"), ("geheim\n\n", "geheim\n"), (" x ", " x ")]
+    {
+        std::fs::write(&file, content).unwrap();
+        let yaml = format!(
+            "mqtt: {{url: \"mqtt://b\", username: u, password_file: {:?}}}\n{SENSOR}",
+            file.to_str().unwrap()
+        );
+        let checked = read(&yaml).unwrap();
+        assert_eq!(checked.config.mqtt.as_ref().unwrap().credentials.as_ref().unwrap().password.0, expected);
+        assert!(!format!("{checked:?}").contains("geheim"));
+    }
+    std::fs::write(&file, "").unwrap();
+    let yaml = format!(
+        "mqtt: {{url: \"mqtt://b\", username: u, password_file: {:?}}}\n{SENSOR}",
+        file.to_str().unwrap()
+    );
+    assert!(problems(&yaml)[0].ends_with("is empty"), "{:?}", problems(&yaml));
+}
+
+#[test]
+fn the_default_status_topic_follows_the_topic() {
+    for (topic, expected) in [
+        ("castel/{device}/{sensor}/{quantity}", "castel/pi/status"),
+        ("{device}/{sensor}", "pi/pi/status"),
+        ("{sensor}/{quantity}", "sensor-bridge/pi/status"),
+    ] {
+        let yaml = format!("device: {{id: pi}}\nmqtt: {{url: \"mqtt://b\", topic: \"{topic}\"}}\n{SENSOR}");
+        assert_eq!(read(&yaml).unwrap().config.mqtt.unwrap().status_topic, expected);
+    }
+}
+
+#[test]
+fn keys_without_a_value_and_aliases_are_fine() {
+    let yaml = "
+device:
+mqtt: {url: \"mqtt://b\", username: }
+log:
+  retention:
+sensors:
+  - {id: a, driver: panel, interval: &often 1s}
+  - {id: b, driver: panel, interval: *often}
+";
+    let config = read(yaml).unwrap().config;
+    assert_eq!(config.sensors[1].interval, Duration::from_secs(1));
+}
+
+#[test]
+fn warnings_do_not_stop_anything() {
+    let yaml = "sensors: [{id: a, driver: panel, interval: 1m, quantities: {count: {heartbeat: 10s}}}]";
+    let checked = read(yaml).unwrap();
+    let texts: Vec<_> = checked.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "sensors[0].quantities.count.heartbeat: is shorter than the sensor's interval: every sample is sent"
+        ]
+    );
+}

@@ -1,0 +1,180 @@
+//! Retention through the real writer.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::Retention;
+
+const DAY: i64 = 24 * 3_600_000_000;
+
+fn limited(max_age: Option<Duration>, max_size: Option<u64>) -> Folder {
+    let mut folder = Folder::new();
+    folder.config.retention = Retention { max_age, max_size };
+    folder
+}
+
+fn ids_left(log: &Log, sql: &str) -> Vec<i64> {
+    let reader = log.reader().unwrap();
+    let mut statement = reader.connection.prepare(sql).unwrap();
+    let ids = statement.query_map([], |row| row.get(0)).unwrap();
+    ids.map(Result::unwrap).collect()
+}
+
+fn size_of(folder: &Folder) -> u64 {
+    ["", "-wal"]
+        .iter()
+        .filter_map(|suffix| std::fs::metadata(crate::log::open::beside(&folder.path(), suffix)).ok())
+        .map(|file| file.len())
+        .sum()
+}
+
+#[test]
+fn old_rows_go_once_they_are_delivered() {
+    let folder = limited(Some(Duration::from_secs(10 * 24 * 3600)), None);
+    let log = folder.open();
+    let ids = log.register(&[channel("a"), silent("b")]).unwrap();
+    let days = [30, 29, 28, 27, 26, 5, 30, 1];
+    for (place, days) in days.iter().enumerate() {
+        log.append(vec![reading(ids[usize::from(place == 6)], NOON - days * DAY, 1.0)]).unwrap();
+    }
+    let messages = [40, 3].map(|days| NewMessage {
+        received: moment(NOON - days * DAY),
+        ..message(&format!("t/{days}"), b"x", None)
+    });
+    log.store(MirrorBatch { mirror: "m".into(), messages: messages.into(), ..Default::default() }).unwrap();
+    until_committed(&log, 8);
+    // Delivered up to 4, of which 2 follows late; 5 waits; 7 is old and was never to be published.
+    let update = DeliveryUpdate {
+        cursor: Some(4),
+        late: Some(vec![RowRange { next: 2, end: 2 }]),
+        ..Default::default()
+    };
+    log.save_delivery(update, Urgency::Now).unwrap().blocking_recv().unwrap();
+    // A sweep comes once a minute, and at the start.
+    log.close().unwrap();
+    let log = folder.open();
+    until("retention", || ids_left(&log, "SELECT id FROM reading ORDER BY id") == [2, 5, 6, 8]);
+    until("messages", || ids_left(&log, "SELECT id FROM message") == [2]);
+    assert_eq!(ids_left(&log, "SELECT count(*) FROM gap"), [0]);
+    assert_eq!(folder.figure("lost"), 0);
+}
+
+/// The clock of the machine is what jumps, not the rows.
+#[test]
+fn a_clock_that_jumps_deletes_nothing() {
+    let folder = limited(Some(Duration::from_secs(10 * 24 * 3600)), None);
+    let log = folder.open();
+    let ids = log.register(&[silent("a")]).unwrap();
+    for place in 0..100 {
+        log.append(vec![reading(ids[0], NOON + place, 1.0)]).unwrap();
+    }
+    log.close().unwrap();
+    let clocks: [fn() -> Moment; 3] =
+        [|| moment(77), || moment(NOON * 2), || Moment { clock: Clock::Unsynced, ..moment(NOON + 20 * DAY) }];
+    for now in clocks {
+        let log = Log::open(&folder.config, &Machine { now, ..machine() }, &folder.board).unwrap();
+        let commits = || folder.figure("deleted");
+        // The sweep at the start comes before the first request is answered.
+        for _ in 0..3 {
+            log.register(&[silent("a")]).unwrap();
+        }
+        assert_eq!(commits(), 0);
+        assert_eq!(ids_left(&log, "SELECT count(*) FROM reading"), [100]);
+        log.close().unwrap();
+    }
+}
+
+#[test]
+fn the_file_stays_within_its_size_and_delivered_rows_go_first() {
+    let limit = 2_000_000;
+    let folder = limited(None, Some(limit));
+    let log = folder.open();
+    let ids = log.register(&[channel("a"), channel("b")]).unwrap();
+    let mut largest = 0;
+    let total = 80_000;
+    for turn in 0..total / 2 {
+        let sample = vec![reading(ids[0], NOON + turn, turn as f64 / 3.0), reading(ids[1], NOON + turn, 0.5)];
+        while log.append(sample.clone()).is_err() {
+            std::thread::yield_now();
+        }
+        if turn % 100 == 99 {
+            let last = (turn + 1) * 2;
+            until_committed(&log, last);
+            log.save_delivery(DeliveryUpdate { cursor: Some(last - 50), ..Default::default() }, Urgency::Due)
+                .unwrap();
+            largest = largest.max(size_of(&folder));
+        }
+    }
+    until("the end of it", || size_of(&folder) <= limit);
+    println!("largest {largest} bytes for a limit of {limit}");
+    assert!(largest <= limit + limit / 10, "{largest}");
+    assert_eq!((folder.figure("lost"), ids_left(&log, "SELECT count(*) FROM gap")), (0, vec![0]));
+    let left = ids_left(&log, "SELECT count(*) FROM reading")[0];
+    assert!(left > 20_000, "{left}: no more than needed goes");
+    assert_eq!(ids_left(&log, "SELECT max(id) FROM reading"), [total]);
+    log.close().unwrap();
+    assert!(size_of(&folder) <= limit);
+}
+
+#[test]
+fn undelivered_rows_go_last_oldest_first_and_are_told_of() {
+    let limit = 1_000_000;
+    let folder = limited(None, Some(limit));
+    let log = folder.open();
+    let gap = Channel { kind: ValueKind::Integer, ..channel("lost") };
+    let ids = log.register(&[channel("a"), silent("b"), gap]).unwrap();
+    log.set_gap_channel(ids[2]);
+    // A QoS 2 hand-shake under way stays whatever happens.
+    let in_flight = vec![InFlight { row: 1, packet_id: 1, stage: Stage::Sent }];
+    log.save_delivery(DeliveryUpdate { in_flight, ..Default::default() }, Urgency::Now).unwrap();
+    let total = 60_000;
+    for turn in 0..total {
+        // Two thirds are never to be published: they go before any that waits.
+        let sample = vec![reading(ids[usize::from(turn % 3 > 0)], NOON + turn, turn as f64 / 3.0)];
+        while log.append(sample.clone()).is_err() {
+            std::thread::yield_now();
+        }
+        if turn % 500 == 499 {
+            until_committed(&log, turn + 1);
+        }
+    }
+    until("the size", || size_of(&folder) <= limit + limit / 10);
+    log.close().unwrap();
+    let lost = folder.figure("lost");
+    assert!(lost > 0, "60,000 rows do not fit");
+    let reader = Reader::open(&folder.path()).unwrap();
+    let number = |sql: &str| -> i64 { reader.connection.query_row(sql, [], |row| row.get(0)).unwrap() };
+    assert_eq!(number("SELECT sum(lost) FROM gaps WHERE reason = 'retention'"), lost);
+    let left = number("SELECT count(*) FROM reading WHERE channel = 1");
+    assert_eq!(left + lost, total / 3, "every published row is there or told of");
+    assert_eq!(
+        number("SELECT min(id) > (SELECT max(last_row) FROM gap) FROM reading WHERE channel = 1 AND id > 1"),
+        1
+    );
+    assert_eq!(number("SELECT count(*) FROM reading WHERE id = 1"), 1);
+    assert_eq!(number("SELECT sum(value) FROM reading WHERE channel = 3"), lost);
+    assert_eq!(number("SELECT count(*) FROM epoch WHERE first_row > (SELECT min(id) FROM reading)"), 0);
+}
+
+#[test]
+fn large_messages_count_by_their_size() {
+    let limit = 4_000_000;
+    let folder = limited(None, Some(limit));
+    let log = folder.open();
+    for _ in 0..60 {
+        let messages = vec![message("t", &[0xfe; 200_000], None)];
+        log.store(MirrorBatch { mirror: "m".into(), messages, ..Default::default() }).unwrap();
+    }
+    until("the size", || size_of(&folder) <= limit + limit / 10);
+    let left = ids_left(&log, "SELECT count(*) FROM message")[0];
+    assert!((8..=19).contains(&left), "{left}");
+    log.close().unwrap();
+    let log = folder.open();
+    log.store(MirrorBatch {
+        mirror: "m".into(),
+        messages: vec![message("t", b"x", None)],
+        ..Default::default()
+    })
+    .unwrap();
+    assert_eq!(ids_left(&log, "SELECT max(id) FROM message"), [61]);
+}

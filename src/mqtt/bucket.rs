@@ -1,0 +1,35 @@
+//! The rate of the late lane. Pure; time is an argument.
+
+use std::time::{Duration, Instant};
+
+/// A token bucket: `rate` a second, with a burst of a twentieth of a second.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    rate: f64,
+    tokens: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    pub(super) fn new(rate: u32, now: Instant) -> Self {
+        Self { rate: f64::from(rate.max(1)), tokens: 1.0, at: now }
+    }
+
+    pub(super) fn has_token(&mut self, now: Instant) -> bool {
+        let burst = (self.rate / 20.0).max(1.0);
+        let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.tokens = (self.tokens + elapsed * self.rate).min(burst);
+        self.at = now;
+        self.tokens >= 1.0
+    }
+
+    pub(super) fn take(&mut self) {
+        self.tokens -= 1.0;
+    }
+
+    /// When the next token comes. Not before a millisecond: the timers are not finer.
+    pub(super) fn next(&self, now: Instant) -> Instant {
+        let missing = (1.0 - self.tokens).max(0.0) / self.rate;
+        (self.at + Duration::from_secs_f64(missing)).max(now + Duration::from_millis(1))
+    }
+}

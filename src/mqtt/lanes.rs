@@ -1,0 +1,630 @@
+//! The order in which readings go out: the live lane after the cursor, and the late lane beside it or
+//! before it. Pure but for reading from the [`Outbox`]; time is an argument.
+//!
+//! A lane hands out messages in order and notes which are done. Only when everything up to the end of a
+//! sample is done does its progress move: that is what the cursor in the log says.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::bucket::Bucket;
+use super::lane::Lane;
+use super::message::{Message, cut};
+use super::outbox::Outbox;
+use crate::config::{Backlog, ClockPolicy};
+use crate::log::{DeliveryState, LogError, RowRange, Stage};
+use crate::reading::Qos;
+
+/// Rows read from the log at once: enough that the query does not show in a drain, few enough that it takes
+/// a millisecond or two.
+const PREFETCH: usize = 500;
+
+/// How often a reading held back for the clock is looked at again.
+const HOLD_CHECK: Duration = Duration::from_secs(1);
+
+/// Messages handed out whose place in the order is still open, per lane. Reached when one message stays
+/// unacknowledged while others overtake it.
+const OPEN: usize = 4096;
+
+/// Which lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LaneId {
+    /// Readings after the cursor.
+    Live,
+    /// Older ranges of rows, marked `late`.
+    Late,
+}
+
+/// A message's place in its lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticket {
+    /// Its lane.
+    pub lane: LaneId,
+    /// Its number in the lane's order.
+    pub seq: u64,
+    /// Its row.
+    pub row: i64,
+}
+
+/// What moved in [`Lanes::advance`].
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Progress {
+    /// The new cursor.
+    pub cursor: Option<i64>,
+    /// The new late ranges.
+    pub late: Option<Vec<RowRange>>,
+    /// Rows whose hand-shake need not be remembered any more.
+    pub forget: Vec<i64>,
+}
+
+/// Both lanes.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    live: Lane,
+    late: Lane,
+    ranges: Vec<RowRange>,
+    /// Rows done out of order, still to be passed; true for QoS 2, which the log remembers.
+    done: BTreeMap<i64, bool>,
+    /// The cursor as it was last told.
+    told: i64,
+    live_first: bool,
+    bucket: Bucket,
+    hold: Option<Duration>,
+    /// QoS 0 readings up to this row were taken while there was no connection.
+    boundary: i64,
+    discarded: usize,
+    /// The late lane rests: the daemon is about to leave and live readings come first.
+    resting: bool,
+}
+
+impl Lanes {
+    /// From what the log knows.
+    pub(super) fn new(state: &DeliveryState, backlog: &Backlog, policy: ClockPolicy, now: Instant) -> Self {
+        let (live_first, rate) = match backlog {
+            Backlog::InOrder => (false, u32::MAX),
+            Backlog::LiveFirst { rate } => (true, *rate),
+        };
+        let done = state.in_flight.iter().filter(|one| one.stage == Stage::Done);
+        let mut lanes = Self {
+            live: Lane { passed: state.cursor, ..Lane::default() },
+            late: Lane::default(),
+            ranges: state.late.clone(),
+            done: done.map(|one| (one.row, true)).collect(),
+            told: state.cursor,
+            live_first,
+            bucket: Bucket::new(rate, now),
+            hold: match policy {
+                ClockPolicy::Mark => None,
+                ClockPolicy::Hold(max) => Some(max),
+            },
+            boundary: 0,
+            discarded: 0,
+            resting: false,
+        };
+        lanes.restart();
+        lanes
+    }
+
+    /// Goes back to what is not done: for a new connection.
+    pub(super) fn restart(&mut self) {
+        for lane in [&self.live, &self.late] {
+            self.done.extend(
+                lane.open.iter().filter(|entry| entry.done).map(|entry| (entry.row, entry.handshake)),
+            );
+        }
+        self.live.rewind(self.live.passed);
+        self.late.rewind(0);
+        self.late.passed = 0;
+        // What a row waits for may be gone: retention deletes under pressure.
+        let (cursor, ranges) = (self.live.passed, &self.ranges);
+        self.done.retain(|row, _| {
+            *row > cursor || ranges.iter().any(|range| (range.next..=range.end).contains(row))
+        });
+    }
+
+    /// Rows up to `boundary` were taken without a connection.
+    pub(super) fn set_boundary(&mut self, boundary: i64) {
+        self.boundary = boundary;
+    }
+
+    /// Makes what waits up to `boundary` late, so that the live lane begins after it. Answers whether
+    /// there was anything. Only right after [`Lanes::restart`].
+    pub(super) fn split(&mut self, boundary: i64) -> bool {
+        let next = self.live.passed + 1;
+        if !self.live_first || boundary < next {
+            return false;
+        }
+        match self.ranges.last_mut() {
+            Some(last) if last.end + 1 == next => last.end = boundary,
+            _ => self.ranges.push(RowRange { next, end: boundary }),
+        }
+        self.live.passed = boundary;
+        self.told = boundary;
+        self.live.rewind(boundary);
+        true
+    }
+
+    /// The cursor.
+    pub(super) fn cursor(&self) -> i64 {
+        self.live.passed
+    }
+
+    /// The late ranges.
+    pub(super) fn ranges(&self) -> &[RowRange] {
+        &self.ranges
+    }
+
+    /// Rows that wait up to `committed`, both lanes; those that are not published among them.
+    pub(super) fn backlog(&self, committed: i64) -> (i64, i64) {
+        let late: i64 = self.ranges.iter().map(|range| range.end - range.next + 1).sum();
+        ((committed - self.live.passed).max(0) + late, late)
+    }
+
+    /// Which lane a row stands in.
+    pub(super) fn lane_of(&self, row: i64) -> LaneId {
+        if row > self.live.passed { LaneId::Live } else { LaneId::Late }
+    }
+
+    /// From now on the late lane rests.
+    pub(super) fn rest(&mut self) {
+        self.resting = self.live_first;
+    }
+
+    /// A row was done outside its lane: a resumed hand-shake, or one given up.
+    pub(super) fn done_before(&mut self, row: i64, handshake: bool) {
+        self.done.insert(row, handshake);
+    }
+
+    /// Rows done out of order whose hand-shakes the log must remember.
+    pub(super) fn done_handshakes(&self) -> impl Iterator<Item = i64> {
+        self.done.iter().filter(|(_, handshake)| **handshake).map(|(row, _)| *row)
+    }
+
+    /// QoS 0 readings given up since the last call.
+    pub(super) fn take_discarded(&mut self) -> usize {
+        std::mem::take(&mut self.discarded)
+    }
+
+    /// The lane whose next message may go out now; [`Lanes::head`] then shows it. `since_boot` in µs.
+    pub(super) fn ready(
+        &mut self,
+        outbox: &mut impl Outbox,
+        committed: i64,
+        now: Instant,
+        since_boot: i64,
+    ) -> Result<Option<LaneId>, LogError> {
+        if !self.live_first && !self.ranges.is_empty() {
+            // Left over from when it was `live-first`: older than everything else, so first.
+            let ready = self.prepare(LaneId::Late, outbox, committed, now, since_boot)?;
+            return Ok(ready.then_some(LaneId::Late));
+        }
+        if self.prepare(LaneId::Live, outbox, committed, now, since_boot)? {
+            return Ok(Some(LaneId::Live));
+        }
+        let may = !self.ranges.is_empty() && !self.resting && self.bucket.has_token(now);
+        let ready = may && self.prepare(LaneId::Late, outbox, committed, now, since_boot)?;
+        Ok(ready.then_some(LaneId::Late))
+    }
+
+    /// The next message of a lane that is ready.
+    pub(super) fn head(&self, lane: LaneId) -> Option<&Message> {
+        match lane {
+            LaneId::Live => self.live.queue.front(),
+            LaneId::Late => self.late.queue.front(),
+        }
+    }
+
+    /// Takes the next message of a lane; `handshake` if it goes out at QoS 2.
+    pub(super) fn take(&mut self, lane: LaneId, handshake: bool) -> Option<(Message, Ticket)> {
+        if lane == LaneId::Late && self.live_first {
+            self.bucket.take();
+        }
+        let of = self.lane(lane);
+        let message = of.queue.pop_front()?;
+        let seq = of.open(&message, false, handshake);
+        let row = message.row();
+        Some((message, Ticket { lane, seq, row }))
+    }
+
+    /// This message needs no more attention.
+    pub(super) fn done(&mut self, ticket: Ticket) {
+        self.lane(ticket.lane).done(ticket.seq);
+    }
+
+    /// Moves on over what is done. `None` when nothing moved.
+    pub(super) fn advance(&mut self) -> Option<Progress> {
+        let mut progress = Progress::default();
+        self.live.advance(&mut progress.forget);
+        self.late.advance(&mut progress.forget);
+        if self.live.passed != self.told {
+            self.told = self.live.passed;
+            progress.cursor = Some(self.told);
+        }
+        progress.late = self.trim_ranges();
+        (progress != Progress::default()).then_some(progress)
+    }
+
+    fn trim_ranges(&mut self) -> Option<Vec<RowRange>> {
+        let passed = self.late.passed;
+        let first = self.ranges.first_mut()?;
+        if first.next > passed {
+            return None;
+        }
+        self.ranges.retain(|range| range.end > passed);
+        if let Some(first) = self.ranges.first_mut() {
+            first.next = first.next.max(passed + 1);
+        }
+        Some(self.ranges.clone())
+    }
+
+    /// Whether everything up to `committed` that may go out now has gone out and is done.
+    pub(super) fn is_drained(&self, committed: i64) -> bool {
+        let late = self.ranges.is_empty() || self.resting || self.late.held.is_some();
+        let live = self.live.position >= committed && self.live.queue.is_empty() || self.live.held.is_some();
+        late && live && self.live.open.is_empty() && self.late.open.is_empty()
+    }
+
+    /// When to look again though nothing happens: a reading held for the clock, or a token for the late
+    /// lane.
+    pub(super) fn wake(&self, now: Instant) -> Option<Instant> {
+        let waits = self.live_first && !self.ranges.is_empty() && !self.resting;
+        let token = (waits && self.late.held.is_none()).then(|| self.bucket.next(now));
+        [self.live.held, self.late.held, token].into_iter().flatten().min()
+    }
+
+    fn lane(&mut self, lane: LaneId) -> &mut Lane {
+        match lane {
+            LaneId::Live => &mut self.live,
+            LaneId::Late => &mut self.late,
+        }
+    }
+
+    /// Brings a message to the front of the lane that is neither done already, nor given up, nor held.
+    fn prepare(
+        &mut self,
+        id: LaneId,
+        outbox: &mut impl Outbox,
+        committed: i64,
+        now: Instant,
+        since_boot: i64,
+    ) -> Result<bool, LogError> {
+        let (hold, boundary) = (self.hold, self.boundary);
+        if self.lane(id).held.is_some_and(|until| until > now) || self.lane(id).open.len() >= OPEN {
+            return Ok(false);
+        }
+        loop {
+            if self.lane(id).queue.is_empty() && !self.refill(id, outbox, committed)? {
+                return Ok(false);
+            }
+            let lane = match id {
+                LaneId::Live => &mut self.live,
+                LaneId::Late => &mut self.late,
+            };
+            let Some(head) = lane.queue.front() else { continue };
+            let wait = hold.and_then(|max| held(head, max, since_boot));
+            if let Some(wait) = wait {
+                // Read it again later: its time will have been corrected in the log.
+                let before = head.row() - 1;
+                lane.queue.clear();
+                lane.position = before;
+                lane.held = Some(now + wait.min(HOLD_CHECK));
+                return Ok(false);
+            }
+            lane.held = None;
+            let known = if self.done.is_empty() { None } else { self.done.remove(&head.row()) };
+            let lost = known.is_none() && head.row() <= boundary && is_unbuffered(head);
+            if known.is_none() && !lost {
+                return Ok(true);
+            }
+            self.discarded += usize::from(lost);
+            if let Some(message) = lane.queue.pop_front() {
+                lane.open(&message, true, known == Some(true));
+            }
+        }
+    }
+
+    /// Reads on; false when there is nothing to read.
+    fn refill(&mut self, id: LaneId, outbox: &mut impl Outbox, committed: i64) -> Result<bool, LogError> {
+        let (after, until) = match id {
+            LaneId::Live => (self.live.position, committed),
+            LaneId::Late => {
+                let position = self.late.position;
+                let Some(range) = self.ranges.iter().find(|range| range.end > position) else {
+                    return Ok(false);
+                };
+                (position.max(range.next - 1), range.end)
+            }
+        };
+        if after >= until {
+            return Ok(false);
+        }
+        let rows = outbox.outgoing(after, until, PREFETCH)?;
+        let lane = self.lane(id);
+        match rows.last() {
+            Some(last) if rows.len() >= PREFETCH => {
+                lane.position = last.row;
+                cut(rows, &mut lane.queue);
+            }
+            _ => {
+                lane.position = until;
+                cut(rows, &mut lane.queue);
+                // Rows that are not published let the cursor pass.
+                lane.cover(until);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// How long this message must still wait for the clock.
+fn held(message: &Message, max: Duration, since_boot: i64) -> Option<Duration> {
+    let taken = message.readings().iter().filter_map(|reading| reading.since_boot).max()?;
+    let age = Duration::from_micros(u64::try_from(since_boot - taken).unwrap_or(0));
+    max.checked_sub(age).filter(|left| !left.is_zero())
+}
+
+fn is_unbuffered(message: &Message) -> bool {
+    message.publish().is_some_and(|publish| publish.qos == Qos::AtMostOnce && !publish.buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use tokio::sync::{oneshot, watch};
+
+    use super::super::message::tests::logged;
+    use super::*;
+    use crate::log::{DeliveryUpdate, InFlight, Urgency};
+    use crate::reading::{Logged, Shape};
+
+    /// Rows in memory; row ids that are missing are readings that are not published.
+    struct Rows(Vec<Logged>);
+
+    impl Outbox for Rows {
+        fn state(&mut self) -> Result<DeliveryState, LogError> {
+            Ok(DeliveryState::default())
+        }
+
+        fn committed(&self) -> watch::Receiver<i64> {
+            watch::channel(0).1
+        }
+
+        fn outgoing(&mut self, after: i64, until: i64, limit: usize) -> Result<Vec<Logged>, LogError> {
+            let wanted = self.0.iter().filter(|row| row.row > after && row.row <= until);
+            Ok(wanted.take(limit).cloned().collect())
+        }
+
+        fn save(&mut self, _: DeliveryUpdate, _: Urgency) -> Result<oneshot::Receiver<()>, LogError> {
+            Err(LogError::Closed)
+        }
+    }
+
+    fn rows(ids: impl IntoIterator<Item = i64>) -> Rows {
+        Rows(ids.into_iter().map(|row| logged(row, "a", row, Shape::Quantity, false)).collect())
+    }
+
+    fn lanes(state: DeliveryState, backlog: Backlog) -> Lanes {
+        Lanes::new(&state, &backlog, ClockPolicy::Mark, Instant::now())
+    }
+
+    fn take(lanes: &mut Lanes, rows: &mut Rows, committed: i64) -> Option<Ticket> {
+        let lane = lanes.ready(rows, committed, Instant::now(), 0).unwrap()?;
+        Some(lanes.take(lane, false).unwrap().1)
+    }
+
+    #[test]
+    fn the_cursor_follows_the_contiguous_prefix() {
+        let mut rows = rows(1..=3);
+        let mut lanes = lanes(DeliveryState::default(), Backlog::InOrder);
+        let tickets: Vec<_> = (0..3).map(|_| take(&mut lanes, &mut rows, 3).unwrap()).collect();
+        assert_eq!(take(&mut lanes, &mut rows, 3), None);
+        lanes.done(tickets[1]);
+        assert_eq!(lanes.advance(), None);
+        lanes.done(tickets[0]);
+        assert_eq!(lanes.advance().unwrap().cursor, Some(2));
+        assert!(!lanes.is_drained(3));
+        lanes.done(tickets[2]);
+        assert_eq!(lanes.advance().unwrap().cursor, Some(3));
+        assert!(lanes.is_drained(3));
+    }
+
+    #[test]
+    fn rows_that_are_not_published_let_the_cursor_pass() {
+        let mut rows = rows([2]);
+        let mut lanes = lanes(DeliveryState::default(), Backlog::InOrder);
+        assert_eq!(take(&mut lanes, &mut rows, 1), None);
+        assert_eq!(lanes.advance().unwrap().cursor, Some(1));
+        let ticket = take(&mut lanes, &mut rows, 9).unwrap();
+        assert_eq!(take(&mut lanes, &mut rows, 12), None);
+        assert_eq!(lanes.cursor(), 1);
+        lanes.done(ticket);
+        assert_eq!(lanes.advance().unwrap().cursor, Some(12));
+    }
+
+    #[test]
+    fn after_a_restart_only_what_is_not_done_comes_again() {
+        let mut rows = rows(1..=5);
+        let state = DeliveryState {
+            cursor: 1,
+            late: vec![],
+            in_flight: vec![InFlight { row: 3, packet_id: 0, stage: Stage::Done }],
+        };
+        let mut lanes = lanes(state, Backlog::InOrder);
+        let second = take(&mut lanes, &mut rows, 5).unwrap();
+        let fourth = take(&mut lanes, &mut rows, 5).unwrap();
+        assert_eq!((second.row, fourth.row), (2, 4));
+        lanes.done(fourth);
+        lanes.restart();
+        assert_eq!(lanes.done_handshakes().collect::<Vec<_>>(), [3]);
+        let again = take(&mut lanes, &mut rows, 5).unwrap();
+        assert_eq!(again.row, 2);
+        let fifth = take(&mut lanes, &mut rows, 5).unwrap();
+        assert_eq!(fifth.row, 5);
+        lanes.done(second);
+        assert_eq!(lanes.advance(), None, "a ticket of an earlier connection says nothing");
+        lanes.done(again);
+        let progress = lanes.advance().unwrap();
+        assert_eq!((progress.cursor, progress.forget), (Some(4), vec![3]));
+    }
+
+    #[test]
+    fn live_first_puts_the_backlog_beside() {
+        let mut rows = rows(1..=6);
+        let mut lanes = lanes(DeliveryState::default(), Backlog::LiveFirst { rate: 1 });
+        assert!(lanes.split(4));
+        assert!(!lanes.split(4));
+        assert_eq!((lanes.cursor(), lanes.ranges()), (4, &[RowRange { next: 1, end: 4 }][..]));
+        let order: Vec<_> = std::iter::from_fn(|| take(&mut lanes, &mut rows, 6))
+            .map(|ticket| (ticket.lane, ticket.row))
+            .collect();
+        assert_eq!(order, [(LaneId::Live, 5), (LaneId::Live, 6), (LaneId::Late, 1)], "then no token");
+        assert!(lanes.wake(Instant::now()).unwrap() > Instant::now());
+        lanes.restart();
+        assert!(lanes.split(6), "what was not acknowledged becomes late too, in one range");
+        assert_eq!(lanes.ranges(), [RowRange { next: 1, end: 6 }]);
+    }
+
+    #[test]
+    fn the_late_lane_keeps_its_rate() {
+        let mut rows = rows(1..=1000);
+        let mut lanes = lanes(DeliveryState::default(), Backlog::LiveFirst { rate: 100 });
+        lanes.split(1000);
+        let start = Instant::now();
+        let mut sent = 0;
+        for millisecond in 0..2000 {
+            let now = start + Duration::from_millis(millisecond);
+            while let Some(lane) = lanes.ready(&mut rows, 1000, now, 0).unwrap() {
+                lanes.take(lane, false).unwrap();
+                sent += 1;
+            }
+        }
+        assert!((198..=206).contains(&sent), "{sent} in two seconds");
+    }
+
+    #[test]
+    fn left_over_late_ranges_go_first_when_in_order() {
+        let mut rows = rows(1..=6);
+        let state = DeliveryState {
+            cursor: 5,
+            late: vec![RowRange { next: 1, end: 2 }, RowRange { next: 4, end: 4 }],
+            in_flight: vec![],
+        };
+        let mut lanes = lanes(state, Backlog::InOrder);
+        let mut order = Vec::new();
+        for _ in 0..4 {
+            let ticket = take(&mut lanes, &mut rows, 6).unwrap();
+            order.push((ticket.lane, ticket.row));
+            lanes.done(ticket);
+            lanes.advance();
+        }
+        let late = [1, 2, 4].map(|row| (LaneId::Late, row));
+        assert_eq!(order[..3], late);
+        assert_eq!(order[3], (LaneId::Live, 6));
+        assert!(lanes.ranges().is_empty());
+    }
+
+    #[test]
+    fn unbuffered_readings_of_an_outage_are_given_up() {
+        let mut rows = rows(1..=4);
+        for row in &mut rows.0 {
+            let publish = Arc::make_mut(&mut row.channel).publish.as_mut().unwrap();
+            publish.qos = Qos::AtMostOnce;
+            publish.buffer = row.row == 2;
+        }
+        let mut lanes = lanes(DeliveryState::default(), Backlog::InOrder);
+        lanes.set_boundary(3);
+        let sent: Vec<_> = std::iter::from_fn(|| take(&mut lanes, &mut rows, 4)).map(|one| one.row).collect();
+        assert_eq!(sent, [2, 4]);
+        assert_eq!(lanes.take_discarded(), 2);
+    }
+
+    #[test]
+    fn a_reading_waits_for_the_clock_but_not_for_ever() {
+        let mut rows = rows(1..=2);
+        rows.0[0].since_boot = Some(10_000_000);
+        let policy = ClockPolicy::Hold(Duration::from_secs(60));
+        let start = Instant::now();
+        let fresh = || Lanes::new(&DeliveryState::default(), &Backlog::InOrder, policy, start);
+        let mut lanes = fresh();
+        assert_eq!(lanes.ready(&mut rows, 2, start, 11_000_000).unwrap(), None);
+        assert_eq!(lanes.wake(start), Some(start + HOLD_CHECK));
+        assert!(lanes.is_drained(2), "nothing that may go out");
+        let later = start + HOLD_CHECK;
+        assert_eq!(lanes.ready(&mut rows, 2, later, 69_999_999).unwrap(), None);
+        rows.0[0].since_boot = None;
+        let later = later + HOLD_CHECK;
+        assert_eq!(lanes.ready(&mut rows, 2, later, 69_999_999).unwrap(), Some(LaneId::Live), "corrected");
+        rows.0[0].since_boot = Some(10_000_000);
+        assert_eq!(fresh().ready(&mut rows, 2, start, 70_000_000).unwrap(), Some(LaneId::Live), "too old");
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Take,
+        Done(usize),
+        Commit(i64),
+        Restart,
+        Split,
+    }
+
+    proptest! {
+        /// Whatever happens in whatever order: nothing is skipped, nothing is passed before it is done, and
+        /// in the end everything has been.
+        #[test]
+        fn nothing_is_lost(
+            published in proptest::collection::vec(any::<bool>(), 1..60),
+            live_first: bool,
+            steps in proptest::collection::vec(prop_oneof![
+                3 => Just(Step::Take),
+                3 => (0..8usize).prop_map(Step::Done),
+                2 => (1..6i64).prop_map(Step::Commit),
+                1 => Just(Step::Restart),
+                1 => Just(Step::Split),
+            ], 0..300),
+        ) {
+            let all: Vec<i64> = (1..).zip(&published).filter(|(_, yes)| **yes).map(|(row, _)| row).collect();
+            let end = published.len() as i64;
+            let mut rows = rows(all.iter().copied());
+            let backlog = if live_first { Backlog::LiveFirst { rate: 1_000_000 } } else { Backlog::InOrder };
+            let mut lanes = lanes(DeliveryState::default(), backlog);
+            let (mut committed, mut flying, mut done) = (0, Vec::<Ticket>::new(), BTreeMap::new());
+            let mut now = Instant::now();
+            let finish = std::iter::repeat_n([Step::Commit(60), Step::Take, Step::Done(0)], 200).flatten();
+            for step in steps.into_iter().chain(finish) {
+                now += Duration::from_millis(1);
+                match step {
+                    Step::Take => if let Some(lane) = lanes.ready(&mut rows, committed, now, 0).unwrap() {
+                        let ticket = lanes.take(lane, false).unwrap().1;
+                        prop_assert!(!done.contains_key(&ticket.row), "row {} again", ticket.row);
+                        flying.push(ticket);
+                    },
+                    Step::Done(which) if !flying.is_empty() => {
+                        let ticket = flying.remove(which % flying.len());
+                        lanes.done(ticket);
+                        done.insert(ticket.row, ());
+                    }
+                    Step::Done(_) => {}
+                    Step::Commit(more) => committed = (committed + more).min(end),
+                    Step::Restart => {
+                        lanes.restart();
+                        flying.clear();
+                    }
+                    Step::Split => {
+                        lanes.restart();
+                        flying.clear();
+                        lanes.split(committed);
+                    }
+                }
+                lanes.advance();
+                let late = |row: i64| lanes.ranges().iter().any(|range| (range.next..=range.end).contains(&row));
+                for row in all.iter().filter(|row| **row <= lanes.cursor() && !late(**row)) {
+                    prop_assert!(done.contains_key(row), "row {row} was passed and not done");
+                }
+            }
+            prop_assert_eq!(done.len(), all.len());
+            prop_assert_eq!((lanes.cursor(), lanes.ranges().len()), (end, 0));
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What outlives a connection, and the making of one connection after another. What happens on one is in
+//! `session`.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{oneshot, watch};
+use tracing::warn;
+
+use super::backoff::{Backoff, chance};
+use super::connection::Connection;
+use super::deaths::Deaths;
+use super::failure::Failure;
+use super::lanes::Lanes;
+use super::outbox::Outbox;
+use super::publisher::Tuning;
+use super::saver::Saver;
+use super::session::{self, End};
+use super::v4::V4;
+use super::v5::V5;
+use crate::config::{ClockPolicy, Mqtt, MqttVersion};
+use crate::log::{InFlight, LogError, Stage, Urgency};
+use crate::status::{Figure, Part, State};
+
+/// Saving progress when a connection has ended, or when the daemon leaves, waits at most this long.
+pub(super) const SETTLE: Duration = Duration::from_secs(2);
+
+/// A refusal is shown on the board this long.
+const PROBLEM_SHOWN: Duration = Duration::from_secs(600);
+
+/// Kinds of refusals that are remembered so as to log each once.
+const PROBLEMS: usize = 1000;
+
+/// The publisher's place on the board.
+#[derive(Debug)]
+pub(super) struct Figures {
+    pub part: Part,
+    pub published: Figure,
+    pub in_flight: Figure,
+    pub backlog: Figure,
+    pub late_waiting: Figure,
+    pub refused: Figure,
+    pub discarded: Figure,
+    pub connections: Figure,
+    pub reconnects: Figure,
+    pub retry_ms: Figure,
+    /// Slowest acknowledgement of the last ten seconds in which there were any, µs.
+    pub ack_max_us: Figure,
+}
+
+impl Figures {
+    fn new(part: &Part) -> Self {
+        Self {
+            part: part.clone(),
+            published: part.figure("published"),
+            in_flight: part.figure("in_flight"),
+            backlog: part.figure("backlog"),
+            late_waiting: part.figure("late_waiting"),
+            refused: part.figure("refused"),
+            discarded: part.figure("discarded"),
+            connections: part.figure("connections"),
+            reconnects: part.figure("reconnects"),
+            retry_ms: part.figure("retry_ms"),
+            ack_max_us: part.figure("ack_max_us"),
+        }
+    }
+}
+
+/// What outlives a connection.
+#[derive(Debug)]
+pub(super) struct Publishing<O> {
+    pub config: Mqtt,
+    pub outbox: O,
+    pub committed: watch::Receiver<i64>,
+    pub lanes: Lanes,
+    /// QoS 2 hand-shakes begun and not finished, by row.
+    pub handshakes: BTreeMap<i64, InFlight>,
+    pub saver: Saver,
+    /// Answers when the urgent save under way is durable.
+    pub reply: Option<oneshot::Receiver<()>>,
+    pub deaths: Deaths,
+    pub figures: Figures,
+    /// Since when there is no connection.
+    pub offline_since: Instant,
+    /// What was committed when the publisher started, until the first connection is made.
+    pub committed_at_start: Option<i64>,
+    /// Payloads are written here first, and copied out at their exact size.
+    pub buffer: Vec<u8>,
+    backoff: Backoff,
+    problems: HashSet<(String, String)>,
+    problem_since: Option<Instant>,
+}
+
+impl<O: Outbox> Publishing<O> {
+    /// From what the log knows.
+    pub(super) fn new(
+        config: &Mqtt,
+        policy: ClockPolicy,
+        tuning: &Tuning,
+        part: &Part,
+        mut outbox: O,
+    ) -> Result<Self, LogError> {
+        let now = Instant::now();
+        let state = outbox.state()?;
+        let committed = outbox.committed();
+        let unfinished = state.in_flight.iter().filter(|one| one.stage != Stage::Done);
+        Ok(Self {
+            config: config.clone(),
+            outbox,
+            committed,
+            lanes: Lanes::new(&state, &config.backlog, policy, now),
+            handshakes: unfinished.map(|one| (one.row, *one)).collect(),
+            saver: Saver::default(),
+            reply: None,
+            deaths: Deaths::default(),
+            figures: Figures::new(part),
+            offline_since: now,
+            committed_at_start: None,
+            buffer: Vec::new(),
+            backoff: Backoff::new(tuning.backoff.0, tuning.backoff.1),
+            problems: HashSet::new(),
+            problem_since: None,
+        })
+    }
+
+    /// Connection after connection, each with a fresh `EventLoop`: rumqttc's own reconnect tries without a
+    /// pause (15,000 times a second), loses what is queued and repeats what was acknowledged.
+    pub(super) async fn run(&mut self, mut stop: watch::Receiver<Option<Instant>>) {
+        loop {
+            let end = match self.config.version {
+                MqttVersion::V311 => self.connect::<V4>(&mut stop).await,
+                MqttVersion::V5 => self.connect::<V5>(&mut stop).await,
+            };
+            self.settle().await;
+            self.show_waiting();
+            match end {
+                End::Stopped => return,
+                End::Renew => {}
+                End::Failed { why, useful } => {
+                    if useful {
+                        self.backoff.reset();
+                    }
+                    let delay = self.backoff.delay(chance());
+                    self.figures.retry_ms.set(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
+                    self.figures.part.set(State::Failed(why));
+                    tokio::select! {
+                        () = tokio::time::sleep(delay) => {}
+                        _ = stopping(&mut stop) => return,
+                    }
+                }
+            }
+        }
+    }
+
+    async fn connect<C: Connection>(&mut self, stop: &mut watch::Receiver<Option<Instant>>) -> End {
+        session::run::<C, O>(self, stop).await
+    }
+
+    /// Saves what is not saved, and waits for it within reason.
+    async fn settle(&mut self) {
+        let deadline = tokio::time::Instant::now() + SETTLE;
+        self.saver.insist();
+        loop {
+            if let Some(reply) = self.reply.take() {
+                match tokio::time::timeout_at(deadline, reply).await {
+                    Ok(Ok(())) => self.saver.confirmed(),
+                    Ok(Err(_)) | Err(_) => {
+                        self.saver.failed();
+                        warn!("the log has not stored delivery progress yet");
+                        return;
+                    }
+                }
+            }
+            if !self.saver.is_dirty() {
+                return;
+            }
+            if let Err(error) = self.save(Urgency::Now, Instant::now()) {
+                warn!("delivery progress: {error}");
+                return;
+            }
+        }
+    }
+
+    /// Hands the pending changes to the log.
+    pub(super) fn save(&mut self, urgency: Urgency, now: Instant) -> Result<(), LogError> {
+        let update = self.saver.take(urgency, now);
+        match self.outbox.save(update, urgency) {
+            Ok(reply) if urgency == Urgency::Now => self.reply = Some(reply),
+            // Nothing waits for what goes with the next commit: if that fails, the next save has it.
+            Ok(reply) => drop(reply),
+            Err(error) => {
+                self.saver.failed();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// A message that will never be sent again: kept for the operator, counted, logged once per kind.
+    pub(super) fn refuse(&mut self, row: i64, topic: &str, reason: String, now: Instant) {
+        self.figures.refused.add(1);
+        self.complain(topic, &reason, now);
+        self.saver.refused(row, reason);
+    }
+
+    /// Shows that something is refused, and logs it once per kind.
+    pub(super) fn complain(&mut self, topic: &str, reason: &str, now: Instant) {
+        self.problem_since = Some(now);
+        if self.problems.len() >= PROBLEMS {
+            self.problems.clear();
+        }
+        if self.problems.insert((topic.to_owned(), reason.to_owned())) {
+            warn!("publisher: {topic}: {reason}");
+        }
+        self.figures.part.set(State::Degraded(format!("{topic}: {reason}")));
+    }
+
+    /// The state while connected: refusals stay visible for a while.
+    pub(super) fn show_connected(&mut self, now: Instant) {
+        if self.problem_since.is_none_or(|since| now > since + PROBLEM_SHOWN) {
+            self.problem_since = None;
+            self.figures.part.set(State::Ok);
+        }
+    }
+
+    /// What waits, on the board.
+    pub(super) fn show_waiting(&self) {
+        let (backlog, late) = self.lanes.backlog(*self.committed.borrow());
+        self.figures.backlog.set(backlog);
+        self.figures.late_waiting.set(late);
+    }
+
+    /// What the end of an accepted connection looks like to a person.
+    pub(super) fn explain(&self, why: &Failure, rival: bool) -> String {
+        if rival && *why != Failure::TakenOver {
+            return format!(
+                "connections end as soon as they are accepted ({why}); does another client use the client id {:?}?",
+                self.config.client_id
+            );
+        }
+        why.to_string()
+    }
+}
+
+/// Waits for the stop signal and answers the deadline. A publisher dropped without a word stops at once.
+pub(super) async fn stopping(stop: &mut watch::Receiver<Option<Instant>>) -> Instant {
+    match stop.wait_for(Option::is_some).await {
+        Ok(deadline) => deadline.unwrap_or_else(Instant::now),
+        Err(_) => Instant::now(),
+    }
+}

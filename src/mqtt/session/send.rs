@@ -1,0 +1,162 @@
+//! Handing messages over: in order, as many as there is room for, QoS 2 only after its packet id is on disk.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::{Phase, Session, Status, Stop, Waiting};
+use crate::enrich::clock;
+use crate::log::{InFlight, LogError, Stage};
+use crate::mqtt::connection::{Connected, Outgoing, Requests};
+use crate::mqtt::failure::Failure;
+use crate::mqtt::lanes::LaneId;
+use crate::mqtt::message::{Message, cut};
+use crate::mqtt::outbox::Outbox;
+use crate::payload;
+use crate::reading::Qos;
+
+impl<O: Outbox, R: Requests> Session<'_, O, R> {
+    /// Hands over as many messages as there is room for.
+    pub(super) fn top_up(&mut self, now: Instant) -> Result<(), Stop> {
+        if self.window.resuming() > 0 || self.waiting != Waiting::Nothing || self.renewing {
+            return Ok(());
+        }
+        if !matches!(self.phase, Phase::Running | Phase::Draining { .. }) {
+            return Ok(());
+        }
+        if self.status == Status::Unsaid {
+            self.say("online", now)?;
+            self.status =
+                if self.connected.max_qos == Qos::AtMostOnce { Status::Acknowledged } else { Status::Said };
+        }
+        if self.probing && (self.status != Status::Acknowledged || !self.window.is_empty()) {
+            return Ok(());
+        }
+        let committed = *self.shared.committed.borrow();
+        let since_boot = clock::since_boot();
+        while self.window.is_open() {
+            let shared = &mut *self.shared;
+            let ready = shared.lanes.ready(&mut shared.outbox, committed, now, since_boot)?;
+            // Rows that need no publishing have moved the lanes, too.
+            self.moved = true;
+            let Some(lane) = ready else { break };
+            let Some(head) = shared.lanes.head(lane) else { break };
+            let Some(outgoing) = outgoing(&self.connected, head, lane, &mut shared.buffer) else { break };
+            if !self.window.has_room(outgoing.qos) {
+                break;
+            }
+            self.hand_over(lane, outgoing, now)?;
+            if self.probing {
+                break;
+            }
+        }
+        let discarded = self.shared.lanes.take_discarded();
+        if discarded > 0 {
+            self.shared.figures.discarded.add(discarded);
+        }
+        Ok(())
+    }
+
+    pub(super) fn hand_over(&mut self, lane: LaneId, outgoing: Outgoing, now: Instant) -> Result<(), Stop> {
+        let shared = &mut *self.shared;
+        let handshake = outgoing.qos == Qos::ExactlyOnce;
+        let Some((_, ticket)) = shared.lanes.take(lane, handshake) else { return Ok(()) };
+        let size = outgoing.packet_size();
+        if size > self.max_packet {
+            // Guards against an endless loop: rumqttc ends the connection over it, and the next, and so on.
+            shared.lanes.done(ticket);
+            let reason = format!("a message of {size} bytes is larger than the {} allowed", self.max_packet);
+            shared.refuse(ticket.row, &outgoing.topic, reason, now);
+            return Ok(());
+        }
+        let pkid = self.window.number(Some(ticket), outgoing.qos, now);
+        if handshake {
+            let one = InFlight { row: ticket.row, packet_id: pkid, stage: Stage::Sent };
+            shared.handshakes.insert(ticket.row, one);
+            shared.saver.handshake(ticket.row, pkid, Stage::Sent);
+            // Row → packet id must be on disk before the PUBLISH is handed over, or after a crash nobody knows
+            // which hand-shake to resume. What comes after it in the order waits with it.
+            self.staged.push_back(outgoing);
+        } else if self.staged.is_empty() {
+            self.give(outgoing)?;
+        } else {
+            self.staged.push_back(outgoing);
+        }
+        self.proven = self.probing && self.status == Status::Acknowledged;
+        Ok(())
+    }
+
+    pub(super) fn give(&self, outgoing: Outgoing) -> Result<(), Stop> {
+        // `try`: awaiting a full queue in the task that polls would be a deadlock. It is never full, being
+        // larger than the window; if it were, the connection would be given up.
+        self.requests.try_publish(outgoing).map_err(|error| Failure::Protocol(error.to_string()).into())
+    }
+
+    /// The retained status message. At QoS 1, so that it takes a packet id like any other, and its
+    /// acknowledgement shows that the connection works.
+    pub(super) fn say(&mut self, word: &str, now: Instant) -> Result<(), Stop> {
+        let qos = Qos::AtLeastOnce.min(self.connected.max_qos);
+        self.window.number(None, qos, now);
+        let topic = self.shared.config.status_topic.clone();
+        let retain = self.connected.retain_available;
+        self.give(Outgoing { topic, qos, retain, payload: word.into() })
+    }
+
+    pub(super) fn save(&mut self, now: Instant) -> Result<(), Stop> {
+        if !self.staged.is_empty() && self.waiting == Waiting::Nothing {
+            self.waiting = Waiting::Unsaved;
+        }
+        if let Some(urgency) = self.shared.saver.due(now) {
+            self.shared.save(urgency, now)?;
+            if self.waiting == Waiting::Unsaved && self.shared.saver.is_under_way() {
+                self.waiting = Waiting::UnderWay;
+            }
+        }
+        Ok(())
+    }
+
+    /// The urgent save under way is durable, or was lost.
+    pub(super) fn stored(&mut self, durable: bool) -> Result<(), Stop> {
+        self.shared.reply = None;
+        if !durable {
+            self.shared.saver.failed();
+            return Err(Stop::LogLost);
+        }
+        self.shared.saver.confirmed();
+        if self.waiting == Waiting::UnderWay {
+            self.waiting = Waiting::Nothing;
+            for outgoing in std::mem::take(&mut self.staged) {
+                self.give(outgoing)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The message of this row, as it goes out.
+    pub(super) fn find(&mut self, row: i64, lane: LaneId) -> Result<Option<Outgoing>, LogError> {
+        let committed = *self.shared.committed.borrow();
+        let rows = self.shared.outbox.outgoing(row - 1, committed, 1)?;
+        let mut messages = VecDeque::new();
+        cut(rows, &mut messages);
+        let found = messages.iter().find(|message| message.row() == row);
+        Ok(found.and_then(|message| outgoing(&self.connected, message, lane, &mut self.shared.buffer)))
+    }
+}
+
+/// The message as it goes out: never better than the broker takes, never retained when late.
+fn outgoing(
+    connected: &Connected,
+    message: &Message,
+    lane: LaneId,
+    buffer: &mut Vec<u8>,
+) -> Option<Outgoing> {
+    let publish = message.publish()?;
+    let late = lane == LaneId::Late;
+    payload::write_json(buffer, message.readings(), late);
+    let topic = publish.late_topic.as_ref().filter(|_| late).unwrap_or(&publish.topic);
+    Some(Outgoing {
+        topic: topic.clone(),
+        qos: publish.qos.min(connected.max_qos),
+        retain: publish.retain && !late && connected.retain_available,
+        payload: buffer.clone(),
+    })
+}

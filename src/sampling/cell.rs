@@ -1,0 +1,144 @@
+//! What worker and supervisor share of one sensor: its health and its place on the board. The only
+//! place that logs state readings, so that they stay in order whoever finds out first.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Output;
+use super::health::Health;
+use super::stop::Stop;
+use crate::filter::Counts;
+use crate::log::Busy;
+use crate::reading::{ChannelId, Reading, SensorId, Value};
+use crate::status::{Board, Figure, Part, State};
+
+/// One sensor as the others see it.
+pub(super) struct Cell {
+    pub id: SensorId,
+    pub timeout: Duration,
+    pub figures: Figures,
+    part: Part,
+    state_channel: ChannelId,
+    health: Mutex<Health>,
+    output: Arc<dyn Output>,
+    stop: Arc<Stop>,
+}
+
+/// The sensor's figures on the board.
+#[derive(Debug)]
+pub(super) struct Figures {
+    /// Reads that were answered.
+    pub samples: Figure,
+    /// Reads and openings that failed.
+    pub errors: Figure,
+    /// Points of the grid that were missed.
+    pub skipped: Figure,
+    /// Values kept back by `min_interval` at the moment.
+    pub held: Figure,
+    /// Values (and state readings) that should have gone into the log, and did not.
+    pub dropped: Figure,
+    passed: Figure,
+    suppressed: Figure,
+    rejected: Figure,
+}
+
+impl Figures {
+    /// Adds what became of values; the dropped ones are the cell's to add.
+    fn count(&self, counts: Counts) {
+        self.passed.add(counts.passed);
+        self.suppressed.add(counts.suppressed);
+        self.rejected.add(counts.rejected);
+    }
+}
+
+impl Cell {
+    /// A sensor not heard of yet.
+    pub fn new(plan: &super::SensorPlan, board: &Board, output: &Arc<dyn Output>, stop: &Arc<Stop>) -> Self {
+        let part = board.part(&format!("sensor {}", plan.sensor.id));
+        // A part outlives a reload of the configuration; what it said of the old run is over.
+        part.set(State::Starting);
+        part.figure("held").set(0);
+        let figures = Figures {
+            samples: part.figure("samples"),
+            errors: part.figure("errors"),
+            skipped: part.figure("skipped"),
+            held: part.figure("held"),
+            dropped: part.figure("dropped"),
+            passed: part.figure("passed"),
+            suppressed: part.figure("suppressed"),
+            rejected: part.figure("rejected"),
+        };
+        Self {
+            id: plan.sensor.id.clone(),
+            timeout: plan.sensor.timeout,
+            figures,
+            part,
+            state_channel: plan.state_channel,
+            health: Mutex::default(),
+            output: Arc::clone(output),
+            stop: Arc::clone(stop),
+        }
+    }
+
+    /// Changes the health, shows it, and logs the state reading if it became one. While the log is busy
+    /// the reading is owed; [`Cell::pay`] tries again.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Health) -> T) -> T {
+        let mut health = self.lock();
+        let answer = change(&mut health);
+        self.lose(health.forgive());
+        if !self.stop.is_over() {
+            self.part.set(health.state());
+        }
+        // Busy is no loss here: the reading stays owed, and every sample and the supervisor try again.
+        if self.pay_from(&mut health).is_err() {
+            tracing::debug!("sensor {}: its state waits for the log", self.id);
+        }
+        answer
+    }
+
+    /// Logs the state readings that are owed, oldest first.
+    pub fn pay(&self) -> Result<(), Busy> {
+        self.pay_from(&mut self.lock())
+    }
+
+    fn pay_from(&self, health: &mut Health) -> Result<(), Busy> {
+        while let Some((at, text)) = health.owed() {
+            if self.stop.is_over() {
+                return Err(Busy);
+            }
+            let value = Value::Text(text.as_str().into());
+            self.output.append(vec![Reading { channel: self.state_channel, at: *at, value }])?;
+            health.paid();
+        }
+        Ok(())
+    }
+
+    /// The sensor is read no more: what is still owed or held is dropped, and counted, once.
+    pub fn close(&self) {
+        let mut health = self.lock();
+        let held = usize::try_from(self.figures.held.get()).unwrap_or(0);
+        self.figures.held.set(0);
+        self.lose(health.forgive_all() + held);
+        if !self.stop.is_over() {
+            self.part.set(State::Stopped);
+        }
+    }
+
+    /// Adds what became of values; what was dropped becomes a gap record once the log can write again.
+    pub fn count(&self, counts: Counts) {
+        self.figures.count(counts);
+        self.lose(counts.dropped);
+    }
+
+    fn lose(&self, readings: usize) {
+        if readings > 0 {
+            self.figures.dropped.add(readings);
+            self.output.record_loss(readings as u64);
+        }
+    }
+
+    /// The lock is held for changes that cannot panic halfway, so a poisoned one is whole.
+    fn lock(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,226 @@
+//! When each sensor of one worker is due. Pure: the time is an argument. Waits for nothing itself.
+//!
+//! Every sensor has a fixed grid, `phase + k · interval`, so that no drift adds up. After a stall the
+//! missed points of the grid are skipped and counted, never made up for in a burst.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+/// Sensors that share a point of the grid. Read together, their readings share one commit of the log,
+/// which spares the flash; more at once would only keep each other waiting.
+const PER_SLOT: usize = 10;
+
+/// Time between two such points.
+const SLOT: Duration = Duration::from_millis(10);
+
+/// What is to be done. At equal times in this order: a fresh sample overtakes a held value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Task {
+    /// A reading on the grid.
+    Read,
+    /// A new attempt after a failure, off the grid.
+    Retry,
+    /// A held value's time has come.
+    Flush,
+}
+
+/// Something that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Due {
+    /// Which sensor.
+    pub sensor: usize,
+    /// What is to be done.
+    pub task: Task,
+    /// The time it stands for: for a reading the latest point of the grid that is not in the future,
+    /// so that a wakeup that is a little late does not shift heartbeats; now for everything else.
+    pub at: Duration,
+    /// Points of the grid that were missed before it.
+    pub skipped: u64,
+}
+
+/// All sensors of one worker. Times are durations since the start of the worker.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    grids: Vec<Grid>,
+    queue: BinaryHeap<Reverse<(Duration, Task, usize)>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Grid {
+    phase: Duration,
+    interval: Duration,
+}
+
+impl Schedule {
+    /// Every sensor is first read at its phase: at once, or a few hundredths of a second later when
+    /// there are many.
+    pub fn new(intervals: impl IntoIterator<Item = Duration>) -> Self {
+        let mut schedule = Self { grids: Vec::new(), queue: BinaryHeap::new() };
+        for (sensor, interval) in intervals.into_iter().enumerate() {
+            // The configuration has no zero intervals; a division by one would take the worker down.
+            let interval = interval.max(Duration::from_millis(1));
+            let slot = u32::try_from(sensor / PER_SLOT).unwrap_or(u32::MAX);
+            let phase = remainder(SLOT.saturating_mul(slot), interval);
+            schedule.grids.push(Grid { phase, interval });
+            schedule.queue.push(Reverse((phase, Task::Read, sensor)));
+        }
+        schedule
+    }
+
+    /// When something is due next.
+    pub fn next(&self) -> Option<Duration> {
+        self.queue.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// Takes out what is due by `now`, the earliest first. A sensor that was read or retried comes
+    /// again only after [`Schedule::again`] or [`Schedule::retry`].
+    pub fn pop(&mut self, now: Duration) -> Option<Due> {
+        if self.next()? > now {
+            return None;
+        }
+        let Reverse((due, task, sensor)) = self.queue.pop()?;
+        if task != Task::Read {
+            return Some(Due { sensor, task, at: now, skipped: 0 });
+        }
+        let interval = self.grids[sensor].interval;
+        let skipped = u64::try_from((now - due).as_nanos() / interval.as_nanos()).unwrap_or(u64::MAX);
+        let at = now - remainder(now - due, interval);
+        Some(Due { sensor, task, at, skipped })
+    }
+
+    /// Reads the sensor at the next point of its grid after `after`, which may already be past.
+    pub fn again(&mut self, sensor: usize, after: Duration) {
+        let Grid { phase, interval } = self.grids[sensor];
+        let next = match after.checked_sub(phase) {
+            Some(since) => after - remainder(since, interval) + interval,
+            None => phase,
+        };
+        self.queue.push(Reverse((next, Task::Read, sensor)));
+    }
+
+    /// Tries a failed sensor again at `at`.
+    pub fn retry(&mut self, sensor: usize, at: Duration) {
+        self.queue.push(Reverse((at, Task::Retry, sensor)));
+    }
+
+    /// Comes back for a held value at `at`.
+    pub fn flush(&mut self, sensor: usize, at: Duration) {
+        self.queue.push(Reverse((at, Task::Flush, sensor)));
+    }
+}
+
+fn remainder(time: Duration, interval: Duration) -> Duration {
+    // Fits: a remainder is less than the interval, and 584 years are nobody's interval.
+    Duration::from_nanos(u64::try_from(time.as_nanos() % interval.as_nanos()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// Pops everything due, putting readings back on the grid.
+    fn drain(schedule: &mut Schedule, now: Duration) -> Vec<(u64, u64)> {
+        std::iter::from_fn(|| {
+            let due = schedule.pop(now)?;
+            schedule.again(due.sensor, due.at);
+            Some((u64::try_from(due.at.as_millis()).unwrap(), due.skipped))
+        })
+        .collect()
+    }
+
+    #[test]
+    fn late_wakeups_do_not_move_the_grid_and_missed_points_are_skipped() {
+        let mut schedule = Schedule::new([ms(100)]);
+        // now → (the point it stands for, points missed)
+        let table: [(u64, &[(u64, u64)]); 7] = [
+            (0, &[(0, 0)]),
+            (99, &[]),
+            (103, &[(100, 0)]),
+            (299, &[(200, 0)]),
+            (300, &[(300, 0)]),
+            (1_250, &[(1_200, 8)]),
+            (1_300, &[(1_300, 0)]),
+        ];
+        for (now, expected) in table {
+            assert_eq!(drain(&mut schedule, ms(now)), expected, "at {now} ms");
+        }
+    }
+
+    #[test]
+    fn few_sensors_start_together_and_many_are_spread() {
+        let start = |count: usize, interval: u64| -> Vec<u64> {
+            let schedule = Schedule::new(vec![ms(interval); count]);
+            schedule.grids.iter().map(|grid| u64::try_from(grid.phase.as_millis()).unwrap()).collect()
+        };
+        assert!(start(10, 1_000).iter().all(|phase| *phase == 0));
+        let hundred = start(100, 100);
+        for slot in 0..10 {
+            assert_eq!(hundred.iter().filter(|phase| **phase == slot * 10).count(), 10);
+        }
+        assert!(start(1_000, 30).iter().all(|phase| *phase < 30), "no later than one interval");
+    }
+
+    #[test]
+    fn after_a_retry_the_sensor_is_back_on_its_grid() {
+        let mut schedule = Schedule::new([ms(1_000)]);
+        let due = schedule.pop(ms(0)).unwrap();
+        schedule.retry(due.sensor, ms(2_345));
+        assert_eq!(schedule.pop(ms(2_344)), None);
+        let due = schedule.pop(ms(2_350)).unwrap();
+        assert_eq!(due, Due { sensor: 0, task: Task::Retry, at: ms(2_350), skipped: 0 });
+        schedule.again(0, ms(2_350));
+        assert_eq!(schedule.next(), Some(ms(3_000)));
+    }
+
+    #[test]
+    fn a_reading_comes_before_a_held_value_of_the_same_time() {
+        let mut schedule = Schedule::new([ms(100)]);
+        drain(&mut schedule, ms(0));
+        schedule.flush(0, ms(100));
+        assert_eq!(schedule.pop(ms(100)).map(|due| due.task), Some(Task::Read));
+        assert_eq!(schedule.pop(ms(100)).map(|due| due.task), Some(Task::Flush));
+    }
+
+    #[test]
+    fn an_interval_of_zero_does_not_spin_for_ever() {
+        let mut schedule = Schedule::new([Duration::ZERO]);
+        assert_eq!(drain(&mut schedule, ms(5)), [(5, 5)]);
+    }
+
+    proptest! {
+        /// For arbitrary stalls: every point of the grid is read once or counted as skipped, no two
+        /// readings stand for one point, and a stall is followed by one reading, not by many.
+        #[test]
+        fn no_drift_and_no_burst(
+            intervals in prop::collection::vec(1_u64..500, 1..30),
+            stalls in prop::collection::vec(0_u64..2_000, 1..100),
+        ) {
+            let mut schedule = Schedule::new(intervals.iter().copied().map(ms));
+            let phases: Vec<Duration> = schedule.grids.iter().map(|grid| grid.phase).collect();
+            let mut points = vec![0_u64; intervals.len()];
+            let mut now = Duration::ZERO;
+            for stall in stalls {
+                now += ms(stall);
+                let mut seen = vec![0_u32; intervals.len()];
+                while let Some(due) = schedule.pop(now) {
+                    seen[due.sensor] += 1;
+                    prop_assert_eq!(seen[due.sensor], 1, "burst");
+                    points[due.sensor] += due.skipped;
+                    let k = u32::try_from(points[due.sensor]).unwrap();
+                    prop_assert_eq!(due.at, phases[due.sensor] + ms(intervals[due.sensor]) * k, "drift");
+                    prop_assert!(due.at <= now);
+                    points[due.sensor] += 1;
+                    schedule.again(due.sensor, due.at);
+                }
+                prop_assert!(schedule.next().unwrap() > now);
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! From a sensor's keys in the configuration to a driver's options, with every problem at once.
+//!
+//! A driver declares a struct of options; serde reads it and schemars describes it. Fields that must be
+//! given are `Option`s marked `#[schemars(required)]`, so that each key can be tried by itself.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::OptionProblem;
+use crate::bus::BusName;
+
+/// The JSON Schema of an options struct: one object, nothing referred to.
+pub(super) fn schema<T: JsonSchema>() -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    settings.meta_schema = None;
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    let object = schema.ensure_object();
+    object.remove("title");
+    object.entry("properties").or_insert_with(|| Value::Object(Map::new()));
+    object.entry("required").or_insert_with(|| Value::Array(Vec::new()));
+    schema.into()
+}
+
+/// Reads options; `prefix` is where they stand in the sensor (empty, or `simulate.`).
+///
+/// Answers what could be read, as if the rest were not there, so that the checks of meaning can go on and
+/// a person sees every problem at once. Nobody may use it while there are problems.
+pub(super) fn parse<T: DeserializeOwned + JsonSchema + Default>(
+    prefix: &str,
+    given: &Map<String, Value>,
+) -> (T, Vec<OptionProblem>) {
+    let schema = schema::<T>();
+    let known: Vec<&str> =
+        schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+    let mut problems = Vec::new();
+    let mut good = Map::new();
+    for (key, value) in given {
+        let path = format!("{prefix}{key}");
+        let alone = Map::from_iter([(key.clone(), value.clone())]);
+        if !known.contains(&key.as_str()) {
+            problems.push(OptionProblem::new(path, unknown(key, &known)));
+        } else if let Err(error) = T::deserialize(Value::Object(alone)) {
+            problems.push(OptionProblem::new(path, error.to_string()));
+        } else {
+            good.insert(key.clone(), value.clone());
+        }
+    }
+    for key in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if given.get(key).is_none_or(Value::is_null) {
+            let description = schema["properties"][key]["description"].as_str().unwrap_or_default();
+            problems.push(OptionProblem::new(format!("{prefix}{key}"), format!("is missing: {description}")));
+        }
+    }
+    let options = T::deserialize(Value::Object(good)).unwrap_or_else(|error| {
+        problems.push(OptionProblem::new(prefix.trim_end_matches('.'), error.to_string()));
+        T::default()
+    });
+    (options, problems)
+}
+
+/// What to say of a key that nobody knows.
+fn unknown(key: &str, known: &[&str]) -> String {
+    let nearest = known.iter().map(|name| (strsim::damerau_levenshtein(key, name), name)).min();
+    match nearest {
+        Some((distance, name)) if distance <= 1 + name.len() / 4 => {
+            format!("unknown option \"{key}\"; did you mean \"{name}\"?")
+        }
+        _ => format!("unknown option \"{key}\"; there are: {}", known.join(", ")),
+    }
+}
+
+/// The value if its check found nothing wrong; else the problem goes to the others, unless the key has one.
+pub(super) fn note<T>(problems: &mut Vec<OptionProblem>, key: &str, result: Result<T, String>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(message) => {
+            if !has_problem(problems, key) {
+                problems.push(OptionProblem::new(key, message));
+            }
+            None
+        }
+    }
+}
+
+/// Whether something is wrong with this key already.
+pub(super) fn has_problem(problems: &[OptionProblem], key: &str) -> bool {
+    problems.iter().any(|problem| problem.key == key)
+}
+
+/// The name of a bus, written `i2c-1` or `sim-1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct OnBus(pub BusName);
+
+impl TryFrom<String> for OnBus {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(OnBus)
+    }
+}
+
+impl JsonSchema for OnBus {
+    fn schema_name() -> Cow<'static, str> {
+        "Bus".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^(i2c|sim)-(0|[1-9][0-9]{0,2})$",
+            "examples": ["i2c-1", "sim-1"]
+        })
+    }
+}
+
+/// A time, written `10m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Span(pub Duration);
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        crate::config::duration::parse(&text).map(Span)
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": r"^([0-9]+(\.[0-9]+)? *(ms|s|m|h|d) *)+$",
+            "examples": ["10s", "5m"]
+        })
+    }
+}
+
+/// A 7-bit I2C address, written `0x76` or `118`, as a number or as a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Value")]
+pub(super) struct Address(pub u8);
+
+impl TryFrom<Value> for Address {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        let number = match &value {
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) => match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+                Some(digits) => u64::from_str_radix(digits, 16).ok(),
+                None => text.parse().ok(),
+            },
+            _ => None,
+        };
+        // 0x00…0x02 and 0x78…0x7F are reserved (UM10204 section 3.1.12).
+        match number.and_then(|number| u8::try_from(number).ok()) {
+            Some(address @ 0x03..=0x77) => Ok(Address(address)),
+            _ => Err(format!("{value} is not an I2C address: write for example 0x76")),
+        }
+    }
+}
+
+impl Address {
+    /// The address, if the part can be set to it.
+    pub(super) fn one_of(self, part: &str, possible: &[u8]) -> Result<u8, String> {
+        if possible.contains(&self.0) {
+            return Ok(self.0);
+        }
+        let possible: Vec<_> = possible.iter().map(|address| format!("{address:#04x}")).collect();
+        Err(format!("{:#04x} is no address of {part}: it can have {}", self.0, possible.join(", ")))
+    }
+}
+
+impl JsonSchema for Address {
+    fn schema_name() -> Cow<'static, str> {
+        "Address".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                { "type": "integer", "minimum": 3, "maximum": 119 },
+                { "type": "string", "pattern": "^(0[xX][0-9a-fA-F]{1,2}|[0-9]{1,3})$" }
+            ],
+            "examples": ["0x76"]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    struct Sample {
+        /// Name of the bus.
+        #[schemars(required)]
+        bus: Option<String>,
+        /// Address.
+        address: Option<Address>,
+        /// Period.
+        period: Option<Span>,
+    }
+
+    fn parse_sample(value: Value) -> (Sample, Vec<OptionProblem>) {
+        parse("", value.as_object().unwrap())
+    }
+
+    #[test]
+    fn good_options_are_read() {
+        let (sample, problems) = parse_sample(json!({"bus": "sim-1", "address": "0x77", "period": "10m"}));
+        assert_eq!(problems, []);
+        assert_eq!(sample.bus.as_deref(), Some("sim-1"));
+        assert_eq!(sample.address, Some(Address(0x77)));
+        assert_eq!(sample.period, Some(Span(Duration::from_secs(600))));
+        assert_eq!(parse_sample(json!({"bus": "b", "address": 118})).0.address, Some(Address(0x76)));
+    }
+
+    #[test]
+    fn every_problem_is_reported_with_its_key() {
+        let given = json!({"adress": 1, "address": 300, "period": "ten", "colour": 1});
+        let (sample, problems) = parse_sample(given);
+        assert_eq!((sample.bus, sample.address, sample.period), (None, None, None));
+        let message = |key: &str| {
+            problems
+                .iter()
+                .find(|problem| problem.key == key)
+                .map(|problem| problem.message.as_str())
+                .unwrap_or_default()
+        };
+        assert_eq!(message("adress"), "unknown option \"adress\"; did you mean \"address\"?");
+        assert!(message("colour").contains("there are: "));
+        assert!(message("address").contains("300 is not an I2C address"));
+        assert!(message("period").contains("is not a duration"));
+        assert_eq!(message("bus"), "is missing: Name of the bus.");
+        assert_eq!(problems.len(), 5);
+    }
+}

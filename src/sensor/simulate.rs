@@ -1,0 +1,209 @@
+//! The `simulate:` option of drivers on a simulated bus: how each quantity moves, and what goes wrong when.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::OptionProblem;
+use super::options::Span;
+use crate::bus::BusName;
+use crate::bus::sim::Simulated;
+use crate::bus::sim::fault::{self, Faulty};
+use crate::bus::sim::scenario::{Scenario, Walk};
+
+/// How one simulated quantity moves.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", try_from = "Given")]
+#[schemars(with = "Given")]
+pub(super) struct Course(Scenario);
+
+impl Course {
+    /// The scenario.
+    pub(super) fn scenario(self) -> Scenario {
+        self.0
+    }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Given {
+    /// Always this value.
+    Constant(f64),
+    /// Between two values and back, once per period.
+    Sine(Sine),
+    /// Up to one step up or down every second.
+    RandomWalk(RandomWalk),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Sine {
+    /// Lowest value.
+    min: f64,
+    /// Highest value.
+    max: f64,
+    /// Time of one wave.
+    period: Span,
+    /// Part of a period (0 to 1) by which it is ahead.
+    #[serde(default)]
+    phase: f64,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RandomWalk {
+    /// First value; the middle unless given.
+    start: Option<f64>,
+    /// Largest step.
+    step: f64,
+    /// Lowest value.
+    min: f64,
+    /// Highest value.
+    max: f64,
+    /// The same seed walks the same way.
+    #[serde(default = "first_seed")]
+    seed: u64,
+}
+
+fn first_seed() -> u64 {
+    1
+}
+
+impl TryFrom<Given> for Course {
+    type Error = String;
+
+    fn try_from(given: Given) -> Result<Self, String> {
+        Ok(Course(match given {
+            Given::Constant(value) => Scenario::Constant(value),
+            Given::Sine(Sine { min, max, period: Span(period), phase }) => sine(min, max, period, phase)?,
+            Given::RandomWalk(RandomWalk { start, step, min, max, seed }) => {
+                Scenario::Walk(walk(start, step, min, max, seed)?)
+            }
+        }))
+    }
+}
+
+/// A sine, if its numbers make one.
+pub(super) fn sine(min: f64, max: f64, period: Duration, phase: f64) -> Result<Scenario, String> {
+    ordered(min, max)?;
+    if period.is_zero() {
+        return Err("period must be longer than 0s".to_owned());
+    }
+    Ok(Scenario::Sine { min, max, period, phase })
+}
+
+/// A random walk, if its numbers make one.
+pub(super) fn walk(start: Option<f64>, step: f64, min: f64, max: f64, seed: u64) -> Result<Walk, String> {
+    ordered(min, max)?;
+    let start = start.unwrap_or(min + (max - min) / 2.0);
+    if !(min..=max).contains(&start) {
+        return Err(format!("start {start} does not lie between min {min} and max {max}"));
+    }
+    if step <= 0.0 {
+        return Err(format!("step must be more than 0, not {step}"));
+    }
+    Ok(Walk::new(start, step, min, max, seed))
+}
+
+fn ordered(min: f64, max: f64) -> Result<(), String> {
+    if min <= max { Ok(()) } else { Err(format!("min {min} is more than max {max}")) }
+}
+
+/// Whether `simulate` may be given at all; if not, that is a problem.
+pub(super) fn on_simulated_bus(bus: Option<BusName>, problems: &mut Vec<OptionProblem>) -> Option<()> {
+    match bus {
+        Some(bus) if !bus.is_simulated() => {
+            problems.push(OptionProblem::new(
+                "simulate",
+                format!(
+                    "{bus} is a real bus, whose parts cannot be simulated: remove this, or write bus: sim-1"
+                ),
+            ));
+            None
+        }
+        _ => Some(()),
+    }
+}
+
+/// A fault of the simulated part, to see what the bridge makes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fault {
+    /// What goes wrong: `nack` (as if unplugged), `garbage` (random bytes) or `hang` (blocks the bus
+    /// for a quarter of a second at every transfer).
+    kind: FaultKind,
+    /// When it begins, counted from the first use; at once unless given.
+    after: Option<Span>,
+    /// How long it lasts; for ever unless given.
+    #[serde(rename = "for")]
+    lasting: Option<Span>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum FaultKind {
+    Nack,
+    Garbage,
+    Hang,
+}
+
+/// As long as a hung bus blocks a real transfer.
+const HANG: Duration = Duration::from_millis(250);
+
+/// The device with its fault, if it has one. `now` is the time of its bus.
+pub(super) fn with_fault(
+    device: Box<dyn Simulated>,
+    fault: Option<Fault>,
+    now: Duration,
+) -> Box<dyn Simulated> {
+    let Some(fault) = fault else { return device };
+    let kind = match fault.kind {
+        FaultKind::Nack => fault::Fault::Nack,
+        FaultKind::Garbage => fault::Fault::Garbage,
+        FaultKind::Hang => fault::Fault::Hang(HANG),
+    };
+    let from = now.saturating_add(fault.after.map_or(Duration::ZERO, |span| span.0));
+    let until = fault.lasting.map_or(Duration::MAX, |span| from.saturating_add(span.0));
+    Box::new(Faulty::new(device, move |now| (from <= now && now < until).then_some(kind)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    #[test]
+    fn courses_read_as_in_the_documentation() {
+        let sine = json!({"sine": {"min": 18, "max": 26, "period": "10m"}});
+        assert_eq!(
+            from_value::<Course>(sine).unwrap().scenario(),
+            Scenario::Sine { min: 18.0, max: 26.0, period: Duration::from_secs(600), phase: 0.0 }
+        );
+        let walk = json!({"random-walk": {"step": 1, "min": 40, "max": 60}});
+        assert_eq!(
+            from_value::<Course>(walk).unwrap().scenario(),
+            Scenario::Walk(Walk::new(50.0, 1.0, 40.0, 60.0, 1))
+        );
+        assert_eq!(
+            from_value::<Course>(json!({"constant": 101325})).unwrap().scenario(),
+            Scenario::Constant(101_325.0)
+        );
+    }
+
+    #[test]
+    fn courses_that_make_no_sense_say_why() {
+        for (value, words) in [
+            (json!({"sine": {"min": 3, "max": 2, "period": "1s"}}), "min 3 is more than max 2"),
+            (json!({"sine": {"min": 1, "max": 2, "period": "0s"}}), "longer than 0s"),
+            (json!({"sine": {"min": 1, "max": 2, "periode": "1s"}}), "unknown field `periode`"),
+            (json!({"random-walk": {"start": 9, "step": 1, "min": 1, "max": 2}}), "start 9 does not lie"),
+            (json!({"random-walk": {"step": 0, "min": 1, "max": 2}}), "step must be more than 0"),
+            (json!({"square": 1}), "unknown variant `square`"),
+        ] {
+            let error = from_value::<Course>(value).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The unit as systemd reads it: accepted without a warning, shut as tightly as it says, and not so tightly
+//! that the bridge cannot do its work. Skips, and says so, where systemd is not installed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd").join(name)
+}
+
+fn unit() -> String {
+    fs::read_to_string(source("sensor-bridge.service")).unwrap()
+}
+
+/// Values of a setting, in order.
+fn settings(unit: &str, name: &str) -> Vec<String> {
+    let value = |line: &str| line.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
+    unit.lines().filter_map(value).collect()
+}
+
+/// Runs one of systemd's tools, or answers `None` where there is none.
+fn tool(name: &str, arguments: &[&str], file: &Path) -> Option<Output> {
+    match Command::new(name).args(arguments).arg(file).env("SYSTEMD_PAGER", "").output() {
+        Ok(output) => Some(output),
+        Err(error) => {
+            println!("skipped: {name} cannot be run ({error}); it comes with systemd");
+            None
+        }
+    }
+}
+
+/// The unit with the binary of this build in place of the installed one, which systemd looks for.
+fn unit_of_this_build() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sensor-bridge.service");
+    fs::write(&file, unit().replace("/usr/bin/sensor-bridge", env!("CARGO_BIN_EXE_sensor-bridge"))).unwrap();
+    (folder, file)
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn systemd_accepts_the_unit_without_a_word() {
+    let (_folder, file) = unit_of_this_build();
+    let Some(output) = tool("systemd-analyze", &["verify", "--man=no"], &file) else { return };
+    let said = said(&output);
+    // It looks at every unit of the machine that ours pulls in; only what it says of ours counts.
+    let ours: Vec<&str> = said.lines().filter(|line| line.contains("sensor-bridge")).collect();
+    assert!(output.status.success() && ours.is_empty(), "{said}");
+}
+
+/// The score is systemd's own: 0 is a service that may do nothing, 10 one that may do everything; below
+/// 2.5 it has no complaint left that a daemon with devices and a network could answer.
+#[test]
+fn systemd_finds_little_exposed() {
+    let (_folder, file) = unit_of_this_build();
+    let arguments = ["security", "--offline=true", "--threshold=25", "--no-pager"];
+    let Some(output) = tool("systemd-analyze", &arguments, &file) else { return };
+    let said = said(&output);
+    if said.contains("unrecognized option") || said.contains("Unknown operation") {
+        println!("skipped: this systemd-analyze is too old to look at a file");
+        return;
+    }
+    assert!(output.status.success(), "{said}");
+}
+
+#[test]
+fn the_user_and_its_groups_are_accepted() {
+    let Some(output) = tool("systemd-sysusers", &["--dry-run"], &source("sensor-bridge.sysusers")) else {
+        return;
+    };
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn the_unit_and_its_user_agree() {
+    let unit = unit();
+    let users = fs::read_to_string(source("sensor-bridge.sysusers")).unwrap();
+    let lines: Vec<Vec<&str>> = users
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let user = &settings(&unit, "User")[0];
+    assert!(lines.iter().any(|line| line[0] == "u" && line[1] == user));
+    for member in lines.iter().filter(|line| line[0] == "m") {
+        let group = member[2];
+        assert!(
+            lines.iter().any(|line| line[0] == "g" && line[1] == group),
+            "group {group} is not made sure of"
+        );
+    }
+    // A group that does not exist would keep the unit from starting.
+    assert!(settings(&unit, "SupplementaryGroups").is_empty());
+}
+
+/// Each of these would look like good hardening and break something that nobody sees at once.
+#[test]
+fn the_unit_leaves_room_to_work() {
+    let unit = unit();
+    let yes = |name| settings(&unit, name).iter().any(|value| value == "yes" || value == "true");
+    assert!(!yes("ProtectClock"), "adjtimex would fail, and every reading would be marked unsynced");
+    assert!(settings(&unit, "SystemCallFilter").iter().any(|value| value.contains("adjtimex")), "likewise");
+    assert!(!yes("PrivateDevices"), "the sensors are devices");
+    assert!(!settings(&unit, "ProcSubset").iter().any(|value| value == "pid"), "/proc/loadavg and meminfo");
+    let waits: Vec<String> =
+        [settings(&unit, "After"), settings(&unit, "Requires"), settings(&unit, "Wants")].concat();
+    assert!(
+        !waits.iter().any(|value| value.contains("network") || value.contains("time-sync")),
+        "it waits for nobody"
+    );
+    assert_eq!(settings(&unit, "RestartPreventExitStatus"), ["78"], "a wrong configuration is not retried");
+    assert_eq!(settings(&unit, "Type"), ["notify"]);
+    assert!(settings(&unit, "WatchdogSec").len() == 1);
+    let stop: u64 = settings(&unit, "TimeoutStopSec")[0].parse().unwrap();
+    assert!(stop > 10, "leaving takes up to 10 s");
+}

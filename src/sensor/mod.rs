@@ -2,6 +2,7 @@
 //! quantities; it starts no thread, knows no MQTT and decides no policy.
 
 mod ads1x15;
+mod bh1750;
 mod bme280;
 mod chip;
 mod host;
@@ -9,8 +10,12 @@ mod i2c;
 mod lm75;
 mod options;
 pub mod registry;
+mod sht3x;
+mod sht4x;
 mod sim;
 mod simulate;
+#[cfg(test)]
+mod testing;
 
 use std::fmt;
 

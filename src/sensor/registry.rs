@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Driver, ads1x15, bme280, host, lm75, sim};
+use super::{Driver, ads1x15, bh1750, bme280, host, lm75, sht3x, sht4x, sim};
 
 /// A kind of sensor that can be configured.
 #[derive(Debug, Clone, Copy)]
@@ -42,11 +42,14 @@ impl OptionProblem {
 static REGISTRY: &[DriverKind] = &[
     ads1x15::ADS1015,
     ads1x15::ADS1115,
+    bh1750::KIND,
     bme280::KIND,
     host::KIND,
     lm75::LM75,
     lm75::TMP102,
     lm75::TMP105,
+    sht3x::KIND,
+    sht4x::KIND,
     sim::KIND,
 ];
 
@@ -88,9 +91,15 @@ mod tests {
         let cases = [
             ("ads1015", json!({"bus": "i2c-1", "address": 0x49})),
             ("ads1115", json!({"bus": "sim-1"})),
+            (
+                "bh1750",
+                json!({"bus": "i2c-1", "address": "0x5c", "resolution": "high2", "measurement_time": 254}),
+            ),
             ("bme280", json!({"bus": "sim-1"})),
             ("host", json!({})),
             ("lm75", json!({"bus": "i2c-1", "address": "0x4f", "bits": 11})),
+            ("sht3x", json!({"bus": "i2c-1", "address": "0x45", "precision": "low"})),
+            ("sht4x", json!({"bus": "i2c-1", "precision": "medium", "heater_every": "1h"})),
             ("sim", json!({})),
             ("tmp102", json!({"bus": "i2c-1", "address": "0x4b"})),
             ("tmp105", json!({"bus": "sim-1"})),

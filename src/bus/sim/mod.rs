@@ -2,11 +2,14 @@
 //! unchanged. For demos, tests and trying a configuration without a Pi; no timing, no electricity.
 
 pub mod ads1x15;
+pub mod bh1750;
 pub mod bme280;
+pub mod commands;
 pub mod fault;
 pub mod lm75;
 pub mod pointed;
 pub mod scenario;
+pub mod sht;
 
 use std::collections::BTreeMap;
 use std::fmt;

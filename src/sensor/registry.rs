@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Driver, ads1x15, bh1750, bme280, host, lm75, sht3x, sht4x, sim};
+use super::{Driver, ads1x15, bh1750, bme280, host, lm75, mcp9808, sht3x, sht4x, sim, veml7700};
 
 /// A kind of sensor that can be configured.
 #[derive(Debug, Clone, Copy)]
@@ -44,13 +44,16 @@ static REGISTRY: &[DriverKind] = &[
     ads1x15::ADS1115,
     bh1750::KIND,
     bme280::KIND,
+    bme280::BMP280,
     host::KIND,
     lm75::LM75,
     lm75::TMP102,
     lm75::TMP105,
+    mcp9808::KIND,
     sht3x::KIND,
     sht4x::KIND,
     sim::KIND,
+    veml7700::KIND,
 ];
 
 /// Every driver.
@@ -96,13 +99,16 @@ mod tests {
                 json!({"bus": "i2c-1", "address": "0x5c", "resolution": "high2", "measurement_time": 254}),
             ),
             ("bme280", json!({"bus": "sim-1"})),
+            ("bmp280", json!({"bus": "i2c-1", "address": "0x77", "oversampling": 16})),
             ("host", json!({})),
             ("lm75", json!({"bus": "i2c-1", "address": "0x4f", "bits": 11})),
+            ("mcp9808", json!({"bus": "i2c-1", "address": "0x1f", "resolution": 0.25})),
             ("sht3x", json!({"bus": "i2c-1", "address": "0x45", "precision": "low"})),
             ("sht4x", json!({"bus": "i2c-1", "precision": "medium", "heater_every": "1h"})),
             ("sim", json!({})),
             ("tmp102", json!({"bus": "i2c-1", "address": "0x4b"})),
             ("tmp105", json!({"bus": "sim-1"})),
+            ("veml7700", json!({"bus": "i2c-1", "gain": 0.25, "integration_time": "400ms"})),
         ];
         assert_eq!(cases.len(), registry().len(), "a driver is missing here");
         for (name, options) in cases {

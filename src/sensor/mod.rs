@@ -5,7 +5,10 @@ mod ads1x15;
 mod aht20;
 mod bh1750;
 mod bme280;
+mod bmp390;
 mod chip;
+#[cfg(test)]
+mod contract;
 mod host;
 mod i2c;
 mod lm75;

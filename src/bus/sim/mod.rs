@@ -5,6 +5,7 @@ pub mod ads1x15;
 pub mod aht20;
 pub mod bh1750;
 pub mod bme280;
+pub mod bmp390;
 pub mod commands;
 pub mod fault;
 pub mod lm75;

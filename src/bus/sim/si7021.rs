@@ -55,8 +55,14 @@ impl Commands for Si7021 {
         match *bytes {
             // Longest times at the finest resolution; a humidity measurement of the Si7021 includes one of
             // the temperature.
-            [0xF5] => self.answer((self.humidity.at(now) + 6.0) / 125.0, 0b10, [23, 16]),
-            [0xF3] => self.answer((self.temperature.at(now) + 46.85) / 175.72, 0b00, [11, 50]),
+            [0xF5] => {
+                let humidity = self.humidity.at(now);
+                self.answer((humidity + 6.0) / 125.0, 0b10, [23, 16])
+            }
+            [0xF3] => {
+                let temperature = self.temperature.at(now);
+                self.answer((temperature + 46.85) / 175.72, 0b00, [11, 50])
+            }
             [0xE7] => Reply::Bytes(vec![self.user], Duration::ZERO),
             [0xE6, user] => {
                 self.user = user;

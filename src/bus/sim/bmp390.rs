@@ -21,7 +21,7 @@ const DATA_READY: u8 = 0x60;
 /// What the data registers hold when nothing was measured.
 const NOTHING: u32 = 0x80_0000;
 
-/// Registers 0x31…0x45 of a typical chip: T1, T2, T3, P1 … P11 (section 4.3, table 23), little-endian.
+/// Registers 0x31…0x45 of a typical chip: T1, T2, T3, P1 … P11 (section on the calibration coefficients), little-endian.
 pub const CALIBRATION: [u8; 21] = {
     let ([t1, t1_high], [t2, t2_high]) = (27_769u16.to_le_bytes(), 18_978u16.to_le_bytes());
     let ([p1, p1_high], [p2, p2_high]) = ((-126i16).to_le_bytes(), (-2_117i16).to_le_bytes());

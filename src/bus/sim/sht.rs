@@ -1,4 +1,4 @@
-//! A Sensirion SHT4x or SHT3x command by command (data sheets "SHT4x", section 4, and "SHT3x-DIS", section 4):
+//! A Sensirion SHT4x or SHT3x command by command (data sheets "SHT4x" and "SHT3x-DIS", section 4 of each):
 //! single measurements of three precisions, serial number, status, heater and reset.
 
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub fn sht4x(temperature: Scenario, humidity: Scenario) -> Box<dyn Simulated> {
 
 impl Commands for Sht4x {
     fn command(&mut self, bytes: &[u8], now: Duration) -> Reply {
-        // Longest durations (tables 4 and 5).
+        // Longest durations ("Timing Specifications").
         let time = match bytes {
             [0xFD] => 8.3,
             [0xF6] => 4.5,
@@ -67,7 +67,7 @@ impl Commands for Sht3x {
     fn command(&mut self, bytes: &[u8], now: Duration) -> Reply {
         let [high, low] = *bytes else { return Reply::Refused };
         let time = match u16::from_be_bytes([high, low]) {
-            // Longest durations (table 4).
+            // Longest durations ("Timing Specifications").
             0x2400 if !self.periodic => 15.5,
             0x240B if !self.periodic => 6.5,
             0x2416 if !self.periodic => 4.5,
@@ -89,7 +89,7 @@ impl Commands for Sht3x {
             }
             _ => return Reply::Refused,
         };
-        // What the heater does to the reading is a guess ("a few degrees", section 4.10).
+        // What the heater does to the reading is a guess ("a few degrees", section on the heater).
         let warmer = if self.heater { 3.0 } else { 0.0 };
         let humidity = self.humidity.at(now) / 100.0 * 65535.0;
         let words = [temperature_count(self.temperature.at(now) + warmer), humidity.round() as u16];

@@ -32,7 +32,7 @@ pub(super) const KIND: DriverKind = DriverKind {
 /// It has no other (section 5.2).
 const ADDRESS: u8 = 0x38;
 
-// Section 5.3, table 9.
+// Section 5.3.
 const STATUS: [u8; 1] = [0x71];
 const INITIALISE: [u8; 3] = [0xBE, 0x08, 0x00];
 const MEASURE: [u8; 3] = [0xAC, 0x33, 0x00];
@@ -66,7 +66,7 @@ fn configure(given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionPro
     let wired = Wired::of("an AHT20", options.bus, None, &[ADDRESS], &mut problems);
     let simulate = simulation::<Simulate>(options.bus, options.simulate.as_ref(), &mut problems);
     let (Some(wired), Some(simulate)) = (wired, simulate) else { return Err(problems) };
-    // Tables 1 and 2.
+    // Section 1, performance of the sensor.
     let quantities =
         vec![quantity("temperature", "°C", (-40.0, 85.0)), quantity("humidity", "%", (0.0, 100.0))];
     let (fault, chip) = (simulate.fault, Aht20 { simulate });

@@ -32,7 +32,7 @@ pub(super) const KIND: DriverKind = DriverKind {
     configure,
 };
 
-/// SDO to ground, SDO to VDDIO (section 5.2). Most modules pull it up.
+/// SDO to ground, SDO to VDDIO ("I2C interface"). Most modules pull it up.
 const ADDRESSES: [u8; 2] = [0x77, 0x76];
 
 // Section 4.2, register map.
@@ -51,7 +51,7 @@ const MEASURE: u8 = 0x13;
 /// Pressure and temperature.
 const DATA_READY: u8 = 0x60;
 
-/// What a data register holds that was not measured into (section 4.3.4).
+/// What a data register holds that was not measured into (registers DATA_0 to DATA_5).
 const NOTHING: u32 = 0x80_0000;
 
 /// How often, and how long apart, the chip is asked again when it is not ready in time.
@@ -104,7 +104,7 @@ impl Settings {
     /// From a number of measurements and a filter coefficient: powers of two, and one less than such.
     fn of(oversampling: u8, filter: u8) -> Self {
         let pressure = oversampling.trailing_zeros() as u8;
-        // The maker's advice (table 10): the temperature once, and twice for 32 of the pressure.
+        // The maker's advice ("Recommended settings"): the temperature once, and twice for 32 of the pressure.
         let temperature = u8::from(oversampling == 32);
         Self { osr: temperature << 3 | pressure, config: (filter.count_ones() as u8) << 1 }
     }
@@ -132,7 +132,7 @@ fn configure(given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionPro
     }
     let simulate = simulation::<Simulate>(options.bus, options.simulate.as_ref(), &mut problems);
     let (Some(wired), Some(simulate)) = (wired, simulate) else { return Err(problems) };
-    // Table 2.
+    // "Electrical characteristics": operating ranges.
     let quantities =
         vec![quantity("temperature", "°C", (-40.0, 85.0)), quantity("pressure", "hPa", (300.0, 1250.0))];
     let (fault, settings) = (simulate.fault, Settings::of(oversampling, filter));
@@ -161,7 +161,7 @@ impl Chip for Bmp390 {
             )));
         }
         link.write(&[CMD, SOFT_RESET])?;
-        // Start-up takes 2 ms (table 2).
+        // Start-up takes 2 ms ("Electrical characteristics").
         sleep(Duration::from_millis(5));
         let block: [u8; 21] = link.ask(&[CALIBRATION])?;
         if block == [0; 21] || block == [0xFF; 21] {

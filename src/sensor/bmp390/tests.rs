@@ -12,7 +12,7 @@ fn chip(celsius: f64, pascal: f64) -> SimulatedBmp390 {
 
 #[test]
 fn settings_are_those_of_the_register_map() {
-    // Sections 4.3.20 and 4.3.22.
+    // Registers OSR and CONFIG.
     for (oversampling, filter, osr, config) in [
         (1, 0, 0b000_000, 0),
         (8, 1, 0b000_011, 0b0010),

@@ -28,10 +28,10 @@ pub(super) const KIND: DriverKind = DriverKind {
     configure,
 };
 
-/// By A2, A1, A0 (table 3-1).
+/// By A2, A1, A0 ("Address Pins").
 const ADDRESSES: [u8; 8] = [0x18, 0x19, 0x1A, 0x1B, 0x1C, 0x1D, 0x1E, 0x1F];
 
-// Register 5-1.
+// Section 5, "Register Pointer".
 const CONFIG: u8 = 1;
 const TEMPERATURE: u8 = 5;
 const MANUFACTURER: u8 = 6;
@@ -39,10 +39,10 @@ const DEVICE: u8 = 7;
 const RESOLUTION: u8 = 8;
 
 const SHUTDOWN: u16 = 0x0100;
-/// Configuration bits that do not exist and read as 0 (register 5-2).
+/// Configuration bits that do not exist and read as 0 ("Configuration Register").
 const NO_SUCH_BITS: u16 = 0xF800;
 
-/// Steps in °C by the bits of the resolution register, with the typical time of a conversion (register 5-7).
+/// Steps in °C by the bits of the resolution register, with the typical time of a conversion ("Resolution Register").
 const RESOLUTIONS: [(f64, Duration); 4] = [
     (0.5, Duration::from_millis(30)),
     (0.25, Duration::from_millis(65)),
@@ -112,7 +112,7 @@ impl Chip for Mcp9808 {
     fn open(&self, mut link: Link) -> Result<Box<dyn Device>, SensorError> {
         let manufacturer = u16::from_be_bytes(link.ask(&[MANUFACTURER])?);
         let device = u16::from_be_bytes(link.ask(&[DEVICE])?);
-        // The lower byte is the revision (register 5-6).
+        // The lower byte is the revision ("Device ID/Revision Register").
         if manufacturer != 0x0054 || device >> 8 != 0x04 {
             return Err(link.wrong(format!(
                 "it answers as device {device:#06x} of manufacturer {manufacturer:#06x}, not as an MCP9808 (0x04xx of \

@@ -27,10 +27,10 @@ pub(super) const KIND: DriverKind = DriverKind {
     configure,
 };
 
-/// ADDR low, ADDR high (table 7).
+/// ADDR low, ADDR high ("I2C Address").
 const ADDRESSES: [u8; 2] = [0x44, 0x45];
 
-// Tables 13, 15 and 17.
+// "Break command", "Heater", "Status Register".
 const BREAK: [u8; 2] = [0x30, 0x93];
 const HEATER_OFF: [u8; 2] = [0x30, 0x66];
 const STATUS: [u8; 2] = [0xF3, 0x2D];
@@ -64,13 +64,14 @@ fn configure(given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionPro
     let (Some(wired), Some(simulate)) = (wired, simulate) else { return Err(problems) };
     let fault = simulate.fault;
     let chip = Sht3x { precision: options.precision.unwrap_or_default(), simulate };
-    // Tables 1 and 2.
+    // "Humidity Sensor Performance", "Temperature Sensor Performance".
     let quantities =
         vec![quantity("temperature", "°C", (-40.0, 125.0)), quantity("humidity", "%", (0.0, 100.0))];
     OnI2c { name: KIND.name, wired, quantities, fault, chip }.unless(problems)
 }
 
-/// Command of a single measurement without clock stretching, and its longest time (tables 4 and 9).
+/// Command of a single measurement without clock stretching, and its longest time ("Timing Specifications", at the
+/// lowest supply).
 fn command(precision: Precision) -> ([u8; 2], Duration) {
     match precision {
         Precision::High => ([0x24, 0x00], Duration::from_micros(15_500)),
@@ -88,7 +89,7 @@ impl Chip for Sht3x {
     /// Another program may have left it measuring by itself, which it would go on with, or heating.
     fn open(&self, mut link: Link) -> Result<Box<dyn Device>, SensorError> {
         link.write(&BREAK)?;
-        // Until it is idle again (section 4.8).
+        // Until it is idle again ("Break command").
         sleep(Duration::from_millis(1));
         link.write(&HEATER_OFF)?;
         let status: [u8; 3] = link.answer(&STATUS, Duration::from_millis(1))?;
@@ -108,7 +109,7 @@ impl Device for Opened {
         let answer: [u8; 6] = self.link.answer(&command, time)?;
         let temperature = f64::from(self.link.word(SUM_START, &answer[..3])?);
         let humidity = f64::from(self.link.word(SUM_START, &answer[3..])?);
-        // Section 4.13.
+        // "Conversion of Signal Output".
         Ok(vec![
             measured(0, rounded(-45.0 + 175.0 * temperature / 65535.0, 2)),
             measured(1, rounded(100.0 * humidity / 65535.0, 2)),

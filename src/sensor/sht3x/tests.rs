@@ -23,7 +23,7 @@ impl Commands for Counts {
 }
 
 #[test]
-fn counts_are_converted_as_in_section_4_13() {
+fn counts_are_converted_as_in_the_data_sheet() {
     for (temperature, humidity, wanted) in
         [(0x6666, 0x8000, [25.0, 50.0]), (0x1F72, 0x0000, [-23.5, 0.0]), (0x41D4, 0xFFFF, [0.0, 100.0])]
     {

@@ -32,17 +32,17 @@ pub(super) const KIND: DriverKind = DriverKind {
 /// By the letter of the part number: A (nearly all modules), B, C.
 const ADDRESSES: [u8; 3] = [0x44, 0x45, 0x46];
 
-/// Where Sensirion's checksums start (section 4.4).
+/// Where Sensirion's checksums start ("Data Type & Length").
 pub(super) const SUM_START: u8 = 0xFF;
 
-// Table 8.
+// "Command Overview".
 const SERIAL_NUMBER: u8 = 0x89;
 /// 200 mW for a second.
 const HEAT: u8 = 0x39;
 
-/// Longest time of a heating of one second with the measurement that ends it (table 5).
+/// Longest time of a heating of one second with the measurement that ends it ("Timing Specifications").
 const HEATING: Duration = Duration::from_millis(1100);
-/// At a heating of one second, the most often that keeps to the duty cycle of 10 % (section 4.9).
+/// At a heating of one second, the most often that keeps to the duty cycle of 10 % ("Heater Operation").
 const MOST_OFTEN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -115,14 +115,14 @@ fn configure(given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionPro
     let (Some(wired), Some(simulate)) = (wired, simulate) else { return Err(problems) };
     let fault = simulate.fault;
     let chip = Sht4x { precision: options.precision.unwrap_or_default(), heater_every, simulate };
-    // Operating range (section 2); the humidity formula ends a little beyond (section 4.6).
+    // Operating range; the humidity formula ends a little beyond.
     let quantities =
         vec![quantity("temperature", "°C", (-40.0, 125.0)), quantity("humidity", "%", (0.0, 100.0))];
     OnI2c { name: KIND.name, wired, quantities, fault, chip }.unless(problems)
 }
 
 impl Precision {
-    /// Command and longest time (tables 4 and 8).
+    /// Command and longest time ("Command Overview", "Timing Specifications").
     fn command(self) -> (u8, Duration) {
         match self {
             Precision::High => (0xFD, Duration::from_micros(8_300)),
@@ -188,7 +188,7 @@ impl Device for Opened {
         let temperature = f64::from(self.link.word(SUM_START, &answer[..3])?);
         let humidity = f64::from(self.link.word(SUM_START, &answer[3..])?);
         self.heat()?;
-        // Section 4.6, with its advice to cut what is beyond 0 and 100 %: saturated air is real.
+        // "Conversion of Signal Output", with its advice to cut what is beyond 0 and 100 %: saturated air is real.
         Ok(vec![
             measured(0, rounded(-45.0 + 175.0 * temperature / 65535.0, 2)),
             measured(1, rounded(-6.0 + 125.0 * humidity / 65535.0, 2).clamp(0.0, 100.0)),

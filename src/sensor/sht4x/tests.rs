@@ -26,7 +26,7 @@ fn read_counts(temperature: u16, humidity: u16) -> Result<Vec<f64>, SensorError>
 }
 
 #[test]
-fn counts_are_converted_as_in_section_4_6() {
+fn counts_are_converted_as_in_the_data_sheet() {
     // −45 + 175 · c/65535 and −6 + 125 · c/65535, the latter cut to 0…100 %.
     for (temperature, humidity, wanted) in [
         (0x6666, 0x8000, [25.0, 56.5]),
@@ -85,7 +85,7 @@ fn a_chip_that_stays_busy_is_given_up() {
 
 #[test]
 fn the_sums_of_the_tests_are_real() {
-    assert_eq!(crc8(SUM_START, &[0xBE, 0xEF]), 0x92, "section 4.4");
+    assert_eq!(crc8(SUM_START, &[0xBE, 0xEF]), 0x92, "data sheet, "Data Type & Length"");
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(super) const HTU21D: DriverKind = DriverKind {
 /// Neither chip has another.
 const ADDRESS: u8 = 0x40;
 
-// Si7021 table 11, HPC199 "Commands": without holding the clock, which some of a Pi's controllers get wrong.
+// Si7021 "I2C Command Table", HPC199 "Commands": without holding the clock, which some of a Pi's controllers get wrong.
 const TEMPERATURE: [u8; 1] = [0xF3];
 const HUMIDITY: [u8; 1] = [0xF5];
 const WRITE_USER: u8 = 0xE6;
@@ -106,7 +106,7 @@ impl Chip for Si7021 {
     }
 }
 
-/// Which of the Si70xx it is, by section 5.6. An HTU21D on a board sold as Si7021 is found here.
+/// Which of the Si70xx it is, by the section on its electronic serial number. An HTU21D on a board sold as Si7021 is found here.
 fn check_id(link: &mut Link) -> Result<(), SensorError> {
     let answer: [u8; 6] = link.ask(&SECOND_ID)?;
     match answer[0] {
@@ -125,7 +125,7 @@ struct Opened {
 
 impl Device for Opened {
     fn read(&mut self) -> Result<Vec<Measured>, SensorError> {
-        // Longest times (Si7021 table 2; HPC199 and the slower SHT21's data sheet).
+        // Longest times (Si7021 "General Specifications"; HPC199 and the slower SHT21's data sheet).
         let (humidity_time, temperature_time) = match self.model {
             Model::Si7021 => (Duration::from_millis(25), Duration::from_millis(12)),
             Model::Htu21d => (Duration::from_millis(30), Duration::from_millis(85)),

@@ -85,7 +85,7 @@ fn a_chip_that_stays_busy_is_given_up() {
 
 #[test]
 fn the_sums_of_the_tests_are_real() {
-    assert_eq!(crc8(SUM_START, &[0xBE, 0xEF]), 0x92, "data sheet, "Data Type & Length"");
+    assert_eq!(crc8(SUM_START, &[0xBE, 0xEF]), 0x92, "the example of the data sheet");
 }
 
 #[test]

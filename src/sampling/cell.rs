@@ -43,12 +43,11 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Adds what became of values.
-    pub fn count(&self, counts: Counts) {
+    /// Adds what became of values; the dropped ones are the cell's to add.
+    fn count(&self, counts: Counts) {
         self.passed.add(counts.passed);
         self.suppressed.add(counts.suppressed);
         self.rejected.add(counts.rejected);
-        self.dropped.add(counts.dropped);
     }
 }
 
@@ -86,7 +85,7 @@ impl Cell {
     pub fn change<T>(&self, change: impl FnOnce(&mut Health) -> T) -> T {
         let mut health = self.lock();
         let answer = change(&mut health);
-        self.figures.dropped.add(health.forgive());
+        self.lose(health.forgive());
         if !self.stop.is_over() {
             self.part.set(health.state());
         }
@@ -119,9 +118,22 @@ impl Cell {
         let mut health = self.lock();
         let held = usize::try_from(self.figures.held.get()).unwrap_or(0);
         self.figures.held.set(0);
-        self.figures.dropped.add(health.forgive_all() + held);
+        self.lose(health.forgive_all() + held);
         if !self.stop.is_over() {
             self.part.set(State::Stopped);
+        }
+    }
+
+    /// Adds what became of values; what was dropped becomes a gap record once the log can write again.
+    pub fn count(&self, counts: Counts) {
+        self.figures.count(counts);
+        self.lose(counts.dropped);
+    }
+
+    fn lose(&self, readings: usize) {
+        if readings > 0 {
+            self.figures.dropped.add(readings);
+            self.output.record_loss(readings as u64);
         }
     }
 

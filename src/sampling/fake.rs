@@ -117,6 +117,8 @@ pub fn plan(number: i64, driver: &Arc<Fake>, interval: Duration, filter: Filter)
 #[derive(Default)]
 pub struct Memory {
     pub busy: AtomicBool,
+    /// Readings given up.
+    pub lost: AtomicU64,
     samples: Mutex<Vec<Vec<Reading>>>,
     news: Condvar,
 }
@@ -129,6 +131,10 @@ impl Output for Memory {
         self.samples.lock().unwrap().push(sample);
         self.news.notify_all();
         Ok(())
+    }
+
+    fn record_loss(&self, readings: u64) {
+        self.lost.fetch_add(readings, Ordering::SeqCst);
     }
 }
 

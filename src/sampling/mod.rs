@@ -49,11 +49,18 @@ const STOP_WORK: Duration = Duration::from_millis(2_500);
 pub trait Output: Send + Sync {
     /// Takes one sample whole, or (busy) not at all. Never blocks.
     fn append(&self, sample: Vec<Reading>) -> Result<(), Busy>;
+
+    /// Takes note that this many readings were given up after `append` had answered busy. Never blocks.
+    fn record_loss(&self, readings: u64);
 }
 
 impl Output for Log {
     fn append(&self, sample: Vec<Reading>) -> Result<(), Busy> {
         Log::append(self, sample)
+    }
+
+    fn record_loss(&self, readings: u64) {
+        Log::record_loss(self, readings);
     }
 }
 

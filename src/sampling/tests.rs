@@ -210,6 +210,8 @@ fn a_busy_log_costs_counted_samples_and_then_all_goes_on() {
     sampling.stop();
     let figure = |name| bench.figure("s1", name);
     assert_eq!(figure("samples"), figure("passed") + figure("suppressed") + figure("dropped"));
+    let lost = bench.memory.lost.load(Ordering::SeqCst);
+    assert_eq!(figure("dropped"), i64::try_from(lost).unwrap(), "each becomes part of a gap record");
 }
 
 #[test]
@@ -265,6 +267,8 @@ fn a_worker_that_dies_by_our_fault_stops_the_sign_of_life() {
             assert!(!self.0.swap(false, Ordering::SeqCst), "on purpose");
             Ok(())
         }
+
+        fn record_loss(&self, _: u64) {}
     }
     let bench = Bench::default();
     let plans = vec![plan(1, &driver("a", counting), ms(5), Filter::default())];

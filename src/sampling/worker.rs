@@ -192,7 +192,7 @@ impl Sensor {
         let fault = verdict.rejected.iter().find(|rejection| rejection.is_fault()).map(Rejection::to_string);
         let kept = verdict.passed.is_empty()
             || self.hand_over(shared, || enrich::stamp(&self.channels, at, &verdict.passed));
-        self.cell.figures.count(self.filter.settle(now, at, verdict, kept));
+        self.cell.count(self.filter.settle(now, at, verdict, kept));
         self.cell.figures.held.set(i64::try_from(self.filter.held()).unwrap_or(i64::MAX));
         self.cell.change(|health| health.sampled(now, fault, kept));
     }
@@ -201,7 +201,7 @@ impl Sensor {
     fn flush(&mut self, shared: &Shared, now: Duration) {
         while let Some(due) = self.filter.take_due(now) {
             let kept = self.hand_over(shared, || enrich::stamp(&self.channels, due.at, &due.values));
-            self.cell.figures.count(self.filter.settle_due(now, due, kept));
+            self.cell.count(self.filter.settle_due(now, due, kept));
             self.cell.figures.held.set(i64::try_from(self.filter.held()).unwrap_or(i64::MAX));
             if !kept {
                 self.cell.change(|health| health.sampled(now, None, false));

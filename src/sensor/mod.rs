@@ -3,8 +3,10 @@
 
 mod ads1x15;
 mod bme280;
+mod chip;
 mod host;
 mod i2c;
+mod lm75;
 mod options;
 pub mod registry;
 mod sim;

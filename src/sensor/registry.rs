@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Driver, ads1x15, bme280, host, sim};
+use super::{Driver, ads1x15, bme280, host, lm75, sim};
 
 /// A kind of sensor that can be configured.
 #[derive(Debug, Clone, Copy)]
@@ -37,11 +37,22 @@ impl OptionProblem {
     }
 }
 
-static REGISTRY: [DriverKind; 5] = [bme280::KIND, ads1x15::ADS1115, ads1x15::ADS1015, host::KIND, sim::KIND];
+/// By name.
+#[rustfmt::skip] // one line each, whatever the width
+static REGISTRY: &[DriverKind] = &[
+    ads1x15::ADS1015,
+    ads1x15::ADS1115,
+    bme280::KIND,
+    host::KIND,
+    lm75::LM75,
+    lm75::TMP102,
+    lm75::TMP105,
+    sim::KIND,
+];
 
 /// Every driver.
 pub fn registry() -> &'static [DriverKind] {
-    &REGISTRY
+    REGISTRY
 }
 
 /// The driver of this name.
@@ -75,11 +86,14 @@ mod tests {
     #[test]
     fn every_driver_that_a_schema_accepts_can_be_configured_and_names_good_topic_levels() {
         let cases = [
-            ("bme280", json!({"bus": "sim-1"})),
-            ("ads1115", json!({"bus": "sim-1"})),
             ("ads1015", json!({"bus": "i2c-1", "address": 0x49})),
+            ("ads1115", json!({"bus": "sim-1"})),
+            ("bme280", json!({"bus": "sim-1"})),
             ("host", json!({})),
+            ("lm75", json!({"bus": "i2c-1", "address": "0x4f", "bits": 11})),
             ("sim", json!({})),
+            ("tmp102", json!({"bus": "i2c-1", "address": "0x4b"})),
+            ("tmp105", json!({"bus": "sim-1"})),
         ];
         assert_eq!(cases.len(), registry().len(), "a driver is missing here");
         for (name, options) in cases {

@@ -4,6 +4,8 @@
 pub mod ads1x15;
 pub mod bme280;
 pub mod fault;
+pub mod lm75;
+pub mod pointed;
 pub mod scenario;
 
 use std::collections::BTreeMap;

@@ -72,13 +72,13 @@ impl Console {
         }
     }
 
-    /// Types a command and waits for its end.
+    /// Types a command (one line) and waits for its end.
     #[track_caller]
     pub fn run(&mut self, command: &str, limit: Duration) -> Answer {
         self.commands += 1;
         let number = self.commands;
-        // The mark is taken apart in what is typed, so that an echo is not taken for the answer.
-        self.line.write_all(format!("{command}\necho @@{number}''@@ $?\n").as_bytes()).unwrap();
+        // The shell's own input is what comes next: a program that reads must not have it.
+        self.line.write_all(format!("( {command} ) </dev/null; echo @@{number}@@ $?\n").as_bytes()).unwrap();
         let mark = format!("@@{number}@@ ");
         let mut text = self.wait_for(&mark, limit);
         let status = text.rfind(&mark).map(|start| text.split_off(start)).unwrap_or_default();

@@ -53,7 +53,6 @@ impl Pi {
         qmp.run("cont", &json!({}));
         console.wait_for("THE PI IS UP", BOOT);
         let mut pi = Self { qemu, console, qmp, folder };
-        pi.shell("stty -echo; PS1=");
         pi.set_temperature(20.0);
         pi.plug_in();
         pi

@@ -3,6 +3,8 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
 
 use embedded_hal::i2c::I2c;
 use schemars::JsonSchema;
@@ -13,6 +15,7 @@ use super::i2c::failure;
 use super::options::{self, Address, OnBus, note};
 use super::simulate::{self, Fault};
 use super::{Attachment, Device, Driver, OptionProblem, QuantityInfo, SensorError};
+use crate::bus::crc::crc8;
 use crate::bus::sim::Simulated;
 use crate::bus::{BusName, Buses, I2cBus, I2cError};
 use crate::reading::{Measured, Value, ValueKind};
@@ -116,7 +119,35 @@ impl<C: Chip> Driver for OnI2c<C> {
             let make = |now| simulate::with_fault(self.chip.simulated(), self.fault, now);
             buses.simulate(&bus.to_string(), address, &description, make)?;
         }
-        self.chip.open(Link { name: self.name, bus: buses.i2c(&bus.to_string())?, address })
+        let link =
+            || Ok::<_, SensorError>(Link { name: self.name, bus: buses.i2c(&bus.to_string())?, address });
+        let device = self.chip.open(link()?)?;
+        Ok(Box::new(Believable { device, link: link()?, quantities: self.quantities.clone() }))
+    }
+}
+
+/// A device whose values beyond what the part can measure are errors.
+struct Believable {
+    device: Box<dyn Device>,
+    link: Link,
+    quantities: Vec<QuantityInfo>,
+}
+
+impl Device for Believable {
+    fn read(&mut self) -> Result<Vec<Measured>, SensorError> {
+        let measured = self.device.read()?;
+        for one in &measured {
+            let (info, value) = (&self.quantities[one.quantity], one.value.as_f64().unwrap_or_default());
+            if let Some((low, high)) = info.range
+                && !(low..=high).contains(&value)
+            {
+                let (name, unit) = (&info.name, info.unit);
+                return Err(self.link.wrong(format!(
+                    "its {name} of {value} {unit} is outside {low}…{high} {unit}; check wiring and power"
+                )));
+            }
+        }
+        Ok(measured)
     }
 }
 
@@ -129,11 +160,6 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// The bus and the address, for a driver crate.
-    pub(super) fn parts(&self) -> (I2cBus, u8) {
-        (self.bus.clone(), self.address)
-    }
-
     /// One write.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), SensorError> {
         self.bus.write(self.address, bytes).map_err(|error| self.failure(&error))
@@ -153,6 +179,43 @@ impl Link {
         Ok(buffer)
     }
 
+    /// What a command leads to after at most `time`. Until then the chip does not acknowledge; one that
+    /// took the command and is still busy after as long again is stuck.
+    pub(super) fn answer<const N: usize>(
+        &mut self,
+        command: &[u8],
+        time: Duration,
+    ) -> Result<[u8; N], SensorError> {
+        self.write(command)?;
+        sleep(time);
+        match self.read() {
+            Err(SensorError::NoAnswer { .. }) => sleep(time + Duration::from_millis(10)),
+            result => return result,
+        }
+        match self.read() {
+            Err(SensorError::NoAnswer { .. }) => {
+                let what = "it took a command and does not answer it; check power and wiring";
+                Err(self.wrong(what))
+            }
+            result => result,
+        }
+    }
+
+    /// Two bytes, most significant first, if the third is their checksum from this starting value.
+    pub(super) fn word(&self, start: u8, bytes: &[u8]) -> Result<u16, SensorError> {
+        if let [high, low, sum] = *bytes
+            && crc8(start, &[high, low]) == sum
+        {
+            return Ok(u16::from_be_bytes([high, low]));
+        }
+        Err(self.wrong_sum())
+    }
+
+    /// The error for an answer whose checksum does not fit.
+    pub(super) fn wrong_sum(&self) -> SensorError {
+        self.wrong("the checksum of its answer is wrong; use short wires, and pull-ups of 2 to 10 kΩ")
+    }
+
     /// The error for a transfer that failed.
     pub(super) fn failure(&self, error: &I2cError) -> SensorError {
         failure(self.bus.name(), self.address, error)
@@ -162,5 +225,13 @@ impl Link {
     pub(super) fn wrong(&self, what: impl fmt::Display) -> SensorError {
         let (address, bus) = (self.address, self.bus.name());
         SensorError::WrongAnswer(format!("{} at address {address:#04x} on {bus}: {what}", self.name))
+    }
+}
+
+#[cfg(test)]
+impl Link {
+    /// A way past the driver, to do what another program might.
+    pub(super) fn for_test(name: &'static str, bus: I2cBus, address: u8) -> Self {
+        Self { name, bus, address }
     }
 }

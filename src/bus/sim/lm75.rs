@@ -17,7 +17,7 @@ const SHUTDOWN: u8 = 0b0000_0001;
 pub enum Model {
     /// 9 bits always.
     Lm75,
-    /// 11 bits always (LM75B, PCT2075).
+    /// 11 bits always (NXP's LM75B, PCT2075).
     Lm75B,
     /// 9 bits, up to 12 by its configuration.
     Tmp105,

@@ -25,7 +25,7 @@ use crate::reading::Measured;
 /// The registry's entry of the LM75.
 pub(super) const LM75: DriverKind = DriverKind {
     name: "lm75",
-    summary: "LM75, LM75B or PCT2075 on I2C: temperature",
+    summary: "LM75, LM75A, LM75B or PCT2075 on I2C: temperature",
     options: options::schema::<Lm75Options>,
     configure: |given| {
         let (given, mut problems) = options::parse::<Lm75Options>("", given);
@@ -98,7 +98,7 @@ struct Lm75Options {
     /// I2C address: 0x48 to 0x4f by its address pins.
     #[schemars(extend("default" = "0x48"))]
     address: Option<Address>,
-    /// Resolution: 9 bits (0.5 °C), or 11 bits (0.125 °C) of an LM75B or PCT2075.
+    /// Resolution: 9 bits (0.5 °C), or 11 bits (0.125 °C) of a PCT2075 or NXP's LM75B.
     #[schemars(extend("default" = 9, "enum" = [9, 11]))]
     bits: Option<u8>,
     /// On a simulated bus: how its temperature moves.

@@ -89,6 +89,14 @@ impl Attachment {
         }
     }
 
+    /// The pin of this machine's header (BCM number) that it takes, if it takes one.
+    pub fn header_pin(&self) -> Option<u8> {
+        match self {
+            Attachment::Gpio { pins: Pins::Header, pin } => Some(*pin),
+            _ => None,
+        }
+    }
+
     /// The bus and address that it answers to, if it has one.
     pub fn address(&self) -> Option<(&str, u8)> {
         match self {
@@ -156,8 +164,8 @@ pub trait Events {
     /// Names whom to call when there is something to take. Said once, after the device was opened.
     fn wake_by(&mut self, waker: Waker);
 
-    /// What has happened up to `now`. Never waits.
-    fn take(&mut self, now: Duration) -> Taken;
+    /// What has happened up to `now`. Never waits. After an error the device is closed and opened again.
+    fn take(&mut self, now: Duration) -> Result<Taken, SensorError>;
 
     /// When to take next though nobody called: something that is under way will be decided then.
     fn due(&self) -> Option<Duration>;

@@ -13,7 +13,6 @@ use super::super::topic::{Template, check_level, check_topic};
 use super::mqtt::{Publishing, qos, template};
 use super::topics::{Owner, Topics};
 use super::{DAY, duration, quantity};
-use crate::bus::gpio::Pins;
 use crate::reading::{BRIDGE, Channel, Publish, Qos, STATE, SensorId, Shape, ValueKind};
 use crate::sensor::registry::DriverKind;
 use crate::sensor::{Attachment, Driver};
@@ -279,7 +278,7 @@ fn id(
 /// Two devices cannot sit in one place.
 fn seat(sensor: &Sensor, seats: &mut Vec<(Attachment, SensorId)>, path: &KeyPath, report: &mut Report) {
     let attachment = sensor.driver.attachment();
-    if let Attachment::Gpio { pins: Pins::Header, pin } = attachment
+    if let Some(pin) = attachment.header_pin()
         && let Some(bus) = bus_of_pin(pin)
     {
         report.warn(path, format!("pin {pin} belongs to {bus}: it is free only while that is switched off"));

@@ -144,7 +144,6 @@ impl Worker {
     fn read(&mut self, due: Due) {
         let sensor = &mut self.sensors[due.sensor];
         sensor.cell.figures.skipped.add(usize::try_from(due.skipped).unwrap_or(usize::MAX));
-        let heard_before = sensor.listens;
         self.watched.reading(due.sensor);
         let answer = sensor.read(&self.shared.buses);
         let at = (self.shared.clock)();
@@ -157,9 +156,8 @@ impl Worker {
                 sensor.take(&self.shared, due.at, at, &sample, sensor.give_up());
                 let after = if due.task == Task::Read { due.at } else { self.start.elapsed() };
                 self.schedule.again(due.sensor, after);
-                if !heard_before {
-                    self.listen(due.sensor); // To learn when to listen next.
-                }
+                // It may know more now, or was only just opened: to learn when to listen next.
+                self.listen(due.sensor);
             }
             Err(error) => self.fail(due.sensor, at, &error),
         }

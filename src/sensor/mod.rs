@@ -3,9 +3,13 @@
 
 mod ads1x15;
 mod bme280;
+mod dht;
+mod digital_input;
 mod host;
 mod i2c;
 mod options;
+mod pins;
+mod pulse_counter;
 pub mod registry;
 mod sim;
 mod simulate;
@@ -150,7 +154,8 @@ pub trait Driver: fmt::Debug + Send + Sync {
 pub trait Device: Send {
     /// Reads once. May block for as long as a conversion takes (data sheet), never without a bound.
     ///
-    /// A quantity that could not be read this time is left out; when none could, that is an error.
+    /// A quantity that could not be read this time is left out; when none could, that is an error. A device
+    /// that cannot say anything at this moment, and is not at fault, answers an empty list.
     fn read(&mut self) -> Result<Vec<Measured>, SensorError>;
 
     /// What it has to say between its readings, for a device that notices by itself.

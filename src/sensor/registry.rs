@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Driver, ads1x15, bme280, host, sim};
+use super::{Driver, ads1x15, bme280, dht, digital_input, host, pulse_counter, sim};
 
 /// A kind of sensor that can be configured.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +37,18 @@ impl OptionProblem {
     }
 }
 
-static REGISTRY: [DriverKind; 5] = [bme280::KIND, ads1x15::ADS1115, ads1x15::ADS1015, host::KIND, sim::KIND];
+#[rustfmt::skip] // One line a driver.
+static REGISTRY: [DriverKind; 9] = [
+    bme280::KIND,
+    ads1x15::ADS1115,
+    ads1x15::ADS1015,
+    dht::DHT11,
+    dht::DHT22,
+    digital_input::KIND,
+    host::KIND,
+    pulse_counter::KIND,
+    sim::KIND,
+];
 
 /// Every driver.
 pub fn registry() -> &'static [DriverKind] {
@@ -78,7 +89,11 @@ mod tests {
             ("bme280", json!({"bus": "sim-1"})),
             ("ads1115", json!({"bus": "sim-1"})),
             ("ads1015", json!({"bus": "i2c-1", "address": 0x49})),
+            ("dht11", json!({"pin": 4})),
+            ("dht22", json!({"pin": 4, "bus": "gpio-sim", "simulate": {}})),
+            ("digital-input", json!({"pin": 17})),
             ("host", json!({})),
+            ("pulse-counter", json!({"pin": 6})),
             ("sim", json!({})),
         ];
         assert_eq!(cases.len(), registry().len(), "a driver is missing here");

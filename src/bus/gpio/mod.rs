@@ -100,6 +100,11 @@ impl EdgeInput {
         self.queue.take()
     }
 
+    /// Whether edges wait to be taken.
+    pub fn waits(&self) -> bool {
+        self.queue.waits()
+    }
+
     /// When to ask again though nobody called: only a simulated pin knows beforehand when it will move.
     pub fn due(&self) -> Option<Duration> {
         self.line.due()
@@ -113,6 +118,39 @@ impl EdgeInput {
     /// Whether the kernel has stopped telling of edges: the pin must be let go and watched anew.
     pub fn is_deaf(&self) -> bool {
         self.queue.ended()
+    }
+}
+
+/// A wire on which a part answers in edges (DHT11, DHT22). It holds the pin only while it asks.
+#[derive(Debug, Clone)]
+pub struct Wire {
+    pins: Pins,
+    pin: u8,
+    simulated: SimulatedPins,
+}
+
+impl fmt::Display for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pins {
+            Pins::Header => write!(f, "pin {}", self.pin),
+            Pins::Simulated => write!(f, "pin {} of {}", self.pin, self.pins),
+        }
+    }
+}
+
+impl Wire {
+    /// Pulls the wire low for `low`, lets go (pull-up), and listens for `listen`. The stamps count from
+    /// letting go.
+    ///
+    /// Listening is a loop that does nothing else: what runs in between may make it miss edges.
+    ///
+    /// # Errors
+    /// As [`Buses::watch`].
+    pub fn exchange(&self, low: Duration, listen: Duration) -> Result<Vec<Edge>, BusError> {
+        match self.pins {
+            Pins::Header => pi::exchange(self.pin, low, listen),
+            Pins::Simulated => Ok(self.simulated.answer(self.pin)),
+        }
     }
 }
 
@@ -131,24 +169,9 @@ impl Buses {
         Ok(EdgeInput { line, queue })
     }
 
-    /// Asks a part that is woken by a low pulse and answers in edges on the same wire (DHT11, DHT22): pulls
-    /// the pin low for `low`, lets go (pull-up), and listens for `listen`. The stamps count from letting go.
-    ///
-    /// Listening is a loop that does nothing else: what runs in between may make it miss edges.
-    ///
-    /// # Errors
-    /// As [`Buses::watch`].
-    pub fn exchange(
-        &self,
-        pins: Pins,
-        pin: u8,
-        low: Duration,
-        listen: Duration,
-    ) -> Result<Vec<Edge>, BusError> {
-        match pins {
-            Pins::Header => pi::exchange(pin, low, listen),
-            Pins::Simulated => Ok(self.pins.answer(pin)),
-        }
+    /// The wire of a part that answers in edges when it is asked ([`Wire::exchange`]).
+    pub fn wire(&self, pins: Pins, pin: u8) -> Wire {
+        Wire { pins, pin, simulated: self.pins.clone() }
     }
 
     /// The simulated pins, to be moved by tests and demos.

@@ -94,6 +94,11 @@ impl EdgeQueue {
         Edges { edges, lost }
     }
 
+    /// Whether any wait.
+    pub(super) fn waits(&self) -> bool {
+        !lock(&self.state).edges.is_empty()
+    }
+
     /// Names whom to call; calls at once if something waits already.
     pub(super) fn wake_by(&self, waker: Waker) {
         let mut state = lock(&self.state);

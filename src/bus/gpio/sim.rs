@@ -130,7 +130,7 @@ impl SimulatedPins {
         lock(&self.0).entry(pin).or_default().toggle = Some(toggle);
     }
 
-    /// Puts a part on a pin that answers in edges when asked ([`super::Buses::exchange`]).
+    /// Puts a part on a pin that answers in edges when asked ([`super::Wire::exchange`]), in place of any there was.
     pub fn attach(&self, pin: u8, answer: impl FnMut() -> Vec<Edge> + Send + 'static) {
         lock(&self.0).entry(pin).or_default().answer = Some(Box::new(answer));
     }

@@ -3,6 +3,8 @@
 
 pub mod ads1x15;
 pub mod bme280;
+pub mod dht;
+pub mod expander;
 pub mod fault;
 pub mod scenario;
 

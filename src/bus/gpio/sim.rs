@@ -281,7 +281,7 @@ mod tests {
         let edges = input.take(ms(change * 100 + 250)).edges;
         let seen: Vec<(u64, bool)> = edges
             .iter()
-            .map(|edge| (edge.at.as_millis() as u64 - change * 100, edge.high ^ (change % 2 == 0)))
+            .map(|edge| (edge.at.as_millis() as u64 - change * 100, edge.high ^ change.is_multiple_of(2)))
             .collect();
         let expected = [
             (0, true),

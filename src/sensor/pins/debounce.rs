@@ -109,7 +109,8 @@ mod tests {
     #[test]
     fn what_stays_is_a_change_and_what_does_not_is_none() {
         // (debounce, edges at …) → (level, since)
-        let table: [(u64, &[u64], &[(bool, u64)]); 11] = [
+        type Case = (u64, &'static [u64], &'static [(bool, u64)]);
+        let table: [Case; 11] = [
             (10, &[], &[]),
             (10, &[5], &[(true, 5)]),
             (10, &[0], &[(true, 0)]),

@@ -2,6 +2,7 @@
 //! simulated ones anywhere. The files called `pi.rs` in this room name `rppal`, and nothing else does.
 //! It knows no sensors and decides nothing: an error goes up to whoever asked.
 
+pub mod crc;
 pub mod gpio;
 mod i2c;
 mod name;

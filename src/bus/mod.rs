@@ -2,6 +2,7 @@
 //! simulated ones anywhere. One file of this room (`pi.rs`) names `rppal`, and nothing else does.
 //! It knows no sensors and decides nothing: an error goes up to whoever asked.
 
+pub mod crc;
 mod i2c;
 mod name;
 mod pi;

@@ -2,13 +2,27 @@
 //! quantities; it starts no thread, knows no MQTT and decides no policy.
 
 mod ads1x15;
+mod aht20;
+mod bh1750;
 mod bme280;
+mod bmp390;
+mod chip;
+#[cfg(test)]
+mod contract;
 mod host;
 mod i2c;
+mod lm75;
+mod mcp9808;
 mod options;
 pub mod registry;
+mod sht3x;
+mod sht4x;
+mod si7021;
 mod sim;
 mod simulate;
+#[cfg(test)]
+mod testing;
+mod veml7700;
 
 use std::fmt;
 

@@ -13,7 +13,7 @@ BENCH ?=
 C_COMPILER := cc=build-essential /usr/include/stdlib.h=build-essential
 TEST_TOOLS := mosquitto=mosquitto mosquitto_sub=mosquitto-clients sqlite3=sqlite3
 
-.PHONY: help demo test check format lint docs bench chaos cross cross-armv6 virtual-pi virtual-pi-long \
+.PHONY: help demo test check format lint docs bench chaos cross cross-armv6 deb deb-test virtual-pi virtual-pi-long \
   aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf clean compiler test-tools
 
 help: ## this list
@@ -80,6 +80,24 @@ virtual-pi: $(AARCH64) test-tools ## the aarch64 binary on an emulated Pi 3: I2C
 virtual-pi-long: $(AARCH64) test-tools ## the same with 100 power cuts
 	tests/virtual-pi/setup
 	VIRTUAL_PI_CUTS=100 $(VIRTUAL_PI)
+
+# Debian's name for this machine, and the binaries of `make cross` that are not older than the source.
+DEB_HOST = $(shell dpkg --print-architecture)
+DEB_OF_CROSS = $(strip $(call deb-if-fresh,arm64,$(AARCH64)) $(call deb-if-fresh,armhf,$(ARMV7)))
+deb-if-fresh = $(if $(filter $(1),$(DEB_HOST)),,$(shell b=target/$(2)/release/sensor-bridge; \
+  [ -x $$b ] && [ -z "$$(find src Cargo.toml Cargo.lock -newer $$b -print -quit)" ] && echo $(1):$$b))
+
+deb: compiler ## Debian packages in target/debian: of this machine, and of what `make cross` has made (arm64, armhf)
+	@.ci/need dpkg-deb=dpkg readelf=binutils
+	$(CARGO) build --locked --release
+	packaging/build $(DEB_HOST) target/release/sensor-bridge
+	@set -e; for one in $(DEB_OF_CROSS); do packaging/build $${one%%:*} $${one#*:}; done
+	@[ -n "$(DEB_OF_CROSS)" ] || echo "arm64, armhf: \`make cross\` first (or again: the source is newer than its binaries)"
+	@if command -v lintian >/dev/null; then lintian target/debian/*.deb; else echo "lintian is not installed: packages not judged"; fi
+
+deb-test: deb ## the package installed, upgraded, refused, removed and purged under systemd in a container (needs root; a minute)
+	@.ci/need debootstrap=debootstrap systemd-nspawn=systemd-container mosquitto=mosquitto
+	packaging/test target/debian/sensor-bridge_*_$(DEB_HOST).deb
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -5,10 +5,12 @@ use std::io::IsTerminal;
 
 use clap::ValueEnum;
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -41,27 +43,30 @@ pub enum Format {
 /// Starts logging for the whole process.
 pub fn init(level: Level, format: Format) {
     let level = match level {
-        Level::Error => "error",
-        Level::Warn => "warn",
-        Level::Info => "info",
-        Level::Debug => "debug",
-        Level::Trace => "trace",
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
     };
     // The libraries' own lines repeat what the board says, and rumqttc's may carry packet contents.
-    let filter = EnvFilter::new(format!("error,rumqttd=off,sensor_bridge={level}"));
+    let filter = Targets::new()
+        .with_default(LevelFilter::ERROR)
+        .with_target("rumqttd", LevelFilter::OFF)
+        .with_target("sensor_bridge", level);
     // systemd sets JOURNAL_STREAM for services whose standard error is the journal.
     let journal = std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false);
-    match format {
-        Format::Json => lines.json().flatten_event(true).init(),
-        Format::Journal => lines.event_format(JournalLine).init(),
-        Format::Auto if journal => lines.event_format(JournalLine).init(),
-        Format::Auto | Format::Text => lines.compact().init(),
-    }
+    let lines = match format {
+        Format::Json => lines.json().flatten_event(true).boxed(),
+        Format::Journal => lines.event_format(JournalLine).boxed(),
+        Format::Auto if journal => lines.event_format(JournalLine).boxed(),
+        Format::Auto | Format::Text => lines.compact().boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).init();
 }
 
 /// `<6>message`: the prefix becomes the journal's priority.

@@ -173,6 +173,8 @@ fn clock(config: &Config) -> String {
 fn seat(sensor: &Sensor) -> String {
     match sensor.driver.attachment() {
         Attachment::I2c { bus, address } => format!("{bus} {address:#04x}"),
+        Attachment::Spi { bus } => bus,
+        Attachment::Serial { port } => port,
         Attachment::Worker(name) => name.to_owned(),
     }
 }
@@ -280,6 +282,7 @@ fn as_json(checked: &Checked) -> Value {
 fn sensor_json(sensor: &Sensor) -> Value {
     let (bus, address) = match sensor.driver.attachment() {
         Attachment::I2c { bus, address } => (Some(bus), Some(address)),
+        Attachment::Spi { bus: place } | Attachment::Serial { port: place } => (Some(place), None),
         Attachment::Worker(_) => (None, None),
     };
     let quantities = sensor.quantities.iter().map(|quantity| {

@@ -40,6 +40,16 @@ pub enum Attachment {
         /// 7-bit address.
         address: u8,
     },
+    /// A chip select of an SPI controller (`spi-0.0`, `sim-0.0`).
+    Spi {
+        /// Name of the bus, chip select included.
+        bus: String,
+    },
+    /// A serial port, all of it.
+    Serial {
+        /// Path of the port (`/dev/serial0`).
+        port: String,
+    },
     /// Nothing that could conflict; read by the worker of this name (`host`, `sim`).
     Worker(&'static str),
 }
@@ -48,8 +58,19 @@ impl Attachment {
     /// Name of the worker that reads it.
     pub fn worker(&self) -> &str {
         match self {
-            Attachment::I2c { bus, .. } => bus,
+            Attachment::I2c { bus, .. } | Attachment::Spi { bus } => bus,
+            Attachment::Serial { port } => port,
             Attachment::Worker(name) => name,
+        }
+    }
+
+    /// What it occupies, in words: no two sensors can sit in one place. `None` for what can be shared.
+    pub fn place(&self) -> Option<String> {
+        match self {
+            Attachment::I2c { bus, address } => Some(format!("address {address:#04x} on {bus}")),
+            Attachment::Spi { bus } => Some(bus.clone()),
+            Attachment::Serial { port } => Some(port.clone()),
+            Attachment::Worker(_) => None,
         }
     }
 }

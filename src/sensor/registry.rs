@@ -13,6 +13,8 @@ pub struct DriverKind {
     pub name: &'static str,
     /// One line for people: what it is and what it measures.
     pub summary: &'static str,
+    /// 7-bit I2C addresses that the part can have; empty when it is not on I2C.
+    pub addresses: &'static [u8],
     /// JSON Schema of its options (an object schema without `$defs`; the keys common to all sensors are not in it).
     pub options: fn() -> Value,
     /// Checks the options (the sensor's keys less the common ones) and answers a driver, or every problem at once.

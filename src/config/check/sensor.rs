@@ -86,13 +86,13 @@ impl<'a> House<'a> {
             let path = path.index(index);
             let id = id(raw.id.as_deref(), index, &mut ids, &path, report);
             let enabled = raw.enabled.unwrap_or(true);
-            let has_address = raw.options.contains_key("address");
+            let seated_by = ["address", "port"].into_iter().find(|key| raw.options.contains_key(*key));
             let Some(sensor) = self.sensor(raw, &id, &path, report) else { continue };
             if !enabled {
                 disabled.push(id.as_str().to_owned());
                 continue;
             }
-            let at = if has_address { path.key("address") } else { path };
+            let at = seated_by.map_or_else(|| path.clone(), |key| path.key(key));
             seat(&sensor, &mut seats, &at, report);
             sensors.push(sensor);
         }
@@ -275,17 +275,26 @@ fn id(
     SensorId::from(id)
 }
 
-/// Two devices cannot answer to one address.
-fn seat(sensor: &Sensor, seats: &mut HashMap<(String, u8), SensorId>, path: &KeyPath, report: &mut Report) {
-    let Attachment::I2c { bus, address } = sensor.driver.attachment() else { return };
-    match seats.get(&(bus.clone(), address)) {
+/// Two devices cannot answer to one address, sit at one chip select or on one serial port.
+fn seat(sensor: &Sensor, seats: &mut HashMap<String, SensorId>, path: &KeyPath, report: &mut Report) {
+    let attachment = sensor.driver.attachment();
+    let Some(place) = attachment.place() else { return };
+    match seats.get(&place) {
         Some(first) => {
-            let message =
-                format!("address {address:#04x} on {bus} is taken by sensor {}", quoted(first.as_str()));
-            report.suggest(path, message, Some("each device on a bus has its own address".into()));
+            let message = format!("{place} is taken by sensor {}", quoted(first.as_str()));
+            report.suggest(path, message, Some(own_place(&attachment).into()));
         }
         None => {
-            seats.insert((bus, address), sensor.id.clone());
+            seats.insert(place, sensor.id.clone());
         }
+    }
+}
+
+/// What each device has for itself on such a bus.
+fn own_place(attachment: &Attachment) -> &'static str {
+    match attachment {
+        Attachment::I2c { .. } => "each device on a bus has its own address",
+        Attachment::Spi { .. } => "each device has a chip select of its own: spi-0.0, spi-0.1",
+        Attachment::Serial { .. } | Attachment::Worker(_) => "a port serves one device",
     }
 }

@@ -31,6 +31,7 @@ use crate::reading::{Measured, Value, ValueKind};
 pub(super) const ADS1115: DriverKind = DriverKind {
     name: "ads1115",
     summary: "TI ADS1115 on I2C: four voltages, 16 bits",
+    addresses: &ADDRESSES,
     options: options::schema::<Options>,
     configure: |given| configure(Model::Ads1115, given),
 };
@@ -39,12 +40,13 @@ pub(super) const ADS1115: DriverKind = DriverKind {
 pub(super) const ADS1015: DriverKind = DriverKind {
     name: "ads1015",
     summary: "TI ADS1015 on I2C: four voltages, 12 bits",
+    addresses: &ADDRESSES,
     options: options::schema::<Options>,
     configure: |given| configure(Model::Ads1015, given),
 };
 
 /// ADDR to ground, VDD, SDA, SCL (SBAS444D, "I2C Address Selection").
-const ADDRESSES: [u8; 4] = [0x48, 0x49, 0x4A, 0x4B];
+static ADDRESSES: [u8; 4] = [0x48, 0x49, 0x4A, 0x4B];
 
 const CONFIG_REGISTER: u8 = 1;
 

@@ -26,12 +26,13 @@ use crate::reading::{Measured, Value, ValueKind};
 pub(super) const KIND: DriverKind = DriverKind {
     name: "bme280",
     summary: "Bosch BME280 on I2C: temperature, humidity and air pressure",
+    addresses: &ADDRESSES,
     options: options::schema::<Options>,
     configure,
 };
 
 /// SDO to ground, SDO to VDDIO (section 6.2).
-const ADDRESSES: [u8; 2] = [0x76, 0x77];
+static ADDRESSES: [u8; 2] = [0x76, 0x77];
 
 const ID_REGISTER: u8 = 0xD0;
 const DATA_REGISTER: u8 = 0xF7;

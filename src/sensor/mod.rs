@@ -3,14 +3,20 @@
 
 mod ads1x15;
 mod bme280;
+mod ds18b20;
 mod host;
+mod hwmon;
 mod i2c;
+mod iio;
+mod ina219;
 mod options;
 pub mod registry;
 mod sim;
 mod simulate;
+mod sysfs;
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::bus::{BusError, Buses};
 use crate::reading::{Measured, Quantity, ValueKind};
@@ -86,6 +92,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Where it sits.
     fn attachment(&self) -> Attachment;
 
+    /// How long a read takes by the data sheet, where that is more than a fraction of a second. The time-out
+    /// is longer by this unless the user says one.
+    fn read_time(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Opens and initialises the device. Called again after every failure, so it must leave nothing behind.
     fn open(&self, buses: &Buses) -> Result<Box<dyn Device>, SensorError>;
 }
@@ -94,7 +106,8 @@ pub trait Driver: fmt::Debug + Send + Sync {
 pub trait Device: Send {
     /// Reads once. May block for as long as a conversion takes (data sheet), never without a bound.
     ///
-    /// A quantity that could not be read this time is left out; when none could, that is an error.
+    /// A quantity that could not be read this time is left out; when none could, that is an error. An empty
+    /// answer means that the part, though well, has measured nothing yet (its first value takes seconds).
     fn read(&mut self) -> Result<Vec<Measured>, SensorError>;
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Driver, ads1x15, bme280, host, sim};
+use super::{Driver, ads1x15, bme280, ds18b20, host, hwmon, iio, ina219, sim};
 
 /// A kind of sensor that can be configured.
 #[derive(Debug, Clone, Copy)]
@@ -39,11 +39,22 @@ impl OptionProblem {
     }
 }
 
-static REGISTRY: [DriverKind; 5] = [bme280::KIND, ads1x15::ADS1115, ads1x15::ADS1015, host::KIND, sim::KIND];
+static REGISTRY: &[DriverKind] = &[
+    ads1x15::ADS1015,
+    ads1x15::ADS1115,
+    bme280::KIND,
+    ds18b20::KIND,
+    ina219::KIND,
+    // Not parts.
+    host::KIND,
+    hwmon::KIND,
+    iio::KIND,
+    sim::KIND,
+];
 
 /// Every driver.
 pub fn registry() -> &'static [DriverKind] {
-    &REGISTRY
+    REGISTRY
 }
 
 /// The driver of this name.
@@ -80,10 +91,17 @@ mod tests {
             ("bme280", json!({"bus": "sim-1"})),
             ("ads1115", json!({"bus": "sim-1"})),
             ("ads1015", json!({"bus": "i2c-1", "address": 0x49})),
+            ("ds18b20", json!({})),
+            ("ds18b20", json!({"devices": {"flow": "28-0316a2795bff"}})),
+            ("ina219", json!({"bus": "sim-1"})),
             ("host", json!({})),
+            ("hwmon", json!({"chip": "nvme", "inputs": ["temp:Composite"]})),
+            ("iio", json!({"device": "bmp280", "channels": ["temp"]})),
             ("sim", json!({})),
         ];
-        assert_eq!(cases.len(), registry().len(), "a driver is missing here");
+        for kind in registry() {
+            assert!(cases.iter().any(|(name, _)| *name == kind.name), "{} is missing here", kind.name);
+        }
         for (name, options) in cases {
             let kind = find(name).unwrap();
             assert!(jsonschema::is_valid(&(kind.options)(), &options), "{name}");

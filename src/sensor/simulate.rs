@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::OptionProblem;
-use super::options::Span;
+use super::options::{self, Span};
 use crate::bus::BusName;
 use crate::bus::sim::Simulated;
 use crate::bus::sim::fault::{self, Faulty};
@@ -124,6 +126,19 @@ pub(super) fn on_simulated_bus(bus: Option<BusName>, problems: &mut Vec<OptionPr
         }
         _ => Some(()),
     }
+}
+
+/// The option itself: read with its problems, or what is simulated without it.
+pub(super) fn option<T: DeserializeOwned + JsonSchema + Default>(
+    bus: Option<BusName>,
+    given: Option<&Map<String, Value>>,
+    problems: &mut Vec<OptionProblem>,
+) -> Option<T> {
+    let Some(given) = given else { return Some(T::default()) };
+    on_simulated_bus(bus, problems)?;
+    let (simulate, more) = options::parse("simulate.", given);
+    problems.extend(more);
+    Some(simulate)
 }
 
 /// A fault of the simulated part, to see what the bridge makes of it.

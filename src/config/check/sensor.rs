@@ -110,8 +110,7 @@ impl<'a> House<'a> {
             duration(raw.interval.as_ref(), Duration::from_millis(10), DAY, &path.key("interval"), report)
                 .unwrap_or(Duration::from_secs(10));
         let timeout =
-            duration(raw.timeout.as_ref(), Duration::from_millis(10), DAY, &path.key("timeout"), report)
-                .unwrap_or(Duration::from_secs(5));
+            duration(raw.timeout.as_ref(), Duration::from_millis(10), DAY, &path.key("timeout"), report);
         let delivery = self.delivery(Some(&raw), path, report);
         let driver = self.driver(raw.driver.as_deref(), &raw.options, path, report);
         // A sensor switched off speaks on no topic; whatever is wrong with it is worth knowing all the same.
@@ -129,6 +128,7 @@ impl<'a> House<'a> {
             let state =
                 Subject { sensor: id, quantity: STATE.into(), unit: String::new(), kind: ValueKind::Text };
             let state = self.channel(state, delivery.as_ref(), path, report);
+            let timeout = timeout.unwrap_or_else(|| Duration::from_secs(5) + driver.read_time());
             Sensor { id: id.clone(), driver, interval, timeout, quantities, state }
         });
         if let Some(topics) = aside {

@@ -109,14 +109,7 @@ fn configure(model: Model, given: &Map<String, Json>) -> Result<Arc<dyn Driver>,
     // ± 4.096 V is the first range that holds what a part on the Pi's 3.3 V can put out.
     let gain = note(&mut problems, "gain", Gain::of(options.gain.unwrap_or(4.096)));
     let speed = note(&mut problems, "rate", Speed::of(model, options.rate));
-    let simulate = match (&options.simulate, bus) {
-        (None, _) => Some(Simulate::default()),
-        (Some(given), bus) => simulate::on_simulated_bus(bus, &mut problems).map(|()| {
-            let (simulate, more) = options::parse("simulate.", given);
-            problems.extend(more);
-            simulate
-        }),
-    };
+    let simulate = simulate::option(bus, options.simulate.as_ref(), &mut problems);
     match (bus, address, inputs, gain, speed, simulate) {
         (Some(bus), Some(address), Some(inputs), Some(gain), Some(speed), Some(simulate))
             if problems.is_empty() =>

@@ -95,25 +95,13 @@ fn configure(given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionPro
     if filter_setting(filter).is_none() {
         problems.push(OptionProblem::new("filter", format!("{filter} is none of 0, 2, 4, 8, 16")));
     }
-    let simulate = simulate_option(bus, options.simulate.as_ref(), &mut problems);
+    let simulate = simulate::option(bus, options.simulate.as_ref(), &mut problems);
     match (bus, address, simulate) {
         (Some(bus), Some(address), Some(simulate)) if problems.is_empty() => {
             Ok(Arc::new(Bme280 { bus, address, oversampling, filter, simulate, quantities: quantities() }))
         }
         _ => Err(problems),
     }
-}
-
-fn simulate_option(
-    bus: Option<BusName>,
-    given: Option<&Map<String, Json>>,
-    problems: &mut Vec<OptionProblem>,
-) -> Option<Simulate> {
-    let Some(given) = given else { return Some(Simulate::default()) };
-    simulate::on_simulated_bus(bus, problems)?;
-    let (simulate, more) = options::parse("simulate.", given);
-    problems.extend(more);
-    Some(simulate)
 }
 
 /// Operating ranges of section 1.1 (tables 1 to 4).

@@ -76,7 +76,17 @@ fn read(
     }
     for number in 0..args.count {
         let pause = if number == 0 { Duration::ZERO } else { args.interval };
-        let measured = next(&samples, sensor.timeout.saturating_add(pause), "reading it").map_err(failed)?;
+        let begin = Instant::now();
+        let measured = loop {
+            let answer =
+                next(&samples, sensor.timeout.saturating_add(pause), "reading it").map_err(failed)?;
+            if !answer.is_empty() {
+                break answer;
+            }
+            if begin.elapsed() > FIRST_VALUE.saturating_add(pause) {
+                bail!("sensor {}: it has measured nothing for {} s", sensor.id, FIRST_VALUE.as_secs());
+            }
+        };
         let time = clock::now().wall;
         match json {
             true => writeln!(out, "{}", as_json(sensor, &measured, time))?,
@@ -86,6 +96,12 @@ fn read(
     }
     Ok(())
 }
+
+/// The slowest part has its first value half a minute after it was started (an SCD4x at low power).
+const FIRST_VALUE: Duration = Duration::from_secs(40);
+
+/// How long a part that has measured nothing yet is left alone.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 type Answer = Result<Vec<Measured>, SensorError>;
 
@@ -116,8 +132,16 @@ fn answer_all(
     let start = Instant::now();
     for number in 0..count {
         std::thread::sleep((interval.saturating_mul(number)).saturating_sub(start.elapsed()));
-        if answers.send(Ok(device.read()?)).is_err() {
-            return Ok(());
+        loop {
+            let measured = device.read()?;
+            let nothing_yet = measured.is_empty();
+            if answers.send(Ok(measured)).is_err() {
+                return Ok(());
+            }
+            if !nothing_yet {
+                break;
+            }
+            std::thread::sleep(ASK_AGAIN);
         }
     }
     Ok(())

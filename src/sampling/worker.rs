@@ -23,6 +23,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Between two attempts to hand a sample over.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// How long a sensor that has measured nothing yet is left alone, if its interval is longer.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
 /// What all workers share.
 pub(super) struct Shared {
     pub buses: Arc<Buses>,
@@ -114,6 +117,11 @@ impl Worker {
                 return; // Given up long ago, and all accounts are closed.
             }
             match answer {
+                // Nothing measured yet: that is neither a sample nor a failure, and need not wait an interval.
+                Ok(sample) if sample.is_empty() => {
+                    let again = self.start.elapsed() + sensor.interval.min(ASK_AGAIN);
+                    self.schedule.retry(due.sensor, again);
+                }
                 Ok(sample) => {
                     sensor.take(&self.shared, due.at, at, &sample);
                     let after = if due.task == Task::Read { due.at } else { self.start.elapsed() };

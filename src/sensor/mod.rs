@@ -11,6 +11,7 @@ mod iio;
 mod ina219;
 mod options;
 pub mod registry;
+mod scd4x;
 mod sim;
 mod simulate;
 mod sysfs;

@@ -5,6 +5,7 @@ pub mod ads1x15;
 pub mod bme280;
 pub mod fault;
 pub mod ina219;
+pub mod scd4x;
 pub mod scenario;
 
 use std::collections::BTreeMap;

@@ -98,11 +98,15 @@ fn configure(given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionPro
     let address = note(&mut problems, "address", address);
     let shunt = options.shunt.unwrap_or(0.1);
     if !(shunt > 0.0 && shunt <= 1000.0) {
-        problems.push(OptionProblem::new("shunt", format!("{shunt} Ω is no shunt: write its resistance, for example 0.1")));
+        problems.push(OptionProblem::new(
+            "shunt",
+            format!("{shunt} Ω is no shunt: write its resistance, for example 0.1"),
+        ));
     }
     let samples = options.samples.unwrap_or(1);
     if !samples.is_power_of_two() || samples > 128 {
-        problems.push(OptionProblem::new("samples", format!("{samples} is none of 1, 2, 4, 8, 16, 32, 64, 128")));
+        problems
+            .push(OptionProblem::new("samples", format!("{samples} is none of 1, 2, 4, 8, 16, 32, 64, 128")));
     }
     let simulate = simulate::option(bus, options.simulate.as_ref(), &mut problems);
     match (bus, address, simulate) {
@@ -215,9 +219,7 @@ impl Opened {
 
     fn register(&mut self, register: u8) -> Result<u16, SensorError> {
         let mut bytes = [0; 2];
-        self.bus
-            .write_read(self.address, &[register], &mut bytes)
-            .map_err(|error| self.failure(&error))?;
+        self.bus.write_read(self.address, &[register], &mut bytes).map_err(|error| self.failure(&error))?;
         Ok(u16::from_be_bytes(bytes))
     }
 
@@ -263,11 +265,14 @@ impl Device for Opened {
         let shunt = self.register(SHUNT)? as i16;
         self.check_settings()?;
         let volts = f64::from(bus >> 3) * BUS_STEP;
-        let measured = |quantity, value, step| Measured { quantity, value: Value::Float(rounded(value, step)) };
+        let measured =
+            |quantity, value, step| Measured { quantity, value: Value::Float(rounded(value, step)) };
         let voltage = measured(0, volts, BUS_STEP);
         // Bit 2 is always 0 (figure 21); the converter clips at full scale.
         if bus & 0b100 != 0 || volts > 32.0 {
-            return Err(self.wrong(&format!("its bus voltage register holds {bus:#06x}, which none does: check wiring")));
+            return Err(self.wrong(&format!(
+                "its bus voltage register holds {bus:#06x}, which none does: check wiring"
+            )));
         }
         if shunt.unsigned_abs() >= SHUNT_FULL_SCALE.unsigned_abs() {
             return Err(self.wrong(&format!(

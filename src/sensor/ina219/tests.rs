@@ -155,6 +155,9 @@ fn bad_options_are_all_named() {
     };
     let bad = json!({"bus": "i2c-1", "address": 0x76, "shunt": 0, "samples": 3, "simulate": {}});
     assert_eq!(keys(bad), ["address", "shunt", "samples", "simulate"]);
-    assert_eq!(keys(json!({"shunt": -1, "bus": "sim-1", "simulate": {"voltage": 1}})), ["shunt", "simulate.voltage"]);
+    assert_eq!(
+        keys(json!({"shunt": -1, "bus": "sim-1", "simulate": {"voltage": 1}})),
+        ["shunt", "simulate.voltage"]
+    );
     assert_eq!(keys(json!({})), ["bus"]);
 }

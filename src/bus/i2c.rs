@@ -33,7 +33,8 @@ impl I2cError {
         Self { kind, message: format!("address {address:#04x} does not acknowledge") }
     }
 
-    pub(super) fn other(message: impl Into<String>) -> Self {
+    /// A transfer that failed for this reason, in words.
+    pub fn other(message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Other, message: message.into() }
     }
 }

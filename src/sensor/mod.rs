@@ -15,6 +15,7 @@ mod scd4x;
 mod sim;
 mod simulate;
 mod sysfs;
+mod vl53l0x;
 
 use std::fmt;
 use std::time::Duration;

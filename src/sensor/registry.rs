@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Driver, ads1x15, bme280, ds18b20, host, hwmon, iio, ina219, scd4x, sim};
+use super::{Driver, ads1x15, bme280, ds18b20, host, hwmon, iio, ina219, scd4x, sim, vl53l0x};
 
 /// A kind of sensor that can be configured.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,7 @@ static REGISTRY: &[DriverKind] = &[
     ds18b20::KIND,
     ina219::KIND,
     scd4x::KIND,
+    vl53l0x::KIND,
     // Not parts.
     host::KIND,
     hwmon::KIND,
@@ -96,6 +97,7 @@ mod tests {
             ("ds18b20", json!({"devices": {"flow": "28-0316a2795bff"}})),
             ("ina219", json!({"bus": "sim-1"})),
             ("scd4x", json!({"bus": "sim-1"})),
+            ("vl53l0x", json!({"bus": "sim-1"})),
             ("host", json!({})),
             ("hwmon", json!({"chip": "nvme", "inputs": ["temp:Composite"]})),
             ("iio", json!({"device": "bmp280", "channels": ["temp"]})),

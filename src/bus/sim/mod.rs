@@ -7,6 +7,7 @@ pub mod fault;
 pub mod ina219;
 pub mod scd4x;
 pub mod scenario;
+pub mod vl53l0x;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,11 +1,12 @@
 //! The buses that sensors sit on, behind embedded-hal 1.0 traits: real ones on a Pi, register-level
-//! simulated ones anywhere. One file of this room (`pi.rs`) names `rppal`, and nothing else does.
+//! simulated ones anywhere. Of this room `pi.rs` and what is below it name `rppal`, and nothing else does.
 //! It knows no sensors and decides nothing: an error goes up to whoever asked.
 
 mod i2c;
 mod name;
 mod pi;
 pub mod sim;
+mod spi;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use i2c::{I2cBus, I2cError};
 pub use name::BusName;
+pub use spi::{SpiBus, SpiError, SpiName, SpiSettings};
 
 use sim::{Clock, Simulated, SimulatedBus};
 
@@ -26,6 +28,8 @@ pub struct BusError(pub String);
 pub struct Buses {
     opened: Mutex<BTreeMap<BusName, I2cBus>>,
     simulated: Mutex<BTreeMap<BusName, Arc<Mutex<SimulatedBus>>>>,
+    selected: Mutex<BTreeMap<SpiName, SpiBus>>,
+    simulated_spi: Mutex<BTreeMap<SpiName, Arc<Mutex<SimulatedBus>>>>,
     clock: Clock,
 }
 
@@ -80,6 +84,44 @@ impl Buses {
         let bus = self.simulated_by_name(bus)?;
         lock(&bus).simulate(address, description, make);
         Ok(())
+    }
+
+    /// The chip select `spi-0.0` or `sim-0.0`; as with [`Buses::i2c`], one that could not be opened is tried again
+    /// at the next call. `settings` are those of whoever opens it first.
+    pub fn spi(&self, name: SpiName, settings: SpiSettings) -> Result<SpiBus, BusError> {
+        let mut selected = lock(&self.selected);
+        if let Some(bus) = selected.get(&name) {
+            return Ok(bus.clone());
+        }
+        let bus = match name {
+            SpiName::Spi(bus, select) => {
+                SpiBus::new(name, Arc::new(Mutex::new(pi::spi::PiSpi::open(bus, select, settings)?)))
+            }
+            SpiName::Sim(..) => SpiBus::new(name, self.selected_device(name)),
+        };
+        selected.insert(name, bus.clone());
+        Ok(bus)
+    }
+
+    /// As [`Buses::attach`], at a simulated chip select. What is sent in an exchange the device gets by `write`, and
+    /// answers by `read`.
+    pub fn attach_spi(&self, name: SpiName, device: Option<Box<dyn Simulated>>) {
+        lock(&self.selected_device(name)).attach(sim::SELECTED, device);
+    }
+
+    /// As [`Buses::simulate`], at a simulated chip select.
+    pub fn simulate_spi(
+        &self,
+        name: SpiName,
+        description: &str,
+        make: impl FnOnce(Duration) -> Box<dyn Simulated>,
+    ) {
+        lock(&self.selected_device(name)).simulate(sim::SELECTED, description, make);
+    }
+
+    fn selected_device(&self, name: SpiName) -> Arc<Mutex<SimulatedBus>> {
+        let make = || Arc::new(Mutex::new(SimulatedBus::new(self.clock.clone())));
+        Arc::clone(lock(&self.simulated_spi).entry(name).or_insert_with(make))
     }
 
     fn simulated_by_name(&self, name: &str) -> Result<Arc<Mutex<SimulatedBus>>, BusError> {

@@ -1,7 +1,9 @@
-//! `/dev/i2c-N` through `rppal`. The only file that names it.
+//! `/dev/i2c-N` through `rppal`. This file and those below it are the only ones that name it.
 //!
 //! It uses rppal's own calls and not its embedded-hal implementation, whose `write_read` puts a stop
 //! between write and read where several parts (VEML7700, SHT2x …) want a repeated start.
+
+pub(super) mod spi;
 
 use std::io;
 use std::time::Duration;

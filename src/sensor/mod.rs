@@ -9,6 +9,7 @@ mod hwmon;
 mod i2c;
 mod iio;
 mod ina219;
+mod mcp3008;
 mod options;
 pub mod registry;
 mod scd4x;

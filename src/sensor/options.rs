@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::OptionProblem;
-use crate::bus::BusName;
+use crate::bus::{BusName, SpiName};
 
 /// The JSON Schema of an options struct: one object, nothing referred to.
 pub(super) fn schema<T: JsonSchema>() -> Value {
@@ -117,6 +117,33 @@ impl JsonSchema for OnBus {
             "type": "string",
             "pattern": "^(i2c|sim)-(0|[1-9][0-9]{0,2})$",
             "examples": ["i2c-1", "sim-1"]
+        })
+    }
+}
+
+/// The name of a chip select, written `spi-0.0` or `sim-0.0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct OnSpi(pub SpiName);
+
+impl TryFrom<String> for OnSpi {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(OnSpi)
+    }
+}
+
+impl JsonSchema for OnSpi {
+    fn schema_name() -> Cow<'static, str> {
+        "Spi".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": r"^(spi|sim)-[0-9]\.[0-9]$",
+            "examples": ["spi-0.0", "sim-0.0"]
         })
     }
 }

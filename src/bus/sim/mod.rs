@@ -1,10 +1,11 @@
-//! Simulated I2C buses: devices that answer register by register, so that the real drivers read them
+//! Simulated buses: devices that answer register by register, so that the real drivers read them
 //! unchanged. For demos, tests and trying a configuration without a Pi; no timing, no electricity.
 
 pub mod ads1x15;
 pub mod bme280;
 pub mod fault;
 pub mod ina219;
+pub mod mcp3008;
 pub mod scd4x;
 pub mod scenario;
 pub mod vl53l0x;
@@ -14,7 +15,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use embedded_hal::i2c::{Error as _, ErrorKind};
+
 use super::i2c::{I2cError, Line};
+use super::spi::{Exchange, SpiError};
 
 /// How a device answers a transfer.
 pub type Answer = Result<(), Refusal>;
@@ -125,6 +129,30 @@ impl SimulatedBus {
                 Err(I2cError::other(format!("the simulated bus timed out at address {address:#04x}")))
             }
         }
+    }
+}
+
+/// A chip select has one device, at this address.
+pub(super) const SELECTED: u8 = 0;
+
+impl Exchange for SimulatedBus {
+    /// A missing part leaves the line floating, which a pull-up takes to ones; SPI has no acknowledgement.
+    fn exchange(&mut self, sent: &[u8], received: &mut [u8]) -> Result<(), SpiError> {
+        let done = self.with(SELECTED, |device, now| {
+            match device.write(sent, now).and_then(|()| device.read(received, now)) {
+                Err(Refusal::Nack) => {
+                    received.fill(0xFF);
+                    Ok(())
+                }
+                answer => answer,
+            }
+        });
+        match done {
+            Err(error) if matches!(error.kind(), ErrorKind::NoAcknowledge(_)) => received.fill(0xFF),
+            Err(_) => return Err(SpiError("the simulated bus timed out".to_owned())),
+            Ok(()) => {}
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 mod i2c;
 mod name;
 mod pi;
+pub(crate) mod serial;
 pub mod sim;
 mod spi;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use i2c::{I2cBus, I2cError};
 pub use name::BusName;
+pub use serial::{SerialError, SerialPort};
 pub use spi::{SpiBus, SpiError, SpiName, SpiSettings};
 
 use sim::{Clock, Simulated, SimulatedBus};

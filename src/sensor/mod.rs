@@ -11,6 +11,7 @@ mod iio;
 mod ina219;
 mod mcp3008;
 mod options;
+mod pms5003;
 pub mod registry;
 mod scd4x;
 mod sim;

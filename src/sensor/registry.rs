@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Driver, ads1x15, bme280, ds18b20, host, hwmon, iio, ina219, mcp3008, scd4x, sim, vl53l0x};
+use super::{
+    Driver, ads1x15, bme280, ds18b20, host, hwmon, iio, ina219, mcp3008, pms5003, scd4x, sim, vl53l0x,
+};
 
 /// A kind of sensor that can be configured.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +48,7 @@ static REGISTRY: &[DriverKind] = &[
     ds18b20::KIND,
     ina219::KIND,
     mcp3008::KIND,
+    pms5003::KIND,
     scd4x::KIND,
     vl53l0x::KIND,
     // Not parts.
@@ -100,6 +103,7 @@ mod tests {
             ("scd4x", json!({"bus": "sim-1"})),
             ("vl53l0x", json!({"bus": "sim-1"})),
             ("mcp3008", json!({"bus": "sim-0.0", "channels": ["ch0", "ch3-ch2"]})),
+            ("pms5003", json!({"port": "/dev/serial0"})),
             ("host", json!({})),
             ("hwmon", json!({"chip": "nvme", "inputs": ["temp:Composite"]})),
             ("iio", json!({"device": "bmp280", "channels": ["temp"]})),

@@ -8,8 +8,10 @@ mod pi;
 pub(crate) mod serial;
 pub mod sim;
 mod spi;
+mod transcript;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +20,9 @@ pub use name::BusName;
 pub use serial::{SerialError, SerialPort};
 pub use spi::{SpiBus, SpiError, SpiName, SpiSettings};
 
+use i2c::Line;
 use sim::{Clock, Simulated, SimulatedBus};
+use transcript::{Recorder, Recording, Replay};
 
 /// A bus that cannot be had, worded for the person who configured it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +37,7 @@ pub struct Buses {
     selected: Mutex<BTreeMap<SpiName, SpiBus>>,
     simulated_spi: Mutex<BTreeMap<SpiName, Arc<Mutex<SimulatedBus>>>>,
     clock: Clock,
+    recording: Option<Arc<Recording>>,
 }
 
 impl Buses {
@@ -46,7 +51,25 @@ impl Buses {
         Self { clock, ..Self::default() }
     }
 
-    /// The I2C bus `i2c-N` or `sim-N`; all handles of one name are the same bus.
+    /// As [`Buses::new`], with all I2C traffic written to a file (created anew), to be played back by
+    /// `bus: replay:FILE`.
+    pub fn recorded_to(file: &Path) -> Result<Self, BusError> {
+        Ok(Self { recording: Some(Arc::new(Recording::create(file)?)), ..Self::default() })
+    }
+
+    /// To be called before each reading of a driver, so that a recording knows where its readings begin.
+    pub fn mark_reading(&self) {
+        if let Some(recording) = &self.recording {
+            recording.mark_reading();
+        }
+    }
+
+    /// Why the recording is not complete, if there is one and it is not.
+    pub fn recording_failure(&self) -> Option<String> {
+        self.recording.as_ref()?.failure()
+    }
+
+    /// The I2C bus `i2c-N`, `sim-N` or `replay:FILE`; all handles of one name are the same bus.
     ///
     /// A bus that could not be opened is tried again at the next call: a service may start before udev
     /// has given it the right to open `/dev/i2c-1`.
@@ -56,9 +79,17 @@ impl Buses {
         if let Some(bus) = opened.get(&name) {
             return Ok(bus.clone());
         }
-        let bus = match name {
-            BusName::I2c(number) => I2cBus::new(name, Arc::new(Mutex::new(pi::PiBus::open(number)?))),
-            BusName::Sim(_) => I2cBus::new(name, self.simulated(name)),
+        let line: Arc<Mutex<dyn Line>> = match name {
+            BusName::I2c(number) => Arc::new(Mutex::new(pi::PiBus::open(number)?)),
+            BusName::Sim(_) => self.simulated(name),
+            BusName::Replay(recording) => Arc::new(Mutex::new(Replay::open(recording.path())?)),
+        };
+        let bus = match &self.recording {
+            None => I2cBus::new(name, line),
+            Some(recording) => {
+                let recording = Arc::clone(recording);
+                I2cBus::new(name, Arc::new(Mutex::new(Recorder { line, recording })))
+            }
         };
         opened.insert(name, bus.clone());
         Ok(bus)
@@ -129,7 +160,7 @@ impl Buses {
     fn simulated_by_name(&self, name: &str) -> Result<Arc<Mutex<SimulatedBus>>, BusError> {
         match name.parse().map_err(BusError)? {
             name @ BusName::Sim(_) => Ok(self.simulated(name)),
-            BusName::I2c(_) => Err(BusError(format!("{name} is a real bus: nothing can be simulated on it"))),
+            name => Err(BusError(format!("{name} is no simulated bus: nothing can be simulated on it"))),
         }
     }
 

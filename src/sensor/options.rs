@@ -94,7 +94,7 @@ pub(super) fn has_problem(problems: &[OptionProblem], key: &str) -> bool {
     problems.iter().any(|problem| problem.key == key)
 }
 
-/// The name of a bus, written `i2c-1` or `sim-1`.
+/// The name of a bus, written `i2c-1`, `sim-1` or `replay:FILE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct OnBus(pub BusName);
@@ -115,7 +115,7 @@ impl JsonSchema for OnBus {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": "^(i2c|sim)-(0|[1-9][0-9]{0,2})$",
+            "pattern": "^((i2c|sim)-(0|[1-9][0-9]{0,2})|replay:.+)$",
             "examples": ["i2c-1", "sim-1"]
         })
     }

@@ -140,10 +140,7 @@ fn on_simulated_bus<B: Simulatable>(bus: Option<B>, problems: &mut Vec<OptionPro
         Some(bus) if !bus.is_simulated() => {
             problems.push(OptionProblem::new(
                 "simulate",
-                format!(
-                    "{bus} is a real bus, whose parts cannot be simulated: remove this, or write bus: {}",
-                    B::EXAMPLE
-                ),
+                format!("{bus} is no simulated bus: remove this, or write bus: {}", B::EXAMPLE),
             ));
             None
         }

@@ -5,6 +5,7 @@
 mod i2c;
 mod name;
 mod pi;
+mod scan;
 pub(crate) mod serial;
 pub mod sim;
 mod spi;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use i2c::{I2cBus, I2cError};
 pub use name::BusName;
+pub use scan::{Found, Presence, i2c_buses, serial_ports, spi_selects};
 pub use serial::{SerialError, SerialPort};
 pub use spi::{SpiBus, SpiError, SpiName, SpiSettings};
 

@@ -264,6 +264,10 @@ fn operation(write: Option<&[u8]>, read: Option<usize>) -> String {
 }
 
 impl Line for Replay {
+    fn probe(&mut self, address: u8) -> Result<(), I2cError> {
+        if self.tracks.contains_key(&address) { Ok(()) } else { Err(I2cError::no_acknowledge(address)) }
+    }
+
     fn write(&mut self, address: u8, bytes: &[u8]) -> Result<(), I2cError> {
         self.answer(address, Some(bytes), None)
     }

@@ -13,6 +13,7 @@ mod mcp3008;
 mod options;
 mod pms5003;
 pub mod registry;
+mod scan;
 mod scd4x;
 mod sim;
 mod simulate;
@@ -26,6 +27,7 @@ use crate::bus::{BusError, Buses};
 use crate::reading::{Measured, Quantity, ValueKind};
 
 pub use registry::{DriverKind, OptionProblem, find, registry};
+pub use scan::{KernelSensor, drivers_at, kernel_sensors};
 
 /// What a driver says of one quantity.
 #[derive(Debug, Clone, PartialEq)]

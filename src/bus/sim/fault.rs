@@ -55,4 +55,12 @@ impl Simulated for Faulty {
             Some(Fault::Hang(time)) => Err(Refusal::Hang(time)),
         }
     }
+
+    fn acknowledge(&mut self, now: Duration) -> Answer {
+        match (self.when)(now) {
+            None | Some(Fault::Garbage) => self.device.acknowledge(now),
+            Some(Fault::Nack) => Err(Refusal::Nack),
+            Some(Fault::Hang(time)) => Err(Refusal::Hang(time)),
+        }
+    }
 }

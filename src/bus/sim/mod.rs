@@ -39,6 +39,11 @@ pub trait Simulated: Send {
 
     /// Fills the buffer of one read.
     fn read(&mut self, buffer: &mut [u8], now: Duration) -> Answer;
+
+    /// Whether it acknowledges its address.
+    fn acknowledge(&mut self, _now: Duration) -> Answer {
+        Ok(())
+    }
 }
 
 /// Monotonic time since some moment.
@@ -157,6 +162,10 @@ impl Exchange for SimulatedBus {
 }
 
 impl Line for SimulatedBus {
+    fn probe(&mut self, address: u8) -> Result<(), I2cError> {
+        self.with(address, |device, now| device.acknowledge(now))
+    }
+
     fn write(&mut self, address: u8, bytes: &[u8]) -> Result<(), I2cError> {
         self.with(address, |device, now| device.write(bytes, now))
     }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{JoinHandle, spawn};
 
 use serde_json::json;
@@ -25,12 +25,12 @@ fn values(measured: &[Measured]) -> Vec<f64> {
 }
 
 /// Sends these bytes again and again until told to stop.
-fn talk(mut device: File, bytes: Vec<u8>) -> (Sender<()>, JoinHandle<()>) {
-    let (stop, stopped): (_, Receiver<()>) = channel();
+fn talk(mut device: File, bytes: Vec<u8>) -> (SyncSender<()>, JoinHandle<()>) {
+    let (stop, stopped): (_, Receiver<()>) = sync_channel(0);
     let thread = spawn(move || {
         while stopped
             .recv_timeout(Duration::from_millis(2))
-            .is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout)
+            .is_err_and(|error| error == RecvTimeoutError::Timeout)
         {
             device.write_all(&bytes).unwrap();
         }

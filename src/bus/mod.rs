@@ -1,7 +1,10 @@
 //! The buses that sensors sit on, behind embedded-hal 1.0 traits: real ones on a Pi, register-level
-//! simulated ones anywhere. Of this room `pi.rs` and what is below it name `rppal`, and nothing else does.
+//! simulated ones anywhere. The files called `pi.rs` in this room, and those below them, name `rppal`, and
+//! nothing else does.
 //! It knows no sensors and decides nothing: an error goes up to whoever asked.
 
+pub mod crc;
+pub mod gpio;
 mod i2c;
 mod name;
 mod pi;
@@ -40,6 +43,7 @@ pub struct Buses {
     simulated_spi: Mutex<BTreeMap<SpiName, Arc<Mutex<SimulatedBus>>>>,
     clock: Clock,
     recording: Option<Arc<Recording>>,
+    pins: gpio::SimulatedPins,
 }
 
 impl Buses {

@@ -7,6 +7,7 @@ mod backup;
 mod buffer;
 mod check;
 mod demo;
+mod doctor;
 mod export;
 mod logging;
 mod progress;
@@ -85,6 +86,7 @@ enum Command {
     Run(run::Args),
     Demo(demo::Args),
     Check(check::Args),
+    Doctor(doctor::Args),
     Read(read::Args),
     Scan(scan::Args),
     Query(query::Args),
@@ -104,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Check(args) => check::run(args, global),
+        Command::Doctor(args) => doctor::run(args, global),
         Command::Read(args) => read::run(args, global),
         Command::Scan(args) => scan::run(args, global),
         Command::Query(args) => query::run(args, global),

@@ -21,6 +21,12 @@ pub enum Format {
     Jsonl,
 }
 
+/// A number to twelve significant digits: more than any sensor has, and a mean of 33.85 does not show as
+/// 33.849999999999994. CSV and JSON have every digit.
+fn readable(number: f64) -> f64 {
+    format!("{number:.11e}").parse().unwrap_or(number)
+}
+
 /// One value of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
@@ -161,6 +167,7 @@ impl<W: Write> Rows<W> {
     fn text(&self, cell: &Cell, for_people: bool) -> String {
         match cell {
             Cell::Text(text) => text.clone(),
+            Cell::Value(Value::Float(number)) if for_people => readable(*number).to_string(),
             Cell::Value(value) => value.to_string(),
             Cell::Time(time) if for_people => local(*time, &self.zone),
             Cell::Time(time) => time.to_string(),
@@ -268,6 +275,19 @@ mod tests {
         let array = written(Format::Json, &rows);
         assert_eq!(array, format!("[\n{}\n]\n", objects.replace('|', ",\n")));
         assert!(serde_json::from_str::<Json>(&array).is_ok());
+    }
+
+    #[test]
+    fn people_see_twelve_digits() {
+        for (number, expected) in [
+            (33.849999999999994, "33.85"),
+            (1.7096666666666664, "1.70966666667"),
+            (-0.0001, "-0.0001"),
+            (64532262912.0, "64532262912"),
+        ] {
+            assert_eq!(readable(number).to_string(), expected);
+        }
+        assert!(readable(f64::NAN).is_nan());
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! | `channel`, `delivery`, `mirror`, `gap` | their tables |
 //! | `checkpoint`, `retention`, `age` | the writer's chores |
 //! | `reader` | rows for the publisher |
-//! | `query`, `times`, `backup` | what people ask for |
+//! | `query`, `times`, `backup`, `look` | what people ask for |
 
 mod age;
 pub mod backup;
@@ -25,6 +25,7 @@ mod error;
 mod gap;
 pub mod gather;
 mod inbox;
+pub mod look;
 mod messages;
 mod mirror;
 mod open;

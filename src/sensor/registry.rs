@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    Driver, ads1x15, bme280, ds18b20, host, hwmon, iio, ina219, mcp3008, pms5003, scd4x, sim, vl53l0x,
+    Driver, ads1x15, aht20, bh1750, bme280, bmp390, dht, digital_input, ds18b20, host, hwmon, iio, ina219,
+    lm75, mcp3008, mcp9808, pms5003, pulse_counter, scd4x, sht3x, sht4x, si7021, sim, veml7700, vl53l0x,
 };
 
 /// A kind of sensor that can be configured.
@@ -41,21 +42,39 @@ impl OptionProblem {
     }
 }
 
+/// By name.
+#[rustfmt::skip] // one line each, whatever the width
 static REGISTRY: &[DriverKind] = &[
     ads1x15::ADS1015,
     ads1x15::ADS1115,
+    aht20::KIND,
+    bh1750::KIND,
     bme280::KIND,
+    bme280::BMP280,
+    bmp390::KIND,
+    dht::DHT11,
+    dht::DHT22,
+    digital_input::KIND,
     ds18b20::KIND,
-    ina219::KIND,
-    mcp3008::KIND,
-    pms5003::KIND,
-    scd4x::KIND,
-    vl53l0x::KIND,
-    // Not parts.
     host::KIND,
     hwmon::KIND,
+    si7021::HTU21D,
     iio::KIND,
+    ina219::KIND,
+    lm75::LM75,
+    lm75::TMP102,
+    lm75::TMP105,
+    mcp3008::KIND,
+    mcp9808::KIND,
+    pms5003::KIND,
+    pulse_counter::KIND,
+    scd4x::KIND,
+    sht3x::KIND,
+    sht4x::KIND,
+    si7021::SI7021,
     sim::KIND,
+    veml7700::KIND,
+    vl53l0x::KIND,
 ];
 
 /// Every driver.
@@ -94,8 +113,6 @@ mod tests {
     #[test]
     fn every_driver_that_a_schema_accepts_can_be_configured_and_names_good_topic_levels() {
         let cases = [
-            ("bme280", json!({"bus": "sim-1"})),
-            ("ads1115", json!({"bus": "sim-1"})),
             ("ads1015", json!({"bus": "i2c-1", "address": 0x49})),
             ("ds18b20", json!({})),
             ("ds18b20", json!({"devices": {"flow": "28-0316a2795bff"}})),
@@ -104,10 +121,32 @@ mod tests {
             ("vl53l0x", json!({"bus": "sim-1"})),
             ("mcp3008", json!({"bus": "sim-0.0", "channels": ["ch0", "ch3-ch2"]})),
             ("pms5003", json!({"port": "/dev/serial0"})),
-            ("host", json!({})),
             ("hwmon", json!({"chip": "nvme", "inputs": ["temp:Composite"]})),
             ("iio", json!({"device": "bmp280", "channels": ["temp"]})),
+            ("ads1115", json!({"bus": "sim-1"})),
+            ("aht20", json!({"bus": "i2c-1"})),
+            (
+                "bh1750",
+                json!({"bus": "i2c-1", "address": "0x5c", "resolution": "high2", "measurement_time": 254}),
+            ),
+            ("bme280", json!({"bus": "sim-1"})),
+            ("bmp280", json!({"bus": "i2c-1", "address": "0x77", "oversampling": 16})),
+            ("bmp390", json!({"bus": "i2c-1", "address": "0x76", "oversampling": 32, "filter": 3})),
+            ("dht11", json!({"pin": 4})),
+            ("dht22", json!({"pin": 4, "bus": "gpio-sim", "simulate": {}})),
+            ("digital-input", json!({"pin": 17, "pull": "none", "active_low": true, "debounce": "5ms"})),
+            ("host", json!({})),
+            ("htu21d", json!({"bus": "i2c-1"})),
+            ("lm75", json!({"bus": "i2c-1", "address": "0x4f", "bits": 11})),
+            ("mcp9808", json!({"bus": "i2c-1", "address": "0x1f", "resolution": 0.25})),
+            ("pulse-counter", json!({"pin": 6, "per_pulse": 0.2794, "unit": "mm", "edge": "rising"})),
+            ("sht3x", json!({"bus": "i2c-1", "address": "0x45", "precision": "low"})),
+            ("sht4x", json!({"bus": "i2c-1", "precision": "medium", "heater_every": "1h"})),
+            ("si7021", json!({"bus": "i2c-1"})),
             ("sim", json!({})),
+            ("tmp102", json!({"bus": "i2c-1", "address": "0x4b"})),
+            ("tmp105", json!({"bus": "sim-1"})),
+            ("veml7700", json!({"bus": "i2c-1", "gain": 0.25, "integration_time": "400ms"})),
         ];
         for kind in registry() {
             assert!(cases.iter().any(|(name, _)| *name == kind.name), "{} is missing here", kind.name);

@@ -63,14 +63,16 @@ impl Verdict {
     }
 }
 
+/// How many, and a few of them: a failure that fills the screen tells nothing.
+fn list<T: fmt::Debug>(f: &mut fmt::Formatter<'_>, what: &str, items: &[T]) -> fmt::Result {
+    if items.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "{} {what}, for example {:?}", items.len(), &items[..items.len().min(5)])
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fn list<T: fmt::Debug>(f: &mut fmt::Formatter<'_>, what: &str, items: &[T]) -> fmt::Result {
-            if items.is_empty() {
-                return Ok(());
-            }
-            writeln!(f, "{} {what}, for example {:?}", items.len(), &items[..items.len().min(5)])
-        }
         for (qos, ids) in &self.lost {
             list(f, &format!("lost at QoS {qos}"), ids)?;
         }
@@ -140,6 +142,21 @@ pub struct Missing {
 }
 
 impl Eq for Seen {}
+
+impl Missing {
+    /// Whether every message is there once, and nothing else.
+    pub fn is_clean(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        list(f, "lost", &self.lost)?;
+        list(f, "more than once", &self.doubled)?;
+        list(f, "never sent", &self.unknown)
+    }
+}
 
 /// Compares what was acknowledged to publishers (each message different) with a mirror's table.
 pub fn exactly_once(acknowledged: &[Seen], table: &[Seen]) -> Missing {
@@ -262,5 +279,16 @@ mod tests {
         assert_eq!(missing.lost, [seen("a", 2)]);
         assert_eq!(missing.doubled, [seen("a", 3)]);
         assert_eq!(missing.unknown, [seen("b", 1)]);
+        assert!(!missing.is_clean());
+    }
+
+    #[test]
+    fn what_is_said_of_many_is_short() {
+        let log: Vec<Row> = (0..1000).map(|number| row(number, "a", 1)).collect();
+        let said = audit(&log, &[]).to_string();
+        assert!(said.contains("1000 lost at QoS 1") && said.len() < 300, "{said}");
+        let sent: Vec<Seen> = (0..1000).map(|number| seen("a", number)).collect();
+        let said = exactly_once(&sent, &[]).to_string();
+        assert!(said.contains("1000 lost") && said.len() < 1000, "{said}");
     }
 }

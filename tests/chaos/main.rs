@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
+mod handshakes;
 mod ledger;
 mod mirrored;
 mod outgoing;

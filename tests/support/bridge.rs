@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::holds_within;
 use super::process::{end, signal, wait_for_exit};
 
 /// `sensor-bridge run` in a folder of its own: `config.yaml`, `bridge.db`, `stderr`.
 pub struct Bridge {
     folder: TempDir,
     child: Option<Child>,
+    /// How much it had said before this start.
+    said: usize,
 }
 
 impl Bridge {
@@ -20,7 +23,7 @@ impl Bridge {
     pub fn prepare(config: impl FnOnce(&Path) -> String) -> Self {
         // Beside the build, not in /tmp: that may be memory, where fsync costs and proves nothing.
         let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let bridge = Self { folder, child: None };
+        let bridge = Self { folder, child: None, said: 0 };
         bridge.configure(&config(bridge.folder.path()));
         bridge
     }
@@ -69,6 +72,7 @@ impl Bridge {
     /// Starts the daemon (again) in the same folder.
     pub fn resume(&mut self) {
         assert!(self.child.is_none(), "the bridge runs already");
+        self.said = self.stderr().len();
         let log = File::options().create(true).append(true).open(self.folder.path().join("stderr")).unwrap();
         let child = self.command(&["run"]).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.child = Some(child);
@@ -104,6 +108,10 @@ impl Bridge {
     /// SIGTERM; panics when it has not left after the 10 s that it promises.
     #[track_caller]
     pub fn terminate(&mut self) -> ExitStatus {
+        // In its first milliseconds it is a process like any other: SIGTERM ends it without a word.
+        holds_within(Duration::from_secs(5), || {
+            self.stderr()[self.said..].contains(" starts as ") || self.ended().is_some()
+        });
         let mut child = self.child.take().expect("the bridge runs");
         signal(&child, "TERM");
         let Some(status) = wait_for_exit(&mut child, Duration::from_secs(10)) else {

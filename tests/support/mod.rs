@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 pub use acked::{AckedPublisher, Sent};
 pub use bridge::Bridge;
-pub use broker::Mosquitto;
+pub use broker::{Mosquitto, WIDE_WINDOW};
 pub use clients::{Message, Publisher, Subscriber};
 pub use port::Port;
 pub use process::{find, signal, wait_for_exit};

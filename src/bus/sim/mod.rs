@@ -2,12 +2,24 @@
 //! unchanged. For demos, tests and trying a configuration without a Pi; no timing, no electricity.
 
 pub mod ads1x15;
+pub mod aht20;
+pub mod bh1750;
 pub mod bme280;
+pub mod bmp390;
+pub mod commands;
+pub mod dht;
+pub mod expander;
 pub mod fault;
 pub mod ina219;
+pub mod lm75;
 pub mod mcp3008;
+pub mod mcp9808;
+pub mod pointed;
 pub mod scd4x;
 pub mod scenario;
+pub mod sht;
+pub mod si7021;
+pub mod veml7700;
 pub mod vl53l0x;
 
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::super::crc::crc8;
 use super::scenario::Scenario;
 use super::{Answer, Refusal, Simulated};
 
@@ -135,11 +136,9 @@ fn words(words: &[u16]) -> Vec<u8> {
     words.iter().flat_map(with_crc).collect()
 }
 
-/// CRC-8 of a word: polynomial 0x31, first 0xFF (section 3.11).
+/// CRC-8 of a word (section 3.11).
 fn crc(bytes: [u8; 2]) -> u8 {
-    bytes.iter().fold(0xFF, |crc, byte| {
-        (0..8).fold(crc ^ byte, |crc: u8, _| if crc & 0x80 == 0 { crc << 1 } else { crc << 1 ^ 0x31 })
-    })
+    crc8(0xFF, &bytes)
 }
 
 #[cfg(test)]

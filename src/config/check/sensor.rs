@@ -81,18 +81,19 @@ impl<'a> House<'a> {
     ) -> (Vec<Sensor>, Vec<String>) {
         let (mut sensors, mut disabled) = (Vec::new(), Vec::new());
         let mut ids = HashMap::new();
-        let mut seats = HashMap::new();
+        let mut seats = Vec::new();
         for (index, raw) in raw.into_iter().enumerate() {
             let path = path.index(index);
             let id = id(raw.id.as_deref(), index, &mut ids, &path, report);
             let enabled = raw.enabled.unwrap_or(true);
-            let seated_by = ["address", "port"].into_iter().find(|key| raw.options.contains_key(*key));
+            let place =
+                ["address", "pin", "expander", "port"].into_iter().find(|key| raw.options.contains_key(*key));
             let Some(sensor) = self.sensor(raw, &id, &path, report) else { continue };
             if !enabled {
                 disabled.push(id.as_str().to_owned());
                 continue;
             }
-            let at = seated_by.map_or_else(|| path.clone(), |key| path.key(key));
+            let at = place.map_or_else(|| path.clone(), |key| path.key(key));
             seat(&sensor, &mut seats, &at, report);
             sensors.push(sensor);
         }
@@ -275,26 +276,43 @@ fn id(
     SensorId::from(id)
 }
 
-/// Two devices cannot answer to one address, sit at one chip select or on one serial port.
-fn seat(sensor: &Sensor, seats: &mut HashMap<String, SensorId>, path: &KeyPath, report: &mut Report) {
+/// Two devices cannot sit in one place.
+fn seat(sensor: &Sensor, seats: &mut Vec<(Attachment, SensorId)>, path: &KeyPath, report: &mut Report) {
     let attachment = sensor.driver.attachment();
-    let Some(place) = attachment.place() else { return };
-    match seats.get(&place) {
-        Some(first) => {
+    if let Some(pin) = attachment.header_pin()
+        && let Some(bus) = bus_of_pin(pin)
+    {
+        report.warn(path, format!("pin {pin} belongs to {bus}: it is free only while that is switched off"));
+    }
+    let clash = seats.iter().find_map(|(other, id)| Some((attachment.clash(other)?, id)));
+    match clash {
+        Some((place, first)) => {
             let message = format!("{place} is taken by sensor {}", quoted(first.as_str()));
             report.suggest(path, message, Some(own_place(&attachment).into()));
         }
-        None => {
-            seats.insert(place, sensor.id.clone());
-        }
+        // What conflicts with nothing need not be looked at again and again.
+        None if matches!(attachment, Attachment::Worker(_)) => {}
+        None => seats.push((attachment, sensor.id.clone())),
     }
 }
 
-/// What each device has for itself on such a bus.
+/// The bus whose signal a pin of the header carries when that bus is switched on.
+fn bus_of_pin(pin: u8) -> Option<&'static str> {
+    match pin {
+        0 | 1 => Some("i2c-0, on which the firmware looks for a HAT"),
+        2 | 3 => Some("i2c-1"),
+        7..=11 => Some("SPI"),
+        14 | 15 => Some("the serial port"),
+        _ => None,
+    }
+}
+
+/// What each has for itself in such a place.
 fn own_place(attachment: &Attachment) -> &'static str {
     match attachment {
-        Attachment::I2c { .. } => "each device on a bus has its own address",
+        Attachment::I2c { .. } | Attachment::Expander { .. } => "each device on a bus has its own address",
         Attachment::Spi { .. } => "each device has a chip select of its own: spi-0.0, spi-0.1",
-        Attachment::Serial { .. } | Attachment::Worker(_) => "a port serves one device",
+        Attachment::Serial { .. } => "a port serves one device",
+        Attachment::Gpio { .. } | Attachment::Worker(_) => "each sensor has its own pin",
     }
 }

@@ -15,6 +15,7 @@ use super::i2c::failure;
 use super::options::{self, Address, OnBus, note};
 use super::simulate::{self, Course, Fault};
 use super::{Attachment, Device, Driver, DriverKind, OptionProblem, QuantityInfo, SensorError};
+use crate::bus::crc::crc8;
 use crate::bus::sim::Clock;
 use crate::bus::sim::scd4x::Scd4x as SimulatedScd4x;
 use crate::bus::sim::scenario::{Scenario, Walk};
@@ -324,19 +325,7 @@ impl Device for Opened {
 
 /// CRC-8 of a word (section 3.11).
 fn crc(bytes: [u8; 2]) -> u8 {
-    const POLYNOMIAL: u8 = 0x31;
-    let mut crc = 0xFF;
-    for byte in bytes {
-        crc ^= byte;
-        for _ in 0..8 {
-            let carry = crc & 0x80 != 0;
-            crc <<= 1;
-            if carry {
-                crc ^= POLYNOMIAL;
-            }
-        }
-    }
-    crc
+    crc8(0xFF, &bytes)
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ fn quantities() -> [QuantityInfo; 2] {
     let range = Some((0.0, f64::from(FARTHEST)));
     [
         QuantityInfo { name: "distance".into(), unit: "mm", kind: ValueKind::Integer, range },
-        QuantityInfo { name: "in_range".into(), unit: "", kind: ValueKind::Bool, range: None },
+        QuantityInfo { name: "in_range".into(), unit: "", kind: ValueKind::Bool, range: Some((0.0, 1.0)) },
     ]
 }
 

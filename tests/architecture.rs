@@ -65,6 +65,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("schemars", &["config", "sensor"]),
     ("sd_notify", &["daemon"]),
     ("signal_hook", &["daemon", "cli"]),
+    ("vl53l0x", &["sensor"]),
     ("yaml_rust2", &["config"]),
 ];
 

@@ -16,6 +16,10 @@ pub(super) trait Line: Send {
     fn read(&mut self, address: u8, buffer: &mut [u8]) -> Result<(), I2cError>;
     /// Write, repeated start, read: no stop in between.
     fn write_read(&mut self, address: u8, bytes: &[u8], buffer: &mut [u8]) -> Result<(), I2cError>;
+    /// Whether somebody acknowledges the address.
+    fn probe(&mut self, address: u8) -> Result<(), I2cError> {
+        self.read(address, &mut [0])
+    }
 }
 
 /// A transfer that failed.
@@ -23,6 +27,7 @@ pub(super) trait Line: Send {
 #[error("{message}")]
 pub struct I2cError {
     kind: ErrorKind,
+    kernels: bool,
     message: String,
 }
 
@@ -30,11 +35,22 @@ impl I2cError {
     pub(super) fn no_acknowledge(address: u8) -> Self {
         // Linux does not say whether the address or a data byte went unanswered.
         let kind = ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown);
-        Self { kind, message: format!("address {address:#04x} does not acknowledge") }
+        Self { kind, kernels: false, message: format!("address {address:#04x} does not acknowledge") }
     }
 
-    pub(super) fn other(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Other, message: message.into() }
+    /// A driver of the kernel has the address.
+    pub(super) fn kernels(message: String) -> Self {
+        Self { kind: ErrorKind::Other, kernels: true, message }
+    }
+
+    /// Whether a driver of the kernel has the address.
+    pub fn is_kernels(&self) -> bool {
+        self.kernels
+    }
+
+    /// A transfer that failed for this reason, in words.
+    pub fn other(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Other, kernels: false, message: message.into() }
     }
 }
 
@@ -65,6 +81,11 @@ impl I2cBus {
     /// What the bus is called.
     pub fn name(&self) -> BusName {
         self.name
+    }
+
+    /// Whether somebody acknowledges the address.
+    pub(super) fn probe(&self, address: u8) -> Result<(), I2cError> {
+        lock(&self.line).probe(address)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The buses that sensors sit on, behind embedded-hal 1.0 traits: real ones on a Pi, register-level
-//! simulated ones anywhere. The files called `pi.rs` in this room name `rppal`, and nothing else does.
+//! simulated ones anywhere. The files called `pi.rs` in this room, and those below them, name `rppal`, and
+//! nothing else does.
 //! It knows no sensors and decides nothing: an error goes up to whoever asked.
 
 pub mod crc;
@@ -7,16 +8,26 @@ pub mod gpio;
 mod i2c;
 mod name;
 mod pi;
+mod scan;
+pub(crate) mod serial;
 pub mod sim;
+mod spi;
+mod transcript;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use i2c::{I2cBus, I2cError};
 pub use name::BusName;
+pub use scan::{Found, Presence, i2c_buses, serial_ports, spi_selects};
+pub use serial::{SerialError, SerialPort};
+pub use spi::{SpiBus, SpiError, SpiName, SpiSettings};
 
+use i2c::Line;
 use sim::{Clock, Simulated, SimulatedBus};
+use transcript::{Recorder, Recording, Replay};
 
 /// A bus that cannot be had, worded for the person who configured it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +39,10 @@ pub struct BusError(pub String);
 pub struct Buses {
     opened: Mutex<BTreeMap<BusName, I2cBus>>,
     simulated: Mutex<BTreeMap<BusName, Arc<Mutex<SimulatedBus>>>>,
+    selected: Mutex<BTreeMap<SpiName, SpiBus>>,
+    simulated_spi: Mutex<BTreeMap<SpiName, Arc<Mutex<SimulatedBus>>>>,
     clock: Clock,
+    recording: Option<Arc<Recording>>,
     pins: gpio::SimulatedPins,
 }
 
@@ -43,7 +57,25 @@ impl Buses {
         Self { clock, ..Self::default() }
     }
 
-    /// The I2C bus `i2c-N` or `sim-N`; all handles of one name are the same bus.
+    /// As [`Buses::new`], with all I2C traffic written to a file (created anew), to be played back by
+    /// `bus: replay:FILE`.
+    pub fn recorded_to(file: &Path) -> Result<Self, BusError> {
+        Ok(Self { recording: Some(Arc::new(Recording::create(file)?)), ..Self::default() })
+    }
+
+    /// To be called before each reading of a driver, so that a recording knows where its readings begin.
+    pub fn mark_reading(&self) {
+        if let Some(recording) = &self.recording {
+            recording.mark_reading();
+        }
+    }
+
+    /// Why the recording is not complete, if there is one and it is not.
+    pub fn recording_failure(&self) -> Option<String> {
+        self.recording.as_ref()?.failure()
+    }
+
+    /// The I2C bus `i2c-N`, `sim-N` or `replay:FILE`; all handles of one name are the same bus.
     ///
     /// A bus that could not be opened is tried again at the next call: a service may start before udev
     /// has given it the right to open `/dev/i2c-1`.
@@ -53,9 +85,17 @@ impl Buses {
         if let Some(bus) = opened.get(&name) {
             return Ok(bus.clone());
         }
-        let bus = match name {
-            BusName::I2c(number) => I2cBus::new(name, Arc::new(Mutex::new(pi::PiBus::open(number)?))),
-            BusName::Sim(_) => I2cBus::new(name, self.simulated(name)),
+        let line: Arc<Mutex<dyn Line>> = match name {
+            BusName::I2c(number) => Arc::new(Mutex::new(pi::PiBus::open(number)?)),
+            BusName::Sim(_) => self.simulated(name),
+            BusName::Replay(recording) => Arc::new(Mutex::new(Replay::open(recording.path())?)),
+        };
+        let bus = match &self.recording {
+            None => I2cBus::new(name, line),
+            Some(recording) => {
+                let recording = Arc::clone(recording);
+                I2cBus::new(name, Arc::new(Mutex::new(Recorder { line, recording })))
+            }
         };
         opened.insert(name, bus.clone());
         Ok(bus)
@@ -85,10 +125,48 @@ impl Buses {
         Ok(())
     }
 
+    /// The chip select `spi-0.0` or `sim-0.0`; as with [`Buses::i2c`], one that could not be opened is tried again
+    /// at the next call. `settings` are those of whoever opens it first.
+    pub fn spi(&self, name: SpiName, settings: SpiSettings) -> Result<SpiBus, BusError> {
+        let mut selected = lock(&self.selected);
+        if let Some(bus) = selected.get(&name) {
+            return Ok(bus.clone());
+        }
+        let bus = match name {
+            SpiName::Spi(bus, select) => {
+                SpiBus::new(name, Arc::new(Mutex::new(pi::spi::PiSpi::open(bus, select, settings)?)))
+            }
+            SpiName::Sim(..) => SpiBus::new(name, self.selected_device(name)),
+        };
+        selected.insert(name, bus.clone());
+        Ok(bus)
+    }
+
+    /// As [`Buses::attach`], at a simulated chip select. What is sent in an exchange the device gets by `write`, and
+    /// answers by `read`.
+    pub fn attach_spi(&self, name: SpiName, device: Option<Box<dyn Simulated>>) {
+        lock(&self.selected_device(name)).attach(sim::SELECTED, device);
+    }
+
+    /// As [`Buses::simulate`], at a simulated chip select.
+    pub fn simulate_spi(
+        &self,
+        name: SpiName,
+        description: &str,
+        make: impl FnOnce(Duration) -> Box<dyn Simulated>,
+    ) {
+        lock(&self.selected_device(name)).simulate(sim::SELECTED, description, make);
+    }
+
+    fn selected_device(&self, name: SpiName) -> Arc<Mutex<SimulatedBus>> {
+        let make = || Arc::new(Mutex::new(SimulatedBus::new(self.clock.clone())));
+        Arc::clone(lock(&self.simulated_spi).entry(name).or_insert_with(make))
+    }
+
     fn simulated_by_name(&self, name: &str) -> Result<Arc<Mutex<SimulatedBus>>, BusError> {
         match name.parse().map_err(BusError)? {
             name @ BusName::Sim(_) => Ok(self.simulated(name)),
-            BusName::I2c(_) => Err(BusError(format!("{name} is a real bus: nothing can be simulated on it"))),
+            name => Err(BusError(format!("{name} is no simulated bus: nothing can be simulated on it"))),
         }
     }
 

@@ -3,9 +3,12 @@
 //! It uses rppal's own calls and not its embedded-hal implementation, whose `write_read` puts a stop
 //! between write and read where several parts (VEML7700, SHT2x …) want a repeated start.
 
+pub(super) mod spi;
+
 use std::io;
 use std::time::Duration;
 
+use embedded_hal::i2c::{Error as _, ErrorKind};
 use rppal::i2c::{Error, I2c};
 use rustix::io::Errno;
 
@@ -66,7 +69,19 @@ impl Line for PiBus {
     fn write_read(&mut self, address: u8, bytes: &[u8], buffer: &mut [u8]) -> Result<(), I2cError> {
         self.with(address, |device| device.write_read(bytes, buffer))
     }
+
+    fn probe(&mut self, address: u8) -> Result<(), I2cError> {
+        let read = self.read(address, &mut [0]);
+        let silent = read.as_ref().is_err_and(|error| matches!(error.kind(), ErrorKind::NoAcknowledge(_)));
+        if !silent || MEMORIES.iter().any(|memories| memories.contains(&address)) {
+            return read;
+        }
+        self.with(address, |device| device.smbus_quick_command(false))
+    }
 }
+
+/// Where memories sit: a write of no byte has been known to corrupt some (i2cdetect(8) spares the same).
+const MEMORIES: [std::ops::RangeInclusive<u8>; 2] = [0x30..=0x37, 0x50..=0x5F];
 
 fn whole(number: u8, address: u8, expected: usize, done: usize) -> Result<(), I2cError> {
     if done == expected {
@@ -107,7 +122,7 @@ fn transfer_error(number: u8, address: u8, error: &Error) -> I2cError {
     };
     match Errno::from_io_error(error) {
         Some(Errno::REMOTEIO | Errno::NXIO) => I2cError::no_acknowledge(address),
-        Some(Errno::BUSY) => I2cError::other(format!(
+        Some(Errno::BUSY) => I2cError::kernels(format!(
             "address {address:#04x} on i2c-{number} is taken by a kernel driver: remove its dtoverlay or unload its module"
         )),
         Some(Errno::TIMEDOUT) => I2cError::other(format!(
@@ -120,7 +135,7 @@ fn transfer_error(number: u8, address: u8, error: &Error) -> I2cError {
 
 #[cfg(test)]
 mod tests {
-    use embedded_hal::i2c::{Error as _, ErrorKind, NoAcknowledgeSource};
+    use embedded_hal::i2c::NoAcknowledgeSource;
 
     use super::*;
 

@@ -279,10 +279,16 @@ fn as_json(checked: &Checked) -> Value {
 
 fn sensor_json(sensor: &Sensor) -> Value {
     let attachment = sensor.driver.attachment();
-    let (bus, address) = attachment.address().unzip();
+    let (bus, address) = match &attachment {
+        Attachment::Spi { bus: place } | Attachment::Serial { port: place } => (Some(place.as_str()), None),
+        other => other.address().unzip(),
+    };
     let pin = match &attachment {
         Attachment::Gpio { pin, .. } | Attachment::Expander { pin, .. } => Some(*pin),
-        Attachment::I2c { .. } | Attachment::Worker(_) => None,
+        Attachment::I2c { .. }
+        | Attachment::Spi { .. }
+        | Attachment::Serial { .. }
+        | Attachment::Worker(_) => None,
     };
     let quantities = sensor.quantities.iter().map(|quantity| {
         let mut value = channel_json(&quantity.channel);

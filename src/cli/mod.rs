@@ -15,6 +15,7 @@ mod query;
 mod read;
 mod rows;
 mod run;
+mod scan;
 mod schema;
 mod source;
 mod tail;
@@ -32,6 +33,7 @@ pub const BAD_CONFIG: u8 = 78;
 const EXAMPLES: &str = "\
 Examples:
   sensor-bridge demo                      see it work: no hardware, no broker needed
+  sensor-bridge scan                      what is connected, and which drivers fit
   sensor-bridge check                     what would run, or everything that is wrong
   sensor-bridge run --config my.yaml      the daemon, in the foreground
   sensor-bridge query air temperature --since 24h --every 1h
@@ -86,6 +88,7 @@ enum Command {
     Check(check::Args),
     Doctor(doctor::Args),
     Read(read::Args),
+    Scan(scan::Args),
     Query(query::Args),
     Tail(tail::Args),
     Export(export::Args),
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args, global),
         Command::Doctor(args) => doctor::run(args, global),
         Command::Read(args) => read::run(args, global),
+        Command::Scan(args) => scan::run(args, global),
         Command::Query(args) => query::run(args, global),
         Command::Tail(args) => tail::run(args, global),
         Command::Export(args) => export::run(args, global),

@@ -2,6 +2,7 @@
 //! logged or published; a running bridge is not disturbed beyond sharing the bus.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -24,6 +25,7 @@ use crate::sensor::{Attachment, Driver, SensorError};
   sensor-bridge read air                         one reading
   sensor-bridge read air --count 10 --interval 1s
   sensor-bridge read air --json                  one JSON object a reading
+  sensor-bridge read air --record air.jsonl      and what went over its bus, for `bus: replay:air.jsonl`
 
 Exit status: 0 if every reading came, 1 if the sensor did not answer, 78 if the configuration is wrong.")]
 pub struct Args {
@@ -35,14 +37,31 @@ pub struct Args {
     /// Time between readings.
     #[arg(long, default_value = "1s", value_parser = duration::parse)]
     pub interval: Duration,
+    /// Write what goes over the sensor's I2C bus to this file; it can be played back with bus: replay:FILE.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 }
 
 /// Runs it.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = global.load()?;
     let sensor = find(&config.sensors, &args.sensor)?;
-    read(sensor, Arc::new(Buses::new()), args, global.json, &mut io::stdout().lock())?;
-    Ok(ExitCode::SUCCESS)
+    let buses = Arc::new(buses(sensor, args.record.as_deref())?);
+    let done = read(sensor, Arc::clone(&buses), args, global.json, &mut io::stdout().lock());
+    if let (Some(file), Some(why)) = (&args.record, buses.recording_failure()) {
+        bail!("the recording {} is not complete: {why}", file.display());
+    }
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+fn buses(sensor: &Sensor, record: Option<&Path>) -> anyhow::Result<Buses> {
+    match (record, sensor.driver.attachment()) {
+        (None, _) => Ok(Buses::new()),
+        (Some(file), Attachment::I2c { .. }) => Ok(Buses::recorded_to(file)?),
+        (Some(_), attachment) => {
+            bail!("sensor {}: only I2C can be recorded, and it is at {}", sensor.id, place(&attachment))
+        }
+    }
 }
 
 fn find<'a>(sensors: &'a [Sensor], wanted: &str) -> anyhow::Result<&'a Sensor> {
@@ -76,7 +95,17 @@ fn read(
     }
     for number in 0..args.count {
         let pause = if number == 0 { Duration::ZERO } else { args.interval };
-        let measured = next(&samples, sensor.timeout.saturating_add(pause), "reading it").map_err(failed)?;
+        let begin = Instant::now();
+        let measured = loop {
+            let answer =
+                next(&samples, sensor.timeout.saturating_add(pause), "reading it").map_err(failed)?;
+            if !answer.is_empty() {
+                break answer;
+            }
+            if begin.elapsed() > FIRST_VALUE.saturating_add(pause) {
+                bail!("sensor {}: it has measured nothing for {} s", sensor.id, FIRST_VALUE.as_secs());
+            }
+        };
         let time = clock::now().wall;
         match json {
             true => writeln!(out, "{}", as_json(sensor, &measured, time))?,
@@ -86,6 +115,12 @@ fn read(
     }
     Ok(())
 }
+
+/// The slowest part has its first value half a minute after it was started (an SCD4x at low power).
+const FIRST_VALUE: Duration = Duration::from_secs(40);
+
+/// How long a part that has measured nothing yet is left alone.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 type Answer = Result<Vec<Measured>, SensorError>;
 
@@ -116,8 +151,17 @@ fn answer_all(
     let start = Instant::now();
     for number in 0..count {
         std::thread::sleep((interval.saturating_mul(number)).saturating_sub(start.elapsed()));
-        if answers.send(Ok(device.read()?)).is_err() {
-            return Ok(());
+        loop {
+            buses.mark_reading();
+            let measured = device.read()?;
+            let nothing_yet = measured.is_empty();
+            if answers.send(Ok(measured)).is_err() {
+                return Ok(());
+            }
+            if !nothing_yet {
+                break;
+            }
+            std::thread::sleep(ASK_AGAIN);
         }
     }
     Ok(())
@@ -240,7 +284,7 @@ mod tests {
     }
 
     fn args(count: u32) -> Args {
-        Args { sensor: "air".into(), count, interval: Duration::from_millis(1) }
+        Args { sensor: "air".into(), count, interval: Duration::from_millis(1), record: None }
     }
 
     fn output(sensor: &Sensor, buses: Buses, count: u32, json: bool) -> anyhow::Result<String> {
@@ -281,6 +325,36 @@ mod tests {
             assert_eq!(object["quantities"]["value"], expected);
             assert_eq!(object["sensor"], "air");
         }
+    }
+
+    #[test]
+    fn what_was_recorded_plays_back_through_the_driver() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("air.jsonl");
+        let on_the_bus = [
+            ("ads1115", json!({"bus": "sim-1", "rate": 860}), "bus"),
+            ("bme280", json!({"bus": "sim-1"}), "bus"),
+            ("ina219", json!({"bus": "sim-1"}), "bus"),
+            ("vl53l0x", json!({"bus": "sim-1"}), "bus"),
+        ];
+        for (driver, mut options, key) in on_the_bus {
+            let live = sensor("air", configured(driver, options.clone()));
+            let buses = buses(&live, Some(&file)).unwrap();
+            let recorded = output(&live, buses, 3, true).unwrap();
+            options[key] = format!("replay:{}", file.display()).into();
+            let played = output(&sensor("air", configured(driver, options)), Buses::new(), 7, true).unwrap();
+            let quantities = |text: &str| -> Vec<Json> {
+                let objects = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+                objects.map(|object| object["quantities"].clone()).collect()
+            };
+            let (recorded, played) = (quantities(&recorded), quantities(&played));
+            assert_eq!(played[..3], recorded, "{driver}");
+            assert_eq!(played[3..5], recorded[1..3], "{driver}: its readings come round");
+        }
+        let other = sensor("air", configured("bme280", json!({"bus": format!("replay:{}", file.display())})));
+        let error = output(&other, Buses::new(), 1, true).unwrap_err().to_string();
+        assert!(error.contains("has nothing of address 0x76"), "{error}");
+        assert!(buses(&sensor("sim", configured("sim", json!({}))), Some(&file)).is_err());
     }
 
     #[test]

@@ -214,7 +214,7 @@ pub(super) struct Sensor {
     /// Time between two readings, 10 ms to one day.
     #[schemars(extend("default" = "10s", "examples" = ["1m"]))]
     pub(super) interval: Option<DurationText>,
-    /// A read that takes longer is reported as hung.
+    /// A read that takes longer is reported as hung. Left out, a part that needs seconds has them on top.
     #[schemars(extend("default" = "5s", "examples" = ["20s"]))]
     pub(super) timeout: Option<DurationText>,
     /// Topic of this sensor's readings instead of `mqtt.topic`.

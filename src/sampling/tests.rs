@@ -71,6 +71,18 @@ fn a_failure_and_a_recovery_are_one_state_reading_each_and_the_first_value_passe
 }
 
 #[test]
+fn a_sensor_that_has_nothing_yet_is_asked_again_soon_and_is_neither_well_nor_failed() {
+    let bench = Bench::default();
+    let slow = driver("a", |read| if read == 0 { Ok(vec![]) } else { sample(20.0) });
+    let sampling = bench.start(vec![plan(1, &slow, Duration::from_secs(3600), Filter::default())]);
+    assert_eq!(bench.memory.wait(10, 1), ["20"]);
+    sampling.stop();
+    assert_eq!(bench.memory.values(11), ["ok"]);
+    assert_eq!((bench.figure("s1", "samples"), bench.figure("s1", "errors")), (1, 0));
+    assert_eq!(slow.opens.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn a_sensor_that_is_away_does_not_disturb_its_neighbours() {
     let bench = Bench::default();
     let away = driver("a", |_| Err(no_answer()));

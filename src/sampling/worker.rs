@@ -25,6 +25,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Between two attempts to hand a sample over.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// How long a sensor that has measured nothing yet is left alone, if its interval is longer.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// A device that always wants to be heard at once must not keep the others from being read.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
@@ -60,6 +62,8 @@ struct Sensor {
     waker: Waker,
     /// Whether the opened device is one.
     listens: bool,
+    /// Whether the opened device has said anything yet.
+    said: bool,
     /// The last moment that one of its samples carried.
     last: Option<Moment>,
     /// When the schedule comes back for a held value.
@@ -152,7 +156,13 @@ impl Worker {
             return; // Given up long ago, and all accounts are closed.
         }
         match answer {
+            // Opened, and nothing measured yet: neither a sample nor a failure, and it need not wait an interval.
+            Ok(sample) if sample.is_empty() && !sensor.said && !sensor.listens => {
+                let again = self.start.elapsed() + sensor.interval.min(ASK_AGAIN);
+                self.schedule.retry(due.sensor, again);
+            }
             Ok(sample) => {
+                sensor.said = true;
                 sensor.take(&self.shared, due.at, at, &sample, sensor.give_up());
                 let after = if due.task == Task::Read { due.at } else { self.start.elapsed() };
                 self.schedule.again(due.sensor, after);
@@ -243,6 +253,7 @@ impl Sensor {
             device: None,
             waker,
             listens: false,
+            said: false,
             last: None,
             flush: None,
             listen: None,
@@ -285,6 +296,7 @@ impl Sensor {
 
     fn close(&mut self) {
         self.listens = false;
+        self.said = false;
         let device = self.device.take();
         // A driver may fail in its `drop` too.
         if let Err(error) = contained(|| {

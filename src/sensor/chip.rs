@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
 use super::i2c::failure;
-use super::options::{self, Address, OnBus, note};
+use super::options::{Address, OnBus, note};
 use super::simulate::{self, Fault};
 use super::{Attachment, Device, Driver, OptionProblem, QuantityInfo, SensorError};
 use crate::bus::crc::crc8;
@@ -50,11 +50,7 @@ pub(super) fn simulation<S: DeserializeOwned + JsonSchema + Default>(
     given: Option<&Map<String, Json>>,
     problems: &mut Vec<OptionProblem>,
 ) -> Option<S> {
-    let Some(given) = given else { return Some(S::default()) };
-    simulate::on_simulated_bus(bus.map(|bus| bus.0), problems)?;
-    let (simulate, more) = options::parse("simulate.", given);
-    problems.extend(more);
-    Some(simulate)
+    simulate::option(bus.map(|bus| bus.0), given, problems)
 }
 
 /// A quantity whose values are numbers between these two (data sheet).

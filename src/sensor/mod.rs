@@ -11,22 +11,32 @@ mod chip;
 mod contract;
 mod dht;
 mod digital_input;
+mod ds18b20;
 mod host;
+mod hwmon;
 mod i2c;
+mod iio;
+mod ina219;
 mod lm75;
+mod mcp3008;
 mod mcp9808;
 mod options;
 mod pins;
+mod pms5003;
 mod pulse_counter;
 pub mod registry;
+mod scan;
+mod scd4x;
 mod sht3x;
 mod sht4x;
 mod si7021;
 mod sim;
 mod simulate;
+mod sysfs;
 #[cfg(test)]
 mod testing;
 mod veml7700;
+mod vl53l0x;
 
 use std::fmt;
 use std::time::Duration;
@@ -36,6 +46,7 @@ use crate::bus::{BusError, Buses};
 use crate::reading::{Measured, Quantity, ValueKind};
 
 pub use registry::{DriverKind, OptionProblem, find, registry};
+pub use scan::{KernelSensor, drivers_at, kernel_sensors};
 
 /// What a driver says of one quantity.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +70,16 @@ pub enum Attachment {
         bus: String,
         /// 7-bit address.
         address: u8,
+    },
+    /// A chip select of an SPI controller (`spi-0.0`, `sim-0.0`).
+    Spi {
+        /// Name of the bus, chip select included.
+        bus: String,
+    },
+    /// A serial port, all of it.
+    Serial {
+        /// Path of the port (`/dev/serial0`).
+        port: String,
     },
     /// A pin of its own.
     Gpio {
@@ -86,7 +107,8 @@ impl Attachment {
     /// Name of the worker that reads it.
     pub fn worker(&self) -> &str {
         match self {
-            Attachment::I2c { bus, .. } | Attachment::Expander { bus, .. } => bus,
+            Attachment::I2c { bus, .. } | Attachment::Spi { bus } | Attachment::Expander { bus, .. } => bus,
+            Attachment::Serial { port } => port,
             Attachment::Gpio { pins, .. } => pins.name(),
             Attachment::Worker(name) => name,
         }
@@ -95,7 +117,11 @@ impl Attachment {
     /// Why both cannot be there, in words that follow "is taken by …", or nothing.
     pub fn clash(&self, other: &Attachment) -> Option<String> {
         match (self, other) {
-            (Attachment::Gpio { .. }, _) if self == other => Some(self.to_string()),
+            (Attachment::Gpio { .. } | Attachment::Spi { .. } | Attachment::Serial { .. }, _)
+                if self == other =>
+            {
+                Some(self.to_string())
+            }
             (
                 Attachment::Expander { bus, address, chip, pin },
                 Attachment::Expander { bus: bus2, address: address2, chip: chip2, pin: pin2 },
@@ -121,7 +147,10 @@ impl Attachment {
             Attachment::I2c { bus, address } | Attachment::Expander { bus, address, .. } => {
                 Some((bus, *address))
             }
-            Attachment::Gpio { .. } | Attachment::Worker(_) => None,
+            Attachment::Gpio { .. }
+            | Attachment::Spi { .. }
+            | Attachment::Serial { .. }
+            | Attachment::Worker(_) => None,
         }
     }
 }
@@ -130,6 +159,8 @@ impl fmt::Display for Attachment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Attachment::I2c { bus, address } => write!(f, "address {address:#04x} on {bus}"),
+            Attachment::Spi { bus } => f.write_str(bus),
+            Attachment::Serial { port } => f.write_str(port),
             Attachment::Gpio { pins: Pins::Header, pin } => write!(f, "pin {pin}"),
             Attachment::Gpio { pins, pin } => write!(f, "pin {pin} of {pins}"),
             Attachment::Expander { bus, address, chip, pin } => {
@@ -151,6 +182,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Where it sits.
     fn attachment(&self) -> Attachment;
 
+    /// How long a read takes by the data sheet, where that is more than a fraction of a second. The time-out
+    /// is longer by this unless the user says one.
+    fn read_time(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Opens and initialises the device. Called again after every failure, so it must leave nothing behind.
     fn open(&self, buses: &Buses) -> Result<Box<dyn Device>, SensorError>;
 
@@ -169,7 +206,8 @@ pub trait Device: Send {
     /// Reads once. May block for as long as a conversion takes (data sheet), never without a bound.
     ///
     /// A quantity that could not be read this time is left out; when none could, that is an error. A device
-    /// that cannot say anything at this moment, and is not at fault, answers an empty list.
+    /// that cannot say anything at this moment (it has measured nothing yet, or nothing new), and is not at
+    /// fault, answers an empty list.
     fn read(&mut self) -> Result<Vec<Measured>, SensorError>;
 
     /// What it has to say between its readings, for a device that notices by itself.

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::OptionProblem;
-use crate::bus::BusName;
+use crate::bus::{BusName, SpiName};
 
 /// The JSON Schema of an options struct: one object, nothing referred to.
 pub(super) fn schema<T: JsonSchema>() -> Value {
@@ -109,7 +109,7 @@ pub(super) fn interned(unit: &str) -> &'static str {
     kept
 }
 
-/// The name of a bus, written `i2c-1` or `sim-1`.
+/// The name of a bus, written `i2c-1`, `sim-1` or `replay:FILE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct OnBus(pub BusName);
@@ -130,8 +130,35 @@ impl JsonSchema for OnBus {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": "^(i2c|sim)-(0|[1-9][0-9]{0,2})$",
+            "pattern": "^((i2c|sim)-(0|[1-9][0-9]{0,2})|replay:.+)$",
             "examples": ["i2c-1", "sim-1"]
+        })
+    }
+}
+
+/// The name of a chip select, written `spi-0.0` or `sim-0.0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct OnSpi(pub SpiName);
+
+impl TryFrom<String> for OnSpi {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(OnSpi)
+    }
+}
+
+impl JsonSchema for OnSpi {
+    fn schema_name() -> Cow<'static, str> {
+        "Spi".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": r"^(spi|sim)-[0-9]\.[0-9]$",
+            "examples": ["spi-0.0", "sim-0.0"]
         })
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    Driver, ads1x15, aht20, bh1750, bme280, bmp390, dht, digital_input, host, lm75, mcp9808, pulse_counter,
-    sht3x, sht4x, si7021, sim, veml7700,
+    Driver, ads1x15, aht20, bh1750, bme280, bmp390, dht, digital_input, ds18b20, host, hwmon, iio, ina219,
+    lm75, mcp3008, mcp9808, pms5003, pulse_counter, scd4x, sht3x, sht4x, si7021, sim, veml7700, vl53l0x,
 };
 
 /// A kind of sensor that can be configured.
@@ -16,6 +16,8 @@ pub struct DriverKind {
     pub name: &'static str,
     /// One line for people: what it is and what it measures.
     pub summary: &'static str,
+    /// 7-bit I2C addresses that the part can have; empty when it is not on I2C.
+    pub addresses: &'static [u8],
     /// JSON Schema of its options (an object schema without `$defs`; the keys common to all sensors are not in it).
     pub options: fn() -> Value,
     /// Checks the options (the sensor's keys less the common ones) and answers a driver, or every problem at once.
@@ -53,18 +55,26 @@ static REGISTRY: &[DriverKind] = &[
     dht::DHT11,
     dht::DHT22,
     digital_input::KIND,
+    ds18b20::KIND,
     host::KIND,
+    hwmon::KIND,
     si7021::HTU21D,
+    iio::KIND,
+    ina219::KIND,
     lm75::LM75,
     lm75::TMP102,
     lm75::TMP105,
+    mcp3008::KIND,
     mcp9808::KIND,
+    pms5003::KIND,
     pulse_counter::KIND,
+    scd4x::KIND,
     sht3x::KIND,
     sht4x::KIND,
     si7021::SI7021,
     sim::KIND,
     veml7700::KIND,
+    vl53l0x::KIND,
 ];
 
 /// Every driver.
@@ -104,6 +114,15 @@ mod tests {
     fn every_driver_that_a_schema_accepts_can_be_configured_and_names_good_topic_levels() {
         let cases = [
             ("ads1015", json!({"bus": "i2c-1", "address": 0x49})),
+            ("ds18b20", json!({})),
+            ("ds18b20", json!({"devices": {"flow": "28-0316a2795bff"}})),
+            ("ina219", json!({"bus": "sim-1"})),
+            ("scd4x", json!({"bus": "sim-1"})),
+            ("vl53l0x", json!({"bus": "sim-1"})),
+            ("mcp3008", json!({"bus": "sim-0.0", "channels": ["ch0", "ch3-ch2"]})),
+            ("pms5003", json!({"port": "/dev/serial0"})),
+            ("hwmon", json!({"chip": "nvme", "inputs": ["temp:Composite"]})),
+            ("iio", json!({"device": "bmp280", "channels": ["temp"]})),
             ("ads1115", json!({"bus": "sim-1"})),
             ("aht20", json!({"bus": "i2c-1"})),
             (
@@ -129,7 +148,9 @@ mod tests {
             ("tmp105", json!({"bus": "sim-1"})),
             ("veml7700", json!({"bus": "i2c-1", "gain": 0.25, "integration_time": "400ms"})),
         ];
-        assert_eq!(cases.len(), registry().len(), "a driver is missing here");
+        for kind in registry() {
+            assert!(cases.iter().any(|(name, _)| *name == kind.name), "{} is missing here", kind.name);
+        }
         for (name, options) in cases {
             let kind = find(name).unwrap();
             assert!(jsonschema::is_valid(&(kind.options)(), &options), "{name}");

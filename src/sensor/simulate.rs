@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::OptionProblem;
-use super::options::Span;
-use crate::bus::BusName;
+use super::options::{self, Span};
 use crate::bus::sim::Simulated;
 use crate::bus::sim::fault::{self, Faulty};
 use crate::bus::sim::scenario::{Random, Scenario, Walk};
+use crate::bus::{BusName, SpiName};
 
 /// How one simulated quantity moves.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -110,20 +112,53 @@ fn ordered(min: f64, max: f64) -> Result<(), String> {
     if min <= max { Ok(()) } else { Err(format!("min {min} is more than max {max}")) }
 }
 
+/// The name of a bus that can be simulated.
+pub(super) trait Simulatable: std::fmt::Display {
+    /// Whether this one is.
+    fn is_simulated(&self) -> bool;
+    /// One that is, for a message.
+    const EXAMPLE: &str;
+}
+
+impl Simulatable for BusName {
+    fn is_simulated(&self) -> bool {
+        BusName::is_simulated(*self)
+    }
+    const EXAMPLE: &str = "sim-1";
+}
+
+impl Simulatable for SpiName {
+    fn is_simulated(&self) -> bool {
+        SpiName::is_simulated(*self)
+    }
+    const EXAMPLE: &str = "sim-0.0";
+}
+
 /// Whether `simulate` may be given at all; if not, that is a problem.
-pub(super) fn on_simulated_bus(bus: Option<BusName>, problems: &mut Vec<OptionProblem>) -> Option<()> {
+fn on_simulated_bus<B: Simulatable>(bus: Option<B>, problems: &mut Vec<OptionProblem>) -> Option<()> {
     match bus {
         Some(bus) if !bus.is_simulated() => {
             problems.push(OptionProblem::new(
                 "simulate",
-                format!(
-                    "{bus} is a real bus, whose parts cannot be simulated: remove this, or write bus: sim-1"
-                ),
+                format!("{bus} is no simulated bus: remove this, or write bus: {}", B::EXAMPLE),
             ));
             None
         }
         _ => Some(()),
     }
+}
+
+/// The option itself: read with its problems, or what is simulated without it.
+pub(super) fn option<T: DeserializeOwned + JsonSchema + Default>(
+    bus: Option<impl Simulatable>,
+    given: Option<&Map<String, Value>>,
+    problems: &mut Vec<OptionProblem>,
+) -> Option<T> {
+    let Some(given) = given else { return Some(T::default()) };
+    on_simulated_bus(bus, problems)?;
+    let (simulate, more) = options::parse("simulate.", given);
+    problems.extend(more);
+    Some(simulate)
 }
 
 /// A fault of the simulated part, to see what the bridge makes of it.

@@ -67,4 +67,12 @@ impl Simulated for Faulty {
             Some(Fault::Hang(time)) => Err(Refusal::Hang(time)),
         }
     }
+
+    fn acknowledge(&mut self, now: Duration) -> Answer {
+        match (self.when)(now) {
+            None | Some(Fault::Garbage | Fault::BitError) => self.device.acknowledge(now),
+            Some(Fault::Nack) => Err(Refusal::Nack),
+            Some(Fault::Hang(time)) => Err(Refusal::Hang(time)),
+        }
+    }
 }

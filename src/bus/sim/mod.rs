@@ -1,4 +1,4 @@
-//! Simulated I2C buses: devices that answer register by register, so that the real drivers read them
+//! Simulated buses: devices that answer register by register, so that the real drivers read them
 //! unchanged. For demos, tests and trying a configuration without a Pi; no timing, no electricity.
 
 pub mod ads1x15;
@@ -10,20 +10,27 @@ pub mod commands;
 pub mod dht;
 pub mod expander;
 pub mod fault;
+pub mod ina219;
 pub mod lm75;
+pub mod mcp3008;
 pub mod mcp9808;
 pub mod pointed;
+pub mod scd4x;
 pub mod scenario;
 pub mod sht;
 pub mod si7021;
 pub mod veml7700;
+pub mod vl53l0x;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use embedded_hal::i2c::{Error as _, ErrorKind};
+
 use super::i2c::{I2cError, Line};
+use super::spi::{Exchange, SpiError};
 
 /// How a device answers a transfer.
 pub type Answer = Result<(), Refusal>;
@@ -44,6 +51,11 @@ pub trait Simulated: Send {
 
     /// Fills the buffer of one read.
     fn read(&mut self, buffer: &mut [u8], now: Duration) -> Answer;
+
+    /// Whether it acknowledges its address.
+    fn acknowledge(&mut self, _now: Duration) -> Answer {
+        Ok(())
+    }
 }
 
 /// Monotonic time since some moment.
@@ -137,7 +149,35 @@ impl SimulatedBus {
     }
 }
 
+/// A chip select has one device, at this address.
+pub(super) const SELECTED: u8 = 0;
+
+impl Exchange for SimulatedBus {
+    /// A missing part leaves the line floating, which a pull-up takes to ones; SPI has no acknowledgement.
+    fn exchange(&mut self, sent: &[u8], received: &mut [u8]) -> Result<(), SpiError> {
+        let done = self.with(SELECTED, |device, now| {
+            match device.write(sent, now).and_then(|()| device.read(received, now)) {
+                Err(Refusal::Nack) => {
+                    received.fill(0xFF);
+                    Ok(())
+                }
+                answer => answer,
+            }
+        });
+        match done {
+            Err(error) if matches!(error.kind(), ErrorKind::NoAcknowledge(_)) => received.fill(0xFF),
+            Err(_) => return Err(SpiError("the simulated bus timed out".to_owned())),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+}
+
 impl Line for SimulatedBus {
+    fn probe(&mut self, address: u8) -> Result<(), I2cError> {
+        self.with(address, |device, now| device.acknowledge(now))
+    }
+
     fn write(&mut self, address: u8, bytes: &[u8]) -> Result<(), I2cError> {
         self.with(address, |device, now| device.write(bytes, now))
     }

@@ -86,7 +86,8 @@ impl<'a> House<'a> {
             let path = path.index(index);
             let id = id(raw.id.as_deref(), index, &mut ids, &path, report);
             let enabled = raw.enabled.unwrap_or(true);
-            let place = ["address", "pin", "expander"].into_iter().find(|key| raw.options.contains_key(*key));
+            let place =
+                ["address", "pin", "expander", "port"].into_iter().find(|key| raw.options.contains_key(*key));
             let Some(sensor) = self.sensor(raw, &id, &path, report) else { continue };
             if !enabled {
                 disabled.push(id.as_str().to_owned());
@@ -110,8 +111,7 @@ impl<'a> House<'a> {
             duration(raw.interval.as_ref(), Duration::from_millis(10), DAY, &path.key("interval"), report)
                 .unwrap_or(Duration::from_secs(10));
         let timeout =
-            duration(raw.timeout.as_ref(), Duration::from_millis(10), DAY, &path.key("timeout"), report)
-                .unwrap_or(Duration::from_secs(5));
+            duration(raw.timeout.as_ref(), Duration::from_millis(10), DAY, &path.key("timeout"), report);
         let delivery = self.delivery(Some(&raw), path, report);
         let driver = self.driver(raw.driver.as_deref(), &raw.options, path, report);
         // A sensor switched off speaks on no topic; whatever is wrong with it is worth knowing all the same.
@@ -129,6 +129,7 @@ impl<'a> House<'a> {
             let state =
                 Subject { sensor: id, quantity: STATE.into(), unit: String::new(), kind: ValueKind::Text };
             let state = self.channel(state, delivery.as_ref(), path, report);
+            let timeout = timeout.unwrap_or_else(|| Duration::from_secs(5) + driver.read_time());
             Sensor { id: id.clone(), driver, interval, timeout, quantities, state }
         });
         if let Some(topics) = aside {
@@ -287,11 +288,7 @@ fn seat(sensor: &Sensor, seats: &mut Vec<(Attachment, SensorId)>, path: &KeyPath
     match clash {
         Some((place, first)) => {
             let message = format!("{place} is taken by sensor {}", quoted(first.as_str()));
-            let hint = match attachment.address() {
-                Some(_) => "each device on a bus has its own address",
-                None => "each sensor has its own pin",
-            };
-            report.suggest(path, message, Some(hint.into()));
+            report.suggest(path, message, Some(own_place(&attachment).into()));
         }
         // What conflicts with nothing need not be looked at again and again.
         None if matches!(attachment, Attachment::Worker(_)) => {}
@@ -307,5 +304,15 @@ fn bus_of_pin(pin: u8) -> Option<&'static str> {
         7..=11 => Some("SPI"),
         14 | 15 => Some("the serial port"),
         _ => None,
+    }
+}
+
+/// What each has for itself in such a place.
+fn own_place(attachment: &Attachment) -> &'static str {
+    match attachment {
+        Attachment::I2c { .. } | Attachment::Expander { .. } => "each device on a bus has its own address",
+        Attachment::Spi { .. } => "each device has a chip select of its own: spi-0.0, spi-0.1",
+        Attachment::Serial { .. } => "a port serves one device",
+        Attachment::Gpio { .. } | Attachment::Worker(_) => "each sensor has its own pin",
     }
 }

@@ -611,3 +611,24 @@ fn files_that_are_none() {
     assert!(problems.contains("broken.yaml:") && problems.contains("not valid YAML"), "{problems}");
     assert!(crate::config::load(folder.path(), none()).is_err());
 }
+
+#[test]
+fn a_chip_select_and_a_serial_port_serve_one_sensor() {
+    let yaml = "
+sensors:
+  - { id: a, driver: mcp3008, bus: spi-0.0 }
+  - { id: b, driver: mcp3008, bus: spi-0.1 }
+  - { id: c, driver: mcp3008, bus: spi-0.0, channels: [ch1] }
+  - { id: d, driver: pms5003, port: /dev/ttyUSB0 }
+  - { id: e, driver: pms5003, port: /dev/ttyUSB0 }
+  - { id: f, driver: ds18b20 }
+  - { id: g, driver: ds18b20 }
+";
+    let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    std::fs::write(file.path(), yaml).unwrap();
+    // The real drivers: the paper ones of these tests sit on I2C only.
+    let text = crate::config::load(file.path(), std::iter::empty()).unwrap_err().to_string();
+    assert!(text.contains("spi-0.0 is taken by sensor \"a\""), "{text}");
+    assert!(text.contains("sensors[4].port: /dev/ttyUSB0 is taken by sensor \"d\""), "{text}");
+    assert_eq!(text.matches("is taken by").count(), 2, "{text}");
+}

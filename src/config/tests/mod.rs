@@ -102,8 +102,20 @@ fn panel_options() -> Json {
 }
 
 const DRIVERS: [DriverKind; 2] = [
-    DriverKind { name: "bme280", summary: "A paper BME280", options: bme280_options, configure: bme280 },
-    DriverKind { name: "panel", summary: "A paper panel", options: panel_options, configure: panel },
+    DriverKind {
+        name: "bme280",
+        summary: "A paper BME280",
+        addresses: &[0x76, 0x77],
+        options: bme280_options,
+        configure: bme280,
+    },
+    DriverKind {
+        name: "panel",
+        summary: "A paper panel",
+        addresses: &[],
+        options: panel_options,
+        configure: panel,
+    },
 ];
 
 fn read(yaml: &str) -> Result<Checked, Problems> {

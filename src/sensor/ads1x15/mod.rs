@@ -31,6 +31,7 @@ use crate::reading::{Measured, Value, ValueKind};
 pub(super) const ADS1115: DriverKind = DriverKind {
     name: "ads1115",
     summary: "TI ADS1115 on I2C: four voltages, 16 bits",
+    addresses: &ADDRESSES,
     options: options::schema::<Options>,
     configure: |given| configure(Model::Ads1115, given),
 };
@@ -39,12 +40,13 @@ pub(super) const ADS1115: DriverKind = DriverKind {
 pub(super) const ADS1015: DriverKind = DriverKind {
     name: "ads1015",
     summary: "TI ADS1015 on I2C: four voltages, 12 bits",
+    addresses: &ADDRESSES,
     options: options::schema::<Options>,
     configure: |given| configure(Model::Ads1015, given),
 };
 
 /// ADDR to ground, VDD, SDA, SCL (SBAS444D, "I2C Address Selection").
-const ADDRESSES: [u8; 4] = [0x48, 0x49, 0x4A, 0x4B];
+static ADDRESSES: [u8; 4] = [0x48, 0x49, 0x4A, 0x4B];
 
 const CONFIG_REGISTER: u8 = 1;
 
@@ -107,14 +109,7 @@ fn configure(model: Model, given: &Map<String, Json>) -> Result<Arc<dyn Driver>,
     // ± 4.096 V is the first range that holds what a part on the Pi's 3.3 V can put out.
     let gain = note(&mut problems, "gain", Gain::of(options.gain.unwrap_or(4.096)));
     let speed = note(&mut problems, "rate", Speed::of(model, options.rate));
-    let simulate = match (&options.simulate, bus) {
-        (None, _) => Some(Simulate::default()),
-        (Some(given), bus) => simulate::on_simulated_bus(bus, &mut problems).map(|()| {
-            let (simulate, more) = options::parse("simulate.", given);
-            problems.extend(more);
-            simulate
-        }),
-    };
+    let simulate = simulate::option(bus, options.simulate.as_ref(), &mut problems);
     match (bus, address, inputs, gain, speed, simulate) {
         (Some(bus), Some(address), Some(inputs), Some(gain), Some(speed), Some(simulate))
             if problems.is_empty() =>

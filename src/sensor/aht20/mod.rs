@@ -25,6 +25,7 @@ use crate::reading::Measured;
 pub(super) const KIND: DriverKind = DriverKind {
     name: "aht20",
     summary: "ASAIR AHT20, AHT21 or DHT20 on I2C: temperature and humidity",
+    addresses: &[ADDRESS],
     options: options::schema::<Options>,
     configure,
 };

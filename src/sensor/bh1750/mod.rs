@@ -24,6 +24,7 @@ use crate::reading::Measured;
 pub(super) const KIND: DriverKind = DriverKind {
     name: "bh1750",
     summary: "ROHM BH1750 on I2C: illuminance",
+    addresses: &ADDRESSES,
     options: options::schema::<Options>,
     configure,
 };

@@ -27,6 +27,7 @@ use crate::reading::{Measured, Value, ValueKind};
 pub(super) const KIND: DriverKind = DriverKind {
     name: "bme280",
     summary: "Bosch BME280 on I2C: temperature, humidity and air pressure",
+    addresses: &ADDRESSES,
     options: options::schema::<Options>,
     configure: |given| configure(Model::Bme280, given),
 };
@@ -35,6 +36,7 @@ pub(super) const KIND: DriverKind = DriverKind {
 pub(super) const BMP280: DriverKind = DriverKind {
     name: "bmp280",
     summary: "Bosch BMP280 on I2C: temperature and air pressure",
+    addresses: &ADDRESSES,
     options: options::schema::<Options>,
     configure: |given| configure(Model::Bmp280, given),
 };
@@ -63,7 +65,7 @@ impl Model {
 }
 
 /// SDO to ground, SDO to VDDIO (section 6.2).
-const ADDRESSES: [u8; 2] = [0x76, 0x77];
+static ADDRESSES: [u8; 2] = [0x76, 0x77];
 
 const ID_REGISTER: u8 = 0xD0;
 const DATA_REGISTER: u8 = 0xF7;
@@ -130,7 +132,7 @@ fn configure(model: Model, given: &Map<String, Json>) -> Result<Arc<dyn Driver>,
     if filter_setting(filter).is_none() {
         problems.push(OptionProblem::new("filter", format!("{filter} is none of 0, 2, 4, 8, 16")));
     }
-    let simulate = simulate_option(bus, options.simulate.as_ref(), &mut problems);
+    let simulate = simulate::option::<Simulate>(bus, options.simulate.as_ref(), &mut problems);
     if model == Model::Bmp280 && simulate.as_ref().is_some_and(|simulate| simulate.humidity.is_some()) {
         problems.push(OptionProblem::new("simulate.humidity", "a BMP280 does not measure humidity"));
     }
@@ -141,18 +143,6 @@ fn configure(model: Model, given: &Map<String, Json>) -> Result<Arc<dyn Driver>,
         }
         _ => Err(problems),
     }
-}
-
-fn simulate_option(
-    bus: Option<BusName>,
-    given: Option<&Map<String, Json>>,
-    problems: &mut Vec<OptionProblem>,
-) -> Option<Simulate> {
-    let Some(given) = given else { return Some(Simulate::default()) };
-    simulate::on_simulated_bus(bus, problems)?;
-    let (simulate, more) = options::parse("simulate.", given);
-    problems.extend(more);
-    Some(simulate)
 }
 
 /// Operating ranges of section 1.1 (tables 1 to 4); a BMP280's are the same (its table 2).

@@ -28,6 +28,7 @@ use crate::reading::Measured;
 pub(super) const KIND: DriverKind = DriverKind {
     name: "bmp390",
     summary: "Bosch BMP390 or BMP388 on I2C: air pressure and temperature",
+    addresses: &ADDRESSES,
     options: options::schema::<Options>,
     configure,
 };

@@ -31,6 +31,7 @@ use decode::Air;
 pub(super) const DHT11: DriverKind = DriverKind {
     name: "dht11",
     summary: "DHT11 on a pin: temperature and humidity, coarse",
+    addresses: &[],
     options: options::schema::<Options>,
     configure: |given| configure(given, &MODEL_11),
 };
@@ -39,6 +40,7 @@ pub(super) const DHT11: DriverKind = DriverKind {
 pub(super) const DHT22: DriverKind = DriverKind {
     name: "dht22",
     summary: "DHT22 (AM2302) on a pin: temperature and humidity",
+    addresses: &[],
     options: options::schema::<Options>,
     configure: |given| configure(given, &MODEL_22),
 };

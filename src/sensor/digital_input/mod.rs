@@ -23,10 +23,15 @@ use crate::enrich::clock::monotonic;
 use crate::reading::{Measured, Value, ValueKind};
 use expander::{Expander, ExpanderOptions};
 
+/// Of port expanders: MCP23017 and PCF8574, PCF8574A.
+const EXPANDERS: [u8; 16] =
+    [0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27, 0x38, 0x39, 0x3A, 0x3B, 0x3C, 0x3D, 0x3E, 0x3F];
+
 /// The registry's entry.
 pub(super) const KIND: DriverKind = DriverKind {
     name: "digital-input",
     summary: "a contact, switch or other two-state signal on a pin or a port expander",
+    addresses: &EXPANDERS,
     options: options::schema::<Options>,
     configure,
 };

@@ -23,6 +23,7 @@ use crate::reading::{Measured, Value, ValueKind};
 pub(super) const KIND: DriverKind = DriverKind {
     name: "host",
     summary: "this machine: temperatures, load, memory, disk, uptime; on a Pi, under-voltage and throttling",
+    addresses: &[],
     options: options::schema::<Options>,
     configure,
 };

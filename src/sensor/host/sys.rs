@@ -8,6 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::reading::{Value, ValueKind};
+use crate::sensor::hwmon::{INPUTS, numbered};
+use crate::sensor::sysfs::{entries, identifier, text};
 
 /// A quantity that the machine has.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,16 +107,6 @@ fn thermal_zones(class: &Path) -> (Vec<Found>, Vec<String>) {
     (found, kinds)
 }
 
-/// Inputs of a hwmon chip: prefix of the file, unit, what the number counts.
-const INPUTS: [(&str, &str, Reads); 6] = [
-    ("temp", "°C", Reads::Parts(1000.0)),
-    ("fan", "rpm", Reads::Whole),
-    ("in", "V", Reads::Parts(1000.0)),
-    ("curr", "A", Reads::Parts(1000.0)),
-    ("power", "W", Reads::Parts(1_000_000.0)),
-    ("humidity", "%", Reads::Parts(1000.0)),
-];
-
 fn hwmon(class: &Path, zones: &[String]) -> Vec<Found> {
     let mut chips: Vec<(String, PathBuf, PathBuf)> = entries(class)
         .into_iter()
@@ -132,7 +124,8 @@ fn hwmon(class: &Path, zones: &[String]) -> Vec<Found> {
             entries(&path).iter().filter_map(|(file, _)| input(file)).collect();
         inputs.sort();
         for (kind, number) in inputs {
-            let (prefix, unit, reads) = INPUTS[kind];
+            let (prefix, unit, parts) = INPUTS[kind];
+            let reads = if parts == 1.0 { Reads::Whole } else { Reads::Parts(parts) };
             // The kernel shows a thermal zone once more as the first temperature of a chip of its name.
             if prefix == "temp" && number == 1 && zones.contains(&chip) {
                 continue;
@@ -149,10 +142,7 @@ fn hwmon(class: &Path, zones: &[String]) -> Vec<Found> {
 
 /// `temp1_input` → which of [`INPUTS`], and its number.
 fn input(file: &str) -> Option<(usize, u32)> {
-    let name = file.strip_suffix("_input")?;
-    let digits = name.find(|c: char| c.is_ascii_digit())?;
-    let kind = INPUTS.iter().position(|(prefix, ..)| *prefix == &name[..digits])?;
-    Some((kind, name[digits..].parse().ok()?))
+    numbered(file.strip_suffix("_input")?)
 }
 
 /// What a Raspberry Pi says of its supply: all flags as a number (bits as `vcgencmd get_throttled`: 0
@@ -185,64 +175,17 @@ fn firmware(root: &Path) -> Vec<Found> {
     alarm.map(|path| found("under_voltage", path, Reads::Flag)).into_iter().collect()
 }
 
-/// A directory's entries by name; none if it is not there.
-fn entries(directory: &Path) -> Vec<(String, PathBuf)> {
-    let Ok(directory) = fs::read_dir(directory) else { return Vec::new() };
-    let mut entries: Vec<_> = directory
-        .flatten()
-        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
-        .collect();
-    entries.sort();
-    entries
-}
-
-/// A file's text without the line's end.
-fn text(path: &Path) -> Option<String> {
-    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
-}
-
-/// A label as part of a quantity's name: lower case letters, digits and single `_`.
-fn identifier(label: &str) -> String {
-    let mut name = String::with_capacity(label.len());
-    for c in label.chars() {
-        if c.is_ascii_alphanumeric() {
-            name.push(c.to_ascii_lowercase());
-        } else if !name.ends_with('_') && !name.is_empty() {
-            name.push('_');
-        }
-    }
-    name.trim_end_matches('_').to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn labels_become_topic_levels() {
-        for (label, name) in [
-            ("Core 0", "core_0"),
-            ("cpu-thermal", "cpu_thermal"),
-            ("  VDD (3.3 V) ", "vdd_3_3_v"),
-            ("Tctl", "tctl"),
-            ("温度", ""),
-        ] {
-            assert_eq!(identifier(label), name);
-        }
-    }
-
-    #[test]
     fn only_inputs_are_inputs() {
         assert_eq!(input("temp12_input"), Some((0, 12)));
         assert_eq!(input("in0_input"), Some((2, 0)));
-        for file in [
-            "temp1_max",
-            "temp_input",
-            "in0_lcrit_alarm",
-            "energy1_input",
-            "intrusion0_input",
-            "temp1x_input",
-        ] {
+        for file in
+            ["temp1_max", "temp_input", "in0_lcrit_alarm", "freq1_input", "intrusion0_input", "temp1x_input"]
+        {
             assert_eq!(input(file), None, "{file}");
         }
     }

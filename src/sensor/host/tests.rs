@@ -7,16 +7,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-
-fn machine(files: &[(&str, &str)]) -> TempDir {
-    let root = TempDir::new().unwrap();
-    for (path, text) in files {
-        let path = root.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    root
-}
+use crate::sensor::sysfs::testing::tree as machine;
 
 const PROC: [(&str, &str); 3] = [
     ("proc/loadavg", "0.42 0.30 0.25 1/123 4567\n"),

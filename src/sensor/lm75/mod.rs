@@ -26,6 +26,7 @@ use crate::reading::Measured;
 pub(super) const LM75: DriverKind = DriverKind {
     name: "lm75",
     summary: "LM75, LM75A, LM75B or PCT2075 on I2C: temperature",
+    addresses: &ADDRESSES,
     options: options::schema::<Lm75Options>,
     configure: |given| {
         let (given, mut problems) = options::parse::<Lm75Options>("", given);
@@ -46,6 +47,7 @@ pub(super) const LM75: DriverKind = DriverKind {
 pub(super) const TMP102: DriverKind = DriverKind {
     name: "tmp102",
     summary: "TI TMP102 on I2C: temperature in steps of 0.0625 °C",
+    addresses: &[0x48, 0x49, 0x4A, 0x4B],
     options: options::schema::<Options>,
     configure: |given| {
         let (options, problems) = options::parse("", given);
@@ -57,12 +59,16 @@ pub(super) const TMP102: DriverKind = DriverKind {
 pub(super) const TMP105: DriverKind = DriverKind {
     name: "tmp105",
     summary: "TI TMP105 or TMP75 on I2C: temperature in steps of 0.0625 °C",
+    addresses: &ADDRESSES,
     options: options::schema::<Options>,
     configure: |given| {
         let (options, problems) = options::parse("", given);
         configure(Model::Tmp105, options, problems)
     },
 };
+
+/// By three address pins.
+const ADDRESSES: [u8; 8] = [0x48, 0x49, 0x4A, 0x4B, 0x4C, 0x4D, 0x4E, 0x4F];
 
 const TEMPERATURE: u8 = 0;
 const CONFIG: u8 = 1;

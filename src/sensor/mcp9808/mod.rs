@@ -24,6 +24,7 @@ use crate::reading::Measured;
 pub(super) const KIND: DriverKind = DriverKind {
     name: "mcp9808",
     summary: "Microchip MCP9808 on I2C: temperature to a quarter of a degree",
+    addresses: &ADDRESSES,
     options: options::schema::<Options>,
     configure,
 };

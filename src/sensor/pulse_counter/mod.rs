@@ -22,6 +22,7 @@ use crate::reading::{Measured, Value, ValueKind};
 pub(super) const KIND: DriverKind = DriverKind {
     name: "pulse-counter",
     summary: "a meter that pulses on a pin (rain, flow, water, energy): total and rate",
+    addresses: &[],
     options: options::schema::<Options>,
     configure,
 };

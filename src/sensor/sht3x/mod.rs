@@ -23,6 +23,7 @@ use crate::reading::Measured;
 pub(super) const KIND: DriverKind = DriverKind {
     name: "sht3x",
     summary: "Sensirion SHT30, SHT31 or SHT35 on I2C: temperature and humidity",
+    addresses: &ADDRESSES,
     options: options::schema::<Options>,
     configure,
 };

@@ -25,6 +25,7 @@ use crate::reading::Measured;
 pub(super) const KIND: DriverKind = DriverKind {
     name: "sht4x",
     summary: "Sensirion SHT40, SHT41, SHT43 or SHT45 on I2C: temperature and humidity",
+    addresses: &ADDRESSES,
     options: options::schema::<Options>,
     configure,
 };

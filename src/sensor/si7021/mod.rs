@@ -23,6 +23,7 @@ use crate::reading::Measured;
 pub(super) const SI7021: DriverKind = DriverKind {
     name: "si7021",
     summary: "Silicon Labs Si7021 (or Si7006, Si7013, Si7020) on I2C: temperature and humidity",
+    addresses: &[ADDRESS],
     options: options::schema::<Options>,
     configure: |given| configure(Model::Si7021, given),
 };
@@ -31,6 +32,7 @@ pub(super) const SI7021: DriverKind = DriverKind {
 pub(super) const HTU21D: DriverKind = DriverKind {
     name: "htu21d",
     summary: "TE HTU21D (or Sensirion SHT20, SHT21, SHT25) on I2C: temperature and humidity",
+    addresses: &[ADDRESS],
     options: options::schema::<Options>,
     configure: |given| configure(Model::Htu21d, given),
 };

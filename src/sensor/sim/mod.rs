@@ -25,6 +25,7 @@ use crate::reading::{Measured, Value, ValueKind};
 pub(super) const KIND: DriverKind = DriverKind {
     name: "sim",
     summary: "a simulated sensor: a sine, a random walk, a constant, the clock, or a recording",
+    addresses: &[],
     options: options::schema::<Options>,
     configure,
 };

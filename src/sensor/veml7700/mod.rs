@@ -26,6 +26,7 @@ use crate::reading::Measured;
 pub(super) const KIND: DriverKind = DriverKind {
     name: "veml7700",
     summary: "Vishay VEML7700 on I2C: illuminance up to full sun",
+    addresses: &[ADDRESS],
     options: options::schema::<Options>,
     configure,
 };

@@ -135,5 +135,6 @@ pub fn start() -> Result<Broker> {
         url: format!("mqtt://127.0.0.1:{port}"),
         name: "a mosquitto of this machine",
         _child: Child(child, folder),
+        _port: reserved,
     })
 }

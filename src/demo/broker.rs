@@ -134,6 +134,7 @@ pub fn start() -> Result<Broker> {
     Ok(Broker {
         url: format!("mqtt://127.0.0.1:{port}"),
         name: "a mosquitto of this machine",
+        _port: reserved,
         _child: Child(child, folder),
         _port: reserved,
     })

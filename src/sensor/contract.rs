@@ -78,7 +78,9 @@ fn a_bus_name_alone_is_enough_and_readings_are_possible_ones() {
         let mut device = driver.open(&Buses::new()).unwrap_or_else(|error| panic!("{}: {error}", kind.name));
         for _ in 0..2 {
             let measured = device.read().unwrap_or_else(|error| panic!("{}: {error}", kind.name));
-            assert_eq!(measured.len(), driver.quantities().len(), "{}", kind.name);
+            // A part whose first value takes seconds may have none yet.
+            let whole = measured.is_empty() || measured.len() == driver.quantities().len();
+            assert!(whole, "{}: {measured:?}", kind.name);
             in_range(&*driver, &measured).unwrap_or_else(|why| panic!("{}: {why}", kind.name));
         }
     });

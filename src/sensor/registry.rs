@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    Driver, ads1x15, aht20, bh1750, bme280, bmp390, host, lm75, mcp9808, sht3x, sht4x, si7021, sim, veml7700,
+    Driver, ads1x15, aht20, bh1750, bme280, bmp390, dht, digital_input, host, lm75, mcp9808, pulse_counter,
+    sht3x, sht4x, si7021, sim, veml7700,
 };
 
 /// A kind of sensor that can be configured.
@@ -49,12 +50,16 @@ static REGISTRY: &[DriverKind] = &[
     bme280::KIND,
     bme280::BMP280,
     bmp390::KIND,
+    dht::DHT11,
+    dht::DHT22,
+    digital_input::KIND,
     host::KIND,
     si7021::HTU21D,
     lm75::LM75,
     lm75::TMP102,
     lm75::TMP105,
     mcp9808::KIND,
+    pulse_counter::KIND,
     sht3x::KIND,
     sht4x::KIND,
     si7021::SI7021,
@@ -108,10 +113,14 @@ mod tests {
             ("bme280", json!({"bus": "sim-1"})),
             ("bmp280", json!({"bus": "i2c-1", "address": "0x77", "oversampling": 16})),
             ("bmp390", json!({"bus": "i2c-1", "address": "0x76", "oversampling": 32, "filter": 3})),
+            ("dht11", json!({"pin": 4})),
+            ("dht22", json!({"pin": 4, "bus": "gpio-sim", "simulate": {}})),
+            ("digital-input", json!({"pin": 17, "pull": "none", "active_low": true, "debounce": "5ms"})),
             ("host", json!({})),
             ("htu21d", json!({"bus": "i2c-1"})),
             ("lm75", json!({"bus": "i2c-1", "address": "0x4f", "bits": 11})),
             ("mcp9808", json!({"bus": "i2c-1", "address": "0x1f", "resolution": 0.25})),
+            ("pulse-counter", json!({"pin": 6, "per_pulse": 0.2794, "unit": "mm", "edge": "rising"})),
             ("sht3x", json!({"bus": "i2c-1", "address": "0x45", "precision": "low"})),
             ("sht4x", json!({"bus": "i2c-1", "precision": "medium", "heater_every": "1h"})),
             ("si7021", json!({"bus": "i2c-1"})),

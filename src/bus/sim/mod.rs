@@ -7,6 +7,8 @@ pub mod bh1750;
 pub mod bme280;
 pub mod bmp390;
 pub mod commands;
+pub mod dht;
+pub mod expander;
 pub mod fault;
 pub mod lm75;
 pub mod mcp9808;

@@ -69,7 +69,9 @@ impl Commands for Si7021 {
                 Reply::Taken
             }
             [0xFE] => {
-                self.user = power_up(self.model);
+                // HPC199, "Soft Reset": all but the heater bit.
+                let kept = if self.model == Model::Htu21d { self.user & 0x04 } else { 0 };
+                self.user = power_up(self.model) | kept;
                 Reply::Taken
             }
             [0xFC, 0xC9] if self.model == Model::Si7021 => {

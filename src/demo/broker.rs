@@ -136,6 +136,5 @@ pub fn start() -> Result<Broker> {
         name: "a mosquitto of this machine",
         _port: reserved,
         _child: Child(child, folder),
-        _port: reserved,
     })
 }

@@ -414,7 +414,7 @@ fn paths_named(document: &str) -> Vec<String> {
 }
 
 /// Folders of ours, also where one is missing altogether.
-const OURS: &[&str] = &["src", "tests", "docs", "config", "systemd", "benches", ".ci"];
+const OURS: &[&str] = &["src", "tests", "docs", "config", "systemd", "packaging", "benches", ".ci"];
 
 #[test]
 fn the_documents_name_only_what_exists() {

@@ -84,7 +84,7 @@ pub fn examine(path: &Path, env: impl Iterator<Item = (String, String)>, user: &
     verdicts.extend(machine::wear(root));
     if let Some(config) = config {
         let database = &config.log.path;
-        verdicts.push(storage::space(database, rustix::fs::statvfs(storage::folder(database))));
+        verdicts.push(storage::space(database, rustix::fs::statvfs(storage::folder(database)), user));
         verdicts.extend(storage::rights(database, user));
         verdicts.push(storage::log(log::look::whole(database, LOOK)));
         verdicts.push(broker(config));

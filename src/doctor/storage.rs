@@ -22,13 +22,13 @@ pub(super) fn folder(database: &Path) -> PathBuf {
 }
 
 /// Room on the disk of the log.
-pub(super) fn space(database: &Path, stat: rustix::io::Result<StatVfs>) -> Verdict {
+pub(super) fn space(database: &Path, stat: rustix::io::Result<StatVfs>, user: &User) -> Verdict {
     let (about, folder) = ("disk", folder(database));
     let folder = folder.display();
     let stat = match stat {
         Ok(stat) => stat,
         Err(rustix::io::Errno::NOENT) => {
-            let remedy = format!("sudo install -d -o sensor-bridge -m 750 {folder}, or another log.path");
+            let remedy = format!("sudo install -d -o {} -m 750 {folder}, or another log.path", user.name);
             return Verdict::trouble(about, format!("the folder {folder} does not exist"), remedy);
         }
         Err(error) => return Verdict::unknown(about, format!("{folder}: {error}")),
@@ -139,10 +139,10 @@ mod tests {
             (Ok(stat(20 * gb, 2000 * gb)), "Well"),
             (Ok(read_only), "read-only file system"),
             (Ok(no_files), "no more files"),
-            (Err(rustix::io::Errno::NOENT), "the folder /data does not exist → sudo install -d"),
+            (Err(rustix::io::Errno::NOENT), "the folder /data does not exist → sudo install -d -o root"),
             (Err(rustix::io::Errno::ACCESS), "Unknown"),
         ] {
-            let text = shown(&space(database, stat));
+            let text = shown(&space(database, stat, &User::root()));
             assert!(text.contains(expected), "{text}");
         }
     }

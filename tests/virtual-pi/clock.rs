@@ -4,21 +4,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use sensor_bridge::enrich::clock;
-
 use crate::card::Card;
 use crate::pi::Pi;
 use crate::support::{Mosquitto, Subscriber};
-use crate::{SOON, json};
+use crate::{SOON, json, now};
 
 /// How far a corrected time may be off: from the temperature being set to its being read, and from the
 /// clock being read here to its being set there, on a busy machine.
 const TOLERANCE: f64 = 5.0;
-
-/// Seconds since 1970, by this machine.
-fn now() -> f64 {
-    clock::now().wall.0 as f64 / 1e6
-}
 
 fn config(broker: &Mosquitto, unsynced: &str) -> String {
     format!(
@@ -61,7 +54,7 @@ fn readings_taken_before_the_clock_is_set_get_their_true_time() {
     pi.start("config.yaml");
     assert_eq!(json(&read(&mut pi, 23.0))["clock"], "unsynced");
 
-    pi.shell(&format!("set-clock {:.6}", now()));
+    pi.set_clock();
     pi.wait_until("the clock is corrected in the log", |pi| {
         let open = pi.query("SELECT count(*) AS n FROM readings WHERE clock = 'unsynced'");
         open[0]["n"] == 0
@@ -98,7 +91,7 @@ fn readings_can_be_held_until_the_clock_is_set() {
                 .is_empty()
     });
     assert_eq!(subscriber.count(), 0, "published before the clock was set");
-    pi.shell(&format!("set-clock {:.6}", now()));
+    pi.set_clock();
     let message = subscriber.wait_for_one(SOON, |message| json(message)["value"] == 21.0);
     let payload = json(&message);
     assert_eq!(payload["clock"], "corrected", "{payload}");

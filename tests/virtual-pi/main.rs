@@ -12,6 +12,7 @@ mod console;
 #[path = "../chaos/ledger.rs"]
 mod ledger;
 mod pi;
+mod pins;
 mod power;
 mod qmp;
 mod sensor;
@@ -20,11 +21,17 @@ mod support;
 
 use std::time::Duration;
 
+use sensor_bridge::enrich::clock as host;
 use serde_json::Value;
 use support::Message;
 
 /// Long enough for anything that an emulated Pi does within a second, on a machine with better things to do.
 const SOON: Duration = Duration::from_secs(60);
+
+/// Seconds since 1970, by the clock of this machine.
+fn now() -> f64 {
+    host::now().wall.0 as f64 / 1e6
+}
 
 /// The payload of a message, parsed.
 fn json(message: &Message) -> Value {

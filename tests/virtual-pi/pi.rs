@@ -1,6 +1,6 @@
 //! A Raspberry Pi 3 under QEMU: power, shell, the daemon on it, and what can be done to it from outside.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
@@ -12,11 +12,12 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::SOON;
 use crate::card::{Card, built};
 use crate::console::{Answer, Console};
+use crate::pins::Pins;
 use crate::qmp::Qmp;
-use crate::support::{find, holds_within, wait_until};
+use crate::support::{find, holds_within};
+use crate::{SOON, now};
 
 /// A boot takes 5 to 10 s where nothing else runs.
 const BOOT: Duration = Duration::from_secs(300);
@@ -26,6 +27,7 @@ pub struct Pi {
     qemu: Qemu,
     console: Console,
     qmp: Qmp,
+    pins: Pins,
     folder: TempDir,
 }
 
@@ -46,13 +48,14 @@ impl Pi {
     pub fn boot(card: &Card) -> Self {
         let folder = TempDir::new().unwrap();
         let socket = |name: &str| folder.path().join(name);
-        let qemu = Qemu(command(card, &socket("serial"), &socket("qmp")).spawn().unwrap());
+        let qemu = Qemu(command(card, folder.path()).spawn().unwrap());
         let console = Console::new(connect(&socket("serial")));
         let mut qmp = Qmp::new(connect(&socket("qmp")));
+        let pins = Pins::new(connect(&socket("qtest")));
         // Held back until somebody listens: what it says before that is gone.
         qmp.run("cont", &json!({}));
         console.wait_for("THE PI IS UP", BOOT);
-        let mut pi = Self { qemu, console, qmp, folder };
+        let mut pi = Self { qemu, console, qmp, pins, folder };
         pi.set_temperature(20.0);
         pi.plug_in();
         pi
@@ -144,6 +147,20 @@ impl Pi {
         self.qmp.run("qom-set", &json!({ "path": path, "property": "temperature", "value": millidegrees }));
     }
 
+    /// Pulls a pin up or down, from outside.
+    #[track_caller]
+    pub fn set_pin(&mut self, pin: u8, high: bool) {
+        // The level stands in the chip's register, which QEMU has; the edge comes from gpio-sim.
+        self.pins.set_level(pin, high);
+        let pull = if high { "pull-up" } else { "pull-down" };
+        self.shell(&format!("echo {pull} >$SIM/sim_gpio{pin}/pull"));
+    }
+
+    /// Sets its clock by that of this machine and says that it is right.
+    pub fn set_clock(&mut self) {
+        self.shell(&format!("set-clock {:.6}", now()));
+    }
+
     /// Pulls the sensor's plug: nobody acknowledges its address.
     pub fn unplug(&mut self) {
         self.shell("i2c-write /dev/i2c-1 0x70 0");
@@ -160,34 +177,43 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-fn command(card: &Card, serial: &Path, qmp: &Path) -> Command {
+fn command(card: &Card, folder: &Path) -> Command {
     let file = |name: &str| -> PathBuf {
         let path = built().join("virtual-pi").join(name);
         assert!(path.exists(), "no {}: `make virtual-pi` makes it", path.display());
         path
     };
-    let socket = |path: &Path| format!("path={},server=on,wait=off", path.display());
+    let socket = |name: &str| format!("{},server=on,wait=off", folder.join(name).display());
     let mut command = Command::new(find("qemu-system-aarch64"));
     command.args(["-M", "raspi3b", "-display", "none", "-monitor", "none", "-no-reboot", "-S"]);
     command.arg("-kernel").arg(file("vmlinuz")).arg("-dtb").arg(file("pi3.dtb"));
     command.arg("-initrd").arg(file("initramfs.gz"));
     command.args(["-append", "console=ttyAMA0,115200 quiet panic=1"]);
-    command.args(["-chardev", &format!("socket,id=serial,{}", socket(serial)), "-serial", "chardev:serial"]);
-    command.args(["-qmp", &format!("unix:{}", socket(qmp).trim_start_matches("path="))]);
+    command.args([
+        "-chardev",
+        &format!("socket,id=serial,path={}", socket("serial")),
+        "-serial",
+        "chardev:serial",
+    ]);
+    command.args(["-qmp", &format!("unix:{}", socket("qmp"))]);
+    command.args(["-qtest", &format!("unix:{}", socket("qtest")), "-qtest-log", "none"]);
     // QEMU cannot unplug an I2C device: the sensor sits behind a switch that can cut it off.
     command.args(["-device", "pca9546,bus=i2c-bus.1,address=0x70"]);
     command.args(["-device", "tmp105,bus=i2c.0,address=0x48,id=thermometer"]);
     command.args(["-drive", &format!("if=sd,format=raw,file={}", card.image().display())]);
     command.args(["-netdev", "user,id=net", "-device", "usb-net,netdev=net"]);
-    command.stdin(Stdio::null());
+    // It grumbles about each USB network; what it says counts when it does not come up.
+    command.stdin(Stdio::null()).stderr(File::create(folder.join("stderr")).unwrap());
     command
 }
 
 fn connect(socket: &Path) -> UnixStream {
     let mut stream = None;
-    wait_until(SOON, "QEMU listens", || {
+    let listens = holds_within(SOON, || {
         stream = UnixStream::connect(socket).ok();
         stream.is_some()
     });
+    let said = fs::read_to_string(socket.with_file_name("stderr")).unwrap_or_default();
+    assert!(listens, "QEMU does not listen: {said}");
     stream.unwrap()
 }

@@ -24,7 +24,7 @@ mqtt:
 sensors:
   - {{ id: air, driver: tmp105, bus: i2c-1, address: 0x48, interval: 200ms, quantities: {{ temperature: {{ change: 0.5 }} }} }}
 mirror:
-  - {{ topics: [\"{TEMPERATURE}\"], qos: 1, to: sqlite, table: echo, columns: {{ value: real, id: text }} }}
+  - {{ topics: [\"{TEMPERATURE}\"], qos: 1, to: sqlite, table: echo, columns: {{ value: real, identity: {{ path: id, type: text }} }} }}
 ",
         broker.port()
     )
@@ -90,8 +90,11 @@ fn readings_follow_the_sensor_from_its_register_to_sql() {
         .filter(|message| message.topic == TEMPERATURE)
         .map(|message| json(message)["id"].clone())
         .collect();
-    let mirrored: Vec<Value> =
-        pi.query("SELECT id FROM echo ORDER BY rowid").iter().map(|row| row["id"].clone()).collect();
+    let mirrored: Vec<Value> = pi
+        .query("SELECT identity FROM echo ORDER BY rowid")
+        .iter()
+        .map(|row| row["identity"].clone())
+        .collect();
     assert_eq!(mirrored, sent);
     pi.stop();
 }

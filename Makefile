@@ -34,6 +34,7 @@ format:
 lint: compiler
 	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy
 	$(CARGO) clippy --all-targets $(FLAGS) -- -D warnings
+	$(CARGO) clippy --locked -- -D warnings # what is installed has no broker in it
 
 docs: compiler
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps $(FLAGS)

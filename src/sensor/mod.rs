@@ -3,6 +3,7 @@
 
 mod ads1x15;
 mod bme280;
+mod camera;
 mod host;
 mod i2c;
 mod options;
@@ -11,6 +12,7 @@ mod sim;
 mod simulate;
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::bus::{BusError, Buses};
 use crate::reading::{Measured, Quantity, ValueKind};
@@ -42,6 +44,9 @@ pub enum Attachment {
     },
     /// Nothing that could conflict; read by the worker of this name (`host`, `sim`).
     Worker(&'static str),
+    /// Something slow that nothing else sits on: read by a worker of its own of this name, or with others of
+    /// the same name, one after another.
+    Alone(String),
 }
 
 impl Attachment {
@@ -50,6 +55,7 @@ impl Attachment {
         match self {
             Attachment::I2c { bus, .. } => bus,
             Attachment::Worker(name) => name,
+            Attachment::Alone(name) => name,
         }
     }
 }
@@ -64,6 +70,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Where it sits.
     fn attachment(&self) -> Attachment;
+
+    /// How long one read may take at most when all is well, opening included. Where that is more than the
+    /// usual time-out, it is the time-out unless the configuration says otherwise.
+    fn longest_read(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Opens and initialises the device. Called again after every failure, so it must leave nothing behind.
     fn open(&self, buses: &Buses) -> Result<Box<dyn Device>, SensorError>;

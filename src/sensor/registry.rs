@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Driver, ads1x15, bme280, host, sim};
+use super::{Driver, ads1x15, bme280, camera, host, sim};
 
 /// A kind of sensor that can be configured.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +37,8 @@ impl OptionProblem {
     }
 }
 
-static REGISTRY: [DriverKind; 5] = [bme280::KIND, ads1x15::ADS1115, ads1x15::ADS1015, host::KIND, sim::KIND];
+static REGISTRY: [DriverKind; 6] =
+    [bme280::KIND, ads1x15::ADS1115, ads1x15::ADS1015, camera::KIND, host::KIND, sim::KIND];
 
 /// Every driver.
 pub fn registry() -> &'static [DriverKind] {
@@ -78,6 +79,7 @@ mod tests {
             ("bme280", json!({"bus": "sim-1"})),
             ("ads1115", json!({"bus": "sim-1"})),
             ("ads1015", json!({"bus": "i2c-1", "address": 0x49})),
+            ("camera", json!({"width": 640, "height": 480})),
             ("host", json!({})),
             ("sim", json!({})),
         ];

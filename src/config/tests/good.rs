@@ -133,8 +133,11 @@ sensors:
     assert_eq!(mqtt.status_topic, "castel/greenhouse-pi/alive");
     assert_eq!(config.log.sync, Sync::Normal);
     assert_eq!(config.log.commit_interval, Duration::from_secs(1));
-    let retention =
-        Retention { max_age: Some(Duration::from_secs(90 * 86_400)), max_size: Some(2_000_000_000) };
+    let retention = Retention {
+        max_age: Some(Duration::from_secs(90 * 86_400)),
+        max_size: Some(2_000_000_000),
+        ..Retention::default()
+    };
     assert_eq!(config.log.retention, retention);
     assert_eq!(config.clock, ClockPolicy::Hold(Duration::from_secs(3600)));
 

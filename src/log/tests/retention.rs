@@ -9,7 +9,7 @@ const DAY: i64 = 24 * 3_600_000_000;
 
 fn limited(max_age: Option<Duration>, max_size: Option<u64>) -> Folder {
     let mut folder = Folder::new();
-    folder.config.retention = Retention { max_age, max_size };
+    folder.config.retention = Retention { max_age, max_size, ..Retention::default() };
     folder
 }
 

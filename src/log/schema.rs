@@ -121,10 +121,9 @@ mod tests {
         migrate(&mut connection, 1, STEPS).unwrap();
         assert_eq!(kind(&connection).unwrap(), Kind::Ours(2));
         let text = |sql: &str| -> String { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
-        let rows =
-            "SELECT group_concat(id || sensor || quantity || value || unit || clock, ' ') FROM readings";
+        let rows = "SELECT group_concat(id || sensor || quantity || value || unit || clock, ' ' ORDER BY id) FROM readings";
         assert_eq!(text(rows), "5airtemperature21.5°Cunsynced 6airstateoksynced");
-        assert_eq!(text("SELECT group_concat(value) FROM mine"), "21.5,ok");
+        assert_eq!(text("SELECT group_concat(value ORDER BY value) FROM mine"), "21.5,ok");
         assert_eq!(text("SELECT reason || sensor || topic FROM refused"), "quotaairt");
         assert_eq!(
             text("SELECT place || latitude || ifnull(altitude, '-') FROM channel WHERE id = 3"),

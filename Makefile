@@ -13,10 +13,11 @@ BENCH ?=
 C_COMPILER := cc=build-essential /usr/include/stdlib.h=build-essential
 TEST_TOOLS := mosquitto=mosquitto mosquitto_sub=mosquitto-clients sqlite3=sqlite3
 
-.PHONY: help demo test check format lint docs bench chaos cross cross-armv6 clean compiler test-tools
+.PHONY: help demo test check format lint docs bench chaos cross cross-armv6 deb deb-test virtual-pi virtual-pi-long \
+  aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf clean compiler test-tools
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 demo: compiler ## readings of this machine and of simulated sensors, live, no broker needed (DEMO_SECONDS=15 ends by itself)
 	$(CARGO) run --release $(FLAGS) -- demo $(if $(filter-out 0,$(DEMO_SECONDS)),--seconds $(DEMO_SECONDS))
@@ -38,7 +39,7 @@ docs: compiler
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps $(FLAGS)
 
 bench: compiler test-tools ## speed and size beside mosquitto and SQLite alone (BENCH=mirror|drain|latency|idle|start|size for one)
-	$(CARGO) bench $(FLAGS) --bench bridge -- $(BENCH)
+	$(CARGO) bench --locked --bench bridge -- $(BENCH)
 
 chaos: compiler test-tools ## brokers and daemons killed, networks cut, EVENTS=300 times (SENSOR_BRIDGE_TEST_SEED=… repeats a run)
 	CHAOS_EVENTS=$(EVENTS) $(CARGO) test $(FLAGS) --test chaos -- --nocapture
@@ -46,23 +47,57 @@ chaos: compiler test-tools ## brokers and daemons killed, networks cut, EVENTS=3
 AARCH64 := aarch64-unknown-linux-gnu
 ARMV7 := armv7-unknown-linux-gnueabihf
 
-cross: ## binaries for 64-bit (aarch64) and 32-bit (armv7) Raspberry Pi OS, with Debian's compilers
-	@.ci/need $(C_COMPILER) aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu \
-	  /usr/aarch64-linux-gnu/include/stdlib.h=libc6-dev-arm64-cross \
-	  arm-linux-gnueabihf-gcc=gcc-arm-linux-gnueabihf \
-	  /usr/arm-linux-gnueabihf/include/stdlib.h=libc6-dev-armhf-cross
-	rustup target add $(AARCH64) $(ARMV7)
+cross: $(AARCH64) $(ARMV7) ## binaries for 64-bit (aarch64) and 32-bit (armv7) Raspberry Pi OS, with Debian's compilers
+	@ls -l target/$(AARCH64)/release/sensor-bridge target/$(ARMV7)/release/sensor-bridge
+
+$(AARCH64): compiler
+	@.ci/need aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu \
+	  /usr/aarch64-linux-gnu/include/stdlib.h=libc6-dev-arm64-cross
+	rustup target add $(AARCH64)
 	CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc AR_aarch64_unknown_linux_gnu=aarch64-linux-gnu-ar \
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
 	  $(CARGO) build --locked --release --target $(AARCH64)
+
+$(ARMV7): compiler
+	@.ci/need arm-linux-gnueabihf-gcc=gcc-arm-linux-gnueabihf \
+	  /usr/arm-linux-gnueabihf/include/stdlib.h=libc6-dev-armhf-cross
+	rustup target add $(ARMV7)
 	CC_armv7_unknown_linux_gnueabihf=arm-linux-gnueabihf-gcc AR_armv7_unknown_linux_gnueabihf=arm-linux-gnueabihf-ar \
 	CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER=arm-linux-gnueabihf-gcc \
 	  $(CARGO) build --locked --release --target $(ARMV7)
-	@ls -l target/$(AARCH64)/release/sensor-bridge target/$(ARMV7)/release/sensor-bridge
 
 cross-armv6: ## binary for the first Pi and the Pi Zero (armv6), with `cross` and Docker
 	@command -v cross >/dev/null 2>&1 || { echo "cross is missing: cargo install cross --locked (it needs Docker or Podman)" >&2; exit 1; }
 	CROSS_CONFIG=cross.toml cross build --locked --release --target arm-unknown-linux-gnueabihf
+
+# One Pi after the other: each emulates four cores.
+VIRTUAL_PI := $(CARGO) test $(FLAGS) --test virtual-pi -- --ignored --nocapture --test-threads=1
+
+virtual-pi: $(AARCH64) test-tools ## the aarch64 binary on an emulated Pi 3: I2C, clock, SD card with 20 power cuts (docs/virtual-pi.md)
+	tests/virtual-pi/setup
+	VIRTUAL_PI_CUTS=20 $(VIRTUAL_PI)
+
+virtual-pi-long: $(AARCH64) test-tools ## the same with 100 power cuts
+	tests/virtual-pi/setup
+	VIRTUAL_PI_CUTS=100 $(VIRTUAL_PI)
+
+# Debian's name for this machine, and the binaries of `make cross` that are not older than the source.
+DEB_HOST = $(shell dpkg --print-architecture)
+DEB_OF_CROSS = $(strip $(call deb-if-fresh,arm64,$(AARCH64)) $(call deb-if-fresh,armhf,$(ARMV7)))
+deb-if-fresh = $(if $(filter $(1),$(DEB_HOST)),,$(shell b=target/$(2)/release/sensor-bridge; \
+  [ -x $$b ] && [ -z "$$(find src Cargo.toml Cargo.lock -newer $$b -print -quit)" ] && echo $(1):$$b))
+
+deb: compiler ## Debian packages in target/debian: of this machine, and of what `make cross` has made (arm64, armhf)
+	@.ci/need dpkg-deb=dpkg readelf=binutils
+	$(CARGO) build --locked --release
+	packaging/build $(DEB_HOST) target/release/sensor-bridge
+	@set -e; for one in $(DEB_OF_CROSS); do packaging/build $${one%%:*} $${one#*:}; done
+	@[ -n "$(DEB_OF_CROSS)" ] || echo "arm64, armhf: \`make cross\` first (or again: the source is newer than its binaries)"
+	@if command -v lintian >/dev/null; then lintian target/debian/*.deb; else echo "lintian is not installed: packages not judged"; fi
+
+deb-test: deb ## the package installed, upgraded, refused, removed and purged under systemd in a container (needs root; a minute)
+	@.ci/need debootstrap=debootstrap systemd-nspawn=systemd-container mosquitto=mosquitto
+	packaging/test target/debian/sensor-bridge_*_$(DEB_HOST).deb
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -45,6 +45,7 @@ impl Bridge {
         let machine = Machine { boot_id: clock::boot_id().context("reading the boot id")?, now: clock::now };
         let log = Log::open(&config.log, &machine, board)?;
         let plans = plans(config, &log)?;
+        resume(config, &log)?;
 
         let mut publisher = None;
         let mut mirrors = Vec::new();
@@ -112,6 +113,22 @@ fn plans(config: &Config, log: &Log) -> Result<Vec<SensorPlan>> {
         plans.push(SensorPlan { sensor: sensor.clone(), channels, state_channel });
     }
     Ok(plans)
+}
+
+/// Tells meters what the log has of them, so that they go on from there.
+fn resume(config: &Config, log: &Log) -> Result<()> {
+    for sensor in config.sensors.iter().filter(|sensor| !sensor.driver.resumes().is_empty()) {
+        let reader = log.reader()?;
+        let resumed =
+            sensor.quantities.iter().filter(|quantity| sensor.driver.resumes().contains(&quantity.index));
+        for quantity in resumed {
+            let last = reader.last_number(&quantity.channel)?;
+            if let Some(value) = last.and_then(|number| quantity.calibration.invert(number)) {
+                sensor.driver.resume(quantity.index, value);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What the outside asks of the daemon.

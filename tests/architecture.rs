@@ -32,11 +32,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("demo", &["config", "daemon", "log", "reading", "status"]),
+    ("doctor", &["bus", "config", "enrich", "log", "mqtt", "reading", "sensor"]),
     (
         "cli",
         &[
-            "bus", "config", "daemon", "demo", "enrich", "filter", "log", "mirror", "mqtt", "payload",
-            "reading", "sampling", "sensor", "status",
+            "bus", "config", "daemon", "demo", "doctor", "enrich", "filter", "log", "mirror", "mqtt",
+            "payload", "reading", "sampling", "sensor", "status",
         ],
     ),
 ];

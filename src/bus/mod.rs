@@ -1,7 +1,9 @@
 //! The buses that sensors sit on, behind embedded-hal 1.0 traits: real ones on a Pi, register-level
-//! simulated ones anywhere. One file of this room (`pi.rs`) names `rppal`, and nothing else does.
+//! simulated ones anywhere. The files called `pi.rs` in this room name `rppal`, and nothing else does.
 //! It knows no sensors and decides nothing: an error goes up to whoever asked.
 
+pub mod crc;
+pub mod gpio;
 mod i2c;
 mod name;
 mod pi;
@@ -27,6 +29,7 @@ pub struct Buses {
     opened: Mutex<BTreeMap<BusName, I2cBus>>,
     simulated: Mutex<BTreeMap<BusName, Arc<Mutex<SimulatedBus>>>>,
     clock: Clock,
+    pins: gpio::SimulatedPins,
 }
 
 impl Buses {

@@ -1,4 +1,4 @@
-//! `/dev/i2c-N` through `rppal`. The only file that names it.
+//! `/dev/i2c-N` through `rppal`.
 //!
 //! It uses rppal's own calls and not its embedded-hal implementation, whose `write_read` puts a stop
 //! between write and read where several parts (VEML7700, SHT2x …) want a repeated start.

@@ -175,8 +175,7 @@ fn clock(config: &Config) -> String {
 fn seat(sensor: &Sensor) -> String {
     match sensor.driver.attachment() {
         Attachment::I2c { bus, address } => format!("{bus} {address:#04x}"),
-        Attachment::Worker(name) => name.to_owned(),
-        Attachment::Alone(name) => name,
+        other => other.to_string(),
     }
 }
 
@@ -285,9 +284,11 @@ fn as_json(checked: &Checked) -> Value {
 }
 
 fn sensor_json(sensor: &Sensor) -> Value {
-    let (bus, address) = match sensor.driver.attachment() {
-        Attachment::I2c { bus, address } => (Some(bus), Some(address)),
-        Attachment::Worker(_) | Attachment::Alone(_) => (None, None),
+    let attachment = sensor.driver.attachment();
+    let (bus, address) = attachment.address().unzip();
+    let pin = match &attachment {
+        Attachment::Gpio { pin, .. } | Attachment::Expander { pin, .. } => Some(*pin),
+        Attachment::I2c { .. } | Attachment::Worker(_) | Attachment::Alone(_) => None,
     };
     let quantities = sensor.quantities.iter().map(|quantity| {
         let mut value = channel_json(&quantity.channel);
@@ -301,6 +302,7 @@ fn sensor_json(sensor: &Sensor) -> Value {
         "driver": sensor.driver.name(),
         "bus": bus,
         "address": address,
+        "pin": pin,
         "interval_seconds": sensor.interval.as_secs_f64(),
         "timeout_seconds": sensor.timeout.as_secs_f64(),
         "quantities": quantities.collect::<Vec<_>>(),

@@ -7,6 +7,7 @@ mod backup;
 mod buffer;
 mod check;
 mod demo;
+mod doctor;
 mod export;
 mod logging;
 mod progress;
@@ -83,6 +84,7 @@ enum Command {
     Run(run::Args),
     Demo(demo::Args),
     Check(check::Args),
+    Doctor(doctor::Args),
     Read(read::Args),
     Query(query::Args),
     Tail(tail::Args),
@@ -101,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Check(args) => check::run(args, global),
+        Command::Doctor(args) => doctor::run(args, global),
         Command::Read(args) => read::run(args, global),
         Command::Query(args) => query::run(args, global),
         Command::Tail(args) => tail::run(args, global),

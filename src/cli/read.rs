@@ -139,11 +139,9 @@ fn next(answers: &Receiver<Answer>, timeout: Duration, what: &str) -> Answer {
 
 fn place(attachment: &Attachment) -> String {
     match attachment {
-        Attachment::I2c { bus, address } => format!("address {address:#04x} on {bus}"),
         Attachment::Worker("host") => "this machine".to_owned(),
         Attachment::Worker("sim") => "simulated".to_owned(),
-        Attachment::Worker(name) => (*name).to_owned(),
-        Attachment::Alone(name) => name.clone(),
+        other => other.to_string(),
     }
 }
 

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::Global;
+use super::{BAD_CONFIG, Global};
+use crate::log::LogError;
 use crate::{config, daemon};
 
 /// Run the bridge (what the systemd unit does)
@@ -16,8 +17,22 @@ use crate::{config, daemon};
 pub struct Args {}
 
 /// Runs until a signal ends it.
+///
+/// # Errors
+/// A bad configuration, or a log that cannot be used.
 pub fn run(_args: &Args, global: &Global) -> Result<ExitCode> {
     let path = global.config.clone();
-    daemon::run(move || config::load(&path, config::environment()))?;
-    Ok(ExitCode::SUCCESS)
+    match daemon::run(move || config::load(&path, config::environment())) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        // A database that is not for us is as wrong tomorrow: systemd shall not try again every two seconds.
+        Err(error) if is_not_for_us(&error) => {
+            eprintln!("sensor-bridge: {error:#}");
+            Ok(ExitCode::from(BAD_CONFIG))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_not_for_us(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(LogError::Newer { .. } | LogError::NotOurs { .. }))
 }

@@ -21,7 +21,7 @@ mod tests;
 pub mod topic;
 pub mod units;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -89,6 +89,27 @@ pub fn schema() -> Value {
     schema::of(registry::registry())
 }
 
+/// Where a password file that is not named absolutely may be.
+#[derive(Debug, Default)]
+struct SecretPlaces {
+    /// systemd's `CREDENTIALS_DIRECTORY`.
+    credentials: Option<PathBuf>,
+    /// The folder of the configuration.
+    beside: Option<PathBuf>,
+}
+
+impl SecretPlaces {
+    fn new(file: Option<&Path>, env: &[(String, String)]) -> Self {
+        let credentials = env.iter().find(|(name, _)| name == "CREDENTIALS_DIRECTORY");
+        Self {
+            credentials: credentials
+                .map(|(_, folder)| PathBuf::from(folder))
+                .filter(|path| path.is_absolute()),
+            beside: file.and_then(Path::parent).map(Path::to_owned),
+        }
+    }
+}
+
 fn read_file(path: &Path) -> Result<String, Problems> {
     let failed = |message: String| {
         let hint =
@@ -113,12 +134,14 @@ fn read_with(
     env: impl Iterator<Item = (String, String)>,
     drivers: &[DriverKind],
 ) -> Result<Checked, Problems> {
+    let env: Vec<(String, String)> = env.collect();
+    let places = SecretPlaces::new(file, &env);
     let mut report = Report::default();
     let yaml = yaml.strip_prefix('\u{feff}').unwrap_or(yaml);
     let mut lines = lines::scan(yaml, &mut report);
     let outcome = match report.has_problems() {
         true => None,
-        false => check_tree(yaml, env, drivers, &mut lines, &mut report),
+        false => check_tree(yaml, env.into_iter(), drivers, &places, &mut lines, &mut report),
     };
     let unusable = report.has_problems();
     let (problems, warnings) = report.finish(&lines);
@@ -134,6 +157,7 @@ fn check_tree(
     yaml: &str,
     env: impl Iterator<Item = (String, String)>,
     drivers: &[DriverKind],
+    places: &SecretPlaces,
     lines: &mut Lines,
     report: &mut Report,
 ) -> Option<check::Outcome> {
@@ -141,7 +165,7 @@ fn check_tree(
     let mut tree = merge(yaml, env, &schema, lines, report)?;
     shape::check(&schema, &mut tree, report);
     match serde_json::from_value(tree) {
-        Ok(raw) => check::configuration(raw, drivers, report),
+        Ok(raw) => check::configuration(raw, drivers, places, report),
         Err(error) => {
             // What the shape check let pass must deserialise; if not, the two disagree and we say so.
             report.problem(&problem::KeyPath::default(), format!("cannot be understood: {error}"));

@@ -76,8 +76,9 @@ pub(super) struct Mqtt {
     /// Password. Better in a file of its own (`password_file`) or in the environment.
     #[schemars(extend("writeOnly" = true, "examples" = ["…"]))]
     pub(super) password: Option<String>,
-    /// File that holds the password; one line end at its end is ignored.
-    #[schemars(extend("examples" = ["/etc/sensor-bridge/mqtt.password"]))]
+    /// File that holds the password; one line end at its end is ignored. A name without `/` in front: a
+    /// systemd credential, else a file beside the configuration.
+    #[schemars(extend("examples" = ["mqtt.password"]))]
     pub(super) password_file: Option<String>,
     /// Client id of the publishing connection; mirrors append `-<mirror id>`. Default: `sensor-bridge-<device>`.
     #[schemars(extend("examples" = ["sensor-bridge-greenhouse-pi"]))]

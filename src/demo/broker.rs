@@ -1,9 +1,10 @@
 //! The broker of the demo: embedded when the build has one, else a mosquitto found on this machine.
 //! Not for production: it listens on loopback only, and it ends with the demo.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result};
+use tokio::net::TcpSocket;
 
 /// A running broker.
 pub struct Broker {
@@ -11,14 +12,29 @@ pub struct Broker {
     pub url: String,
     /// What it is, for people.
     pub name: &'static str,
+    _port: Port,
     #[cfg(not(feature = "embedded-broker"))]
     _child: Child,
 }
 
-/// A loopback port that was free a moment ago.
-fn free_port() -> Result<u16> {
-    let probe = TcpListener::bind(("127.0.0.1", 0)).context("finding a free loopback port")?;
-    Ok(probe.local_addr()?.port())
+/// A loopback port of our own: bound but not listening, so that a broker can listen on it (both with
+/// `SO_REUSEADDR`) and nobody else is given the number between our asking for it and the broker's start.
+struct Port {
+    _held: TcpSocket,
+    number: u16,
+}
+
+impl Port {
+    fn reserve() -> Result<Self> {
+        let reserve = || {
+            let held = TcpSocket::new_v4()?;
+            held.set_reuseaddr(true)?;
+            held.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+            let number = held.local_addr()?.port();
+            Ok::<_, std::io::Error>(Self { _held: held, number })
+        };
+        reserve().context("finding a free loopback port")
+    }
 }
 
 /// Starts rumqttd inside this process; it has no way to stop, so it ends with the process.
@@ -28,7 +44,8 @@ pub fn start() -> Result<Broker> {
 
     use rumqttd::{Config, ConnectionSettings, RouterConfig, ServerSettings};
 
-    let port = free_port()?;
+    let reserved = Port::reserve()?;
+    let port = reserved.number;
     let listener = ServerSettings {
         name: "demo".into(),
         listen: ([127, 0, 0, 1], port).into(),
@@ -62,7 +79,11 @@ pub fn start() -> Result<Broker> {
             }
         })
         .context("starting the demo's broker")?;
-    Ok(Broker { url: format!("mqtt://127.0.0.1:{port}"), name: "embedded in this program (rumqttd)" })
+    Ok(Broker {
+        url: format!("mqtt://127.0.0.1:{port}"),
+        name: "embedded in this program (rumqttd)",
+        _port: reserved,
+    })
 }
 
 /// Ends the child with the demo.
@@ -95,7 +116,8 @@ impl Drop for Child {
 pub fn start() -> Result<Broker> {
     use std::process::{Command, Stdio};
 
-    let port = free_port()?;
+    let reserved = Port::reserve()?;
+    let port = reserved.number;
     let folder =
         Folder(std::env::temp_dir().join(format!("sensor-bridge-demo-broker-{}", std::process::id())));
     std::fs::create_dir_all(&folder.0).with_context(|| format!("creating {}", folder.0.display()))?;
@@ -112,6 +134,7 @@ pub fn start() -> Result<Broker> {
     Ok(Broker {
         url: format!("mqtt://127.0.0.1:{port}"),
         name: "a mosquitto of this machine",
+        _port: reserved,
         _child: Child(child, folder),
     })
 }

@@ -24,6 +24,20 @@ impl Calibration {
         }
     }
 
+    /// The driver's number that a calibrated one came from, but for what rounding has taken; nothing when the
+    /// calibration is no straight line.
+    pub fn invert(&self, number: f64) -> Option<f64> {
+        let (offset, scale) = match self.polynomial.as_slice() {
+            [] => (0.0, 1.0),
+            [offset, scale, bent @ ..] if bent.iter().all(|coefficient| *coefficient == 0.0) => {
+                (*offset, *scale)
+            }
+            _ => return None,
+        };
+        let raw = ((number - offset) / scale - self.shift) / self.factor;
+        raw.is_finite().then_some(raw)
+    }
+
     fn number(&self, number: f64) -> f64 {
         let converted = number * self.factor + self.shift;
         let curved = if is_straight_through(&self.polynomial) {
@@ -87,6 +101,23 @@ mod tests {
                 Value::Float(expected),
                 "{calibration:?} of {raw}"
             );
+        }
+    }
+
+    #[test]
+    fn a_straight_line_can_be_gone_back() {
+        let table = [
+            (calibration(1.0, 0.0, &[0.0, 1.0], None), Some(12.5)),
+            (calibration(0.001, 0.0, &[], None), Some(12.5)),
+            (calibration(1.8, 32.0, &[-0.5, 2.0, 0.0], None), Some(12.5)),
+            (calibration(1.0, 0.0, &[0.0, 1.0, 0.1], None), None),
+            (calibration(1.0, 0.0, &[7.0], None), None),
+            (calibration(1.0, 0.0, &[7.0, 0.0], None), None),
+        ];
+        for (calibration, expected) in table {
+            let there = calibration.number(12.5);
+            let back = calibration.invert(there);
+            assert_eq!(back.map(|number| (number * 1e9).round() / 1e9), expected, "{calibration:?}");
         }
     }
 

@@ -14,7 +14,7 @@
 //! | `channel`, `delivery`, `mirror`, `gap`, `picture` | their tables |
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
-//! | `query`, `times`, `backup` | what people ask for |
+//! | `query`, `times`, `backup`, `look` | what people ask for |
 
 mod age;
 mod album;
@@ -27,6 +27,7 @@ mod gap;
 pub mod gather;
 
 mod inbox;
+pub mod look;
 mod messages;
 mod mirror;
 mod open;

@@ -41,6 +41,9 @@ struct Counted {
     count: u64,
 }
 
+/// So many rows are looked through in a fraction of a second.
+const NEWEST: i64 = 200_000;
+
 /// A row of `reading` as it stands there.
 struct Raw {
     row: i64,
@@ -116,6 +119,40 @@ impl Reader {
             begun = true;
         }
         Ok(found)
+    }
+
+    /// The last number that was logged of a quantity, in this unit, however else it was published then.
+    pub fn last_number(&self, channel: &Channel) -> Result<Option<f64>, LogError> {
+        self.read_last_number(channel, NEWEST).map_err(at(&self.path))
+    }
+
+    /// The last row is the last value whatever the clock said, so the newest rows are looked through; if it
+    /// lies farther back, it is found by its time, which takes no longer in a log of millions.
+    fn read_last_number(&self, channel: &Channel, newest: i64) -> rusqlite::Result<Option<f64>> {
+        const CHANNELS: &str =
+            "SELECT id FROM channel WHERE sensor = ?1 AND quantity = ?2 AND device = ?3 AND unit = ?4";
+        let name = (channel.sensor.as_str(), channel.quantity.as_str(), &channel.device, &channel.unit);
+        let number = |row: &Row<'_>| {
+            Ok(match row.get_ref(0)? {
+                ValueRef::Integer(number) => Some(number as f64),
+                ValueRef::Real(number) => Some(number),
+                _ => None,
+            })
+        };
+        for query in [
+            format!(
+                "SELECT value FROM reading WHERE id > (SELECT max(id) FROM reading) - {newest}
+                   AND +channel IN ({CHANNELS}) ORDER BY id DESC LIMIT 1"
+            ),
+            format!("SELECT value FROM reading WHERE channel IN ({CHANNELS}) ORDER BY time DESC LIMIT 1"),
+        ] {
+            let mut statement = self.connection.prepare(&query)?;
+            let mut rows = statement.query(name)?;
+            if let Some(row) = rows.next()? {
+                return number(row);
+            }
+        }
+        Ok(None)
     }
 
     /// Published rows with `after < row ≤ until`: how many, and when the oldest was taken.
@@ -252,4 +289,49 @@ pub(super) fn value_of(stored: ValueRef<'_>, kind: ValueKind) -> rusqlite::Resul
         (_, ValueRef::Real(number)) => Value::Float(number),
         (_, other) => Value::Text(other.as_str()?.into()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use crate::reading::{Channel, Value};
+
+    #[test]
+    fn the_last_number_is_that_of_the_last_row_of_its_unit() {
+        let folder = Folder::new();
+        let log = folder.open();
+        let plain = channel("total");
+        let elsewhere = Channel { device: "other-pi".into(), ..plain.clone() };
+        let other_unit = Channel { unit: "m³".into(), ..plain.clone() };
+        let ids = log.register(&[plain.clone(), silent("total"), elsewhere, other_unit.clone()]).unwrap();
+        let row = |id: usize, time: i64, value: f64| log.append(vec![reading(ids[id], time, value)]).unwrap();
+        row(0, NOON + 1, 1.0);
+        row(0, NOON + 5, 2.0);
+        // Published differently, and by a clock that was set back.
+        row(1, NOON - 9, 3.0);
+        row(2, NOON + 9, 4.0);
+        row(3, NOON + 9, 5.0);
+        until_committed(&log, 5);
+        let reader = log.reader().unwrap();
+        assert_eq!(reader.last_number(&plain).unwrap(), Some(3.0));
+        assert_eq!(reader.last_number(&other_unit).unwrap(), Some(5.0));
+        assert_eq!(reader.last_number(&channel("rate")).unwrap(), None);
+        assert_eq!(reader.read_last_number(&plain, 1).unwrap(), Some(2.0), "far back: by its time");
+    }
+
+    #[test]
+    fn a_text_is_no_number() {
+        let folder = Folder::new();
+        let log = folder.open();
+        let state = channel("state");
+        let id = log.register(std::slice::from_ref(&state)).unwrap()[0];
+        log.append(vec![crate::reading::Reading {
+            channel: id,
+            at: moment(NOON),
+            value: Value::Text("ok".into()),
+        }])
+        .unwrap();
+        until_committed(&log, 1);
+        assert_eq!(log.reader().unwrap().last_number(&state).unwrap(), None);
+    }
 }

@@ -106,6 +106,10 @@ fn from_rustls(error: &rustls::Error) -> Failure {
             | rustls::CertificateError::NotValidYet
             | rustls::CertificateError::NotValidYetContext { .. },
         ) => "; check the certificate's dates and this machine's clock",
+        rustls::Error::InvalidCertificate(
+            rustls::CertificateError::NotValidForName
+            | rustls::CertificateError::NotValidForNameContext { .. },
+        ) => "; give mqtt.url a name or address that stands in the broker's certificate",
         rustls::Error::InvalidMessage(_) => "; does this port speak TLS?",
         _ => "",
     };
@@ -249,6 +253,20 @@ mod tests {
         let failure = from_io(&io::Error::new(io::ErrorKind::InvalidData, error)).to_string();
         assert!(failure.starts_with("TLS: invalid peer certificate"), "{failure}");
         assert!(failure.contains("mqtt.ca_file"), "{failure}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_told_with_what_to_do() {
+        use rustls::CertificateError as C;
+        for (error, expected) in [
+            (C::Expired, "this machine's clock"),
+            (C::NotValidYet, "this machine's clock"),
+            (C::NotValidForName, "mqtt.url"),
+            (C::UnknownIssuer, "mqtt.ca_file"),
+        ] {
+            let failure = from_rustls(&rustls::Error::InvalidCertificate(error)).to_string();
+            assert!(failure.contains(expected), "{failure}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod lane;
 mod lanes;
 mod message;
 mod outbox;
+pub(crate) mod probe;
 mod publisher;
 #[cfg(test)]
 mod publisher_tests;

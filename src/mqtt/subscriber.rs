@@ -9,6 +9,7 @@
 //! would end it for our silence, and is made again once the sink has stored what it was given.
 
 mod filters;
+mod finished;
 mod intake;
 mod link;
 #[cfg(test)]

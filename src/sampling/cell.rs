@@ -113,6 +113,14 @@ impl Cell {
         Ok(())
     }
 
+    /// Events are missing: shows how many, and that somebody should look at it.
+    pub fn missed(&self, now: Duration, events: u64) {
+        // A figure only for those who can lose something.
+        self.part.figure("lost").add(usize::try_from(events).unwrap_or(usize::MAX));
+        let why = format!("{events} edges were lost: they came faster than they could be taken");
+        self.change(|health| health.sampled(now, Some(why), true));
+    }
+
     /// The sensor is read no more: what is still owed or held is dropped, and counted, once.
     pub fn close(&self) {
         let mut health = self.lock();

@@ -6,10 +6,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::bus::gpio::Waker;
 use crate::config::Filter;
+use crate::enrich::clock::monotonic;
 use crate::filter::tests::{channel, quantity};
 use crate::reading::{Measured, STATE, Value};
-use crate::sensor::{Attachment, Device, Driver, QuantityInfo, SensorError};
+use crate::sensor::{Attachment, Device, Driver, EventSample, Events, QuantityInfo, SensorError, Taken};
 
 /// More than any test needs, unless it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -86,6 +88,135 @@ pub fn driver(
     })
 }
 
+/// A driver of a device that notices by itself, when the test says so. A reading answers with how many
+/// readings there were.
+#[derive(Clone, Default)]
+pub struct Noticing(Arc<Mutex<Noticed>>);
+
+#[derive(Default)]
+struct Noticed {
+    pub opens: u64,
+    reads: u64,
+    resumes: bool,
+    waiting: Vec<EventSample>,
+    /// Comes by itself at this time.
+    later: Option<EventSample>,
+    lost: u64,
+    fails: bool,
+    waker: Option<Waker>,
+}
+
+impl fmt::Debug for Noticing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Noticing")
+    }
+}
+
+impl Noticing {
+    /// Of a kind that goes on where the log left off.
+    pub fn resuming() -> Self {
+        let device = Self::default();
+        device.0.lock().unwrap().resumes = true;
+        device
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Noticed)) {
+        let mut noticed = self.0.lock().unwrap();
+        change(&mut noticed);
+        let waker = noticed.waker.clone();
+        drop(noticed);
+        waker.expect("it was opened")();
+    }
+
+    /// It notices these values, each so long ago.
+    pub fn notice(&self, values: &[(Duration, f64)]) {
+        let now = monotonic();
+        let samples = values.iter().map(|(ago, value)| event(now - *ago, *value));
+        self.change(|noticed| noticed.waiting.extend(samples));
+    }
+
+    /// It will have noticed this value so much later, and calls nobody then.
+    pub fn notice_later(&self, after: Duration, value: f64) {
+        self.change(|noticed| noticed.later = Some(event(monotonic() + after, value)));
+    }
+
+    /// It has lost so many events.
+    pub fn lose(&self, lost: u64) {
+        self.change(|noticed| noticed.lost = lost);
+    }
+
+    /// It fails once, when its events are taken.
+    pub fn fail(&self) {
+        self.change(|noticed| noticed.fails = true);
+    }
+
+    /// How often it was opened.
+    pub fn opens(&self) -> u64 {
+        self.0.lock().unwrap().opens
+    }
+}
+
+fn event(at: Duration, value: f64) -> EventSample {
+    EventSample { at, measured: vec![Measured { quantity: 0, value: Value::Float(value) }] }
+}
+
+impl Driver for Noticing {
+    fn name(&self) -> &'static str {
+        "noticing"
+    }
+
+    fn quantities(&self) -> &[QuantityInfo] {
+        &[]
+    }
+
+    fn attachment(&self) -> Attachment {
+        Attachment::Worker("noticing")
+    }
+
+    fn open(&self, _buses: &Buses) -> Result<Box<dyn Device>, SensorError> {
+        self.0.lock().unwrap().opens += 1;
+        Ok(Box::new(self.clone()))
+    }
+
+    fn resumes(&self) -> &[usize] {
+        if self.0.lock().unwrap().resumes { &[0] } else { &[] }
+    }
+}
+
+impl Device for Noticing {
+    fn read(&mut self) -> Result<Vec<Measured>, SensorError> {
+        let mut noticed = self.0.lock().unwrap();
+        noticed.reads += 1;
+        sample(noticed.reads as f64)
+    }
+
+    fn events(&mut self) -> Option<&mut dyn Events> {
+        Some(self)
+    }
+}
+
+impl Events for Noticing {
+    fn wake_by(&mut self, waker: Waker) {
+        self.0.lock().unwrap().waker = Some(waker);
+    }
+
+    fn take(&mut self, now: Duration) -> Result<Taken, SensorError> {
+        let mut noticed = self.0.lock().unwrap();
+        if std::mem::take(&mut noticed.fails) {
+            return Err(SensorError::Bus("deaf".into()));
+        }
+        let mut samples = std::mem::take(&mut noticed.waiting);
+        if noticed.later.as_ref().is_some_and(|later| later.at <= now) {
+            samples.extend(noticed.later.take());
+        }
+        Ok(Taken { samples, lost: std::mem::take(&mut noticed.lost) })
+    }
+
+    fn due(&self) -> Option<Duration> {
+        self.0.lock().unwrap().later.as_ref().map(|later| later.at)
+    }
+}
+
 /// One float as a sample.
 pub fn sample(value: f64) -> Result<Vec<Measured>, SensorError> {
     Ok(vec![Measured { quantity: 0, value: Value::Float(value) }])
@@ -97,11 +228,16 @@ pub fn counting(read: u64) -> Result<Vec<Measured>, SensorError> {
 }
 
 /// Plans a sensor with one quantity `t`. Its channel is `number` × 10, that of its state one more.
-pub fn plan(number: i64, driver: &Arc<Fake>, interval: Duration, filter: Filter) -> SensorPlan {
+pub fn plan<D: Driver + 'static>(
+    number: i64,
+    driver: &Arc<D>,
+    interval: Duration,
+    filter: Filter,
+) -> SensorPlan {
     SensorPlan {
         sensor: config::Sensor {
             id: format!("s{number}").into(),
-            driver: Arc::<Fake>::clone(driver),
+            driver: Arc::<D>::clone(driver),
             interval,
             // Long: a test machine under load must not make a sensor look hung.
             timeout: Duration::from_secs(30),

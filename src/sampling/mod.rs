@@ -1,10 +1,14 @@
 //! When to read: one worker thread per bus, each sensor on its own fixed grid of time, with time-out,
 //! back-off and health. Asks the filter what passes and hands that to the log; interprets no values.
 //!
+//! A device that notices by itself (edges of a pin) wakes its worker between its readings; what happened
+//! goes the same way as what is read, each sample with the time at which it happened.
+//!
 //! One thread more, the supervisor, notices a worker that hangs inside a driver. A thread cannot be
 //! interrupted there, so the others on that bus wait with it, while all other buses go on.
 
 mod backoff;
+mod bell;
 mod cell;
 mod contain;
 mod health;
@@ -13,6 +17,8 @@ mod stop;
 mod watch;
 mod worker;
 
+#[cfg(test)]
+mod event_tests;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
@@ -106,7 +112,7 @@ impl fmt::Display for Abandoned {
 /// Starts one worker per bus that the sensors sit on.
 ///
 /// Each sensor gets its part on the board (`sensor <id>`), with the figures samples, passed,
-/// suppressed, rejected, held, errors, skipped and dropped.
+/// suppressed, rejected, held, errors, skipped and dropped, and lost once an event was lost.
 ///
 /// # Errors
 /// When a plan has not one channel per quantity, or a thread cannot be started; then none runs.

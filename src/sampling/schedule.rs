@@ -14,9 +14,12 @@ const PER_SLOT: usize = 10;
 /// Time between two such points.
 const SLOT: Duration = Duration::from_millis(10);
 
-/// What is to be done. At equal times in this order: a fresh sample overtakes a held value.
+/// What is to be done. At equal times in this order: what happened comes before what is, and a fresh
+/// sample overtakes a held value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Task {
+    /// Something that happened will have been decided.
+    Listen,
     /// A reading on the grid.
     Read,
     /// A new attempt after a failure, off the grid.
@@ -43,13 +46,16 @@ pub(super) struct Due {
 #[derive(Debug)]
 pub(super) struct Schedule {
     grids: Vec<Grid>,
-    queue: BinaryHeap<Reverse<(Duration, Task, usize)>>,
+    /// With the turn that a reading belongs to.
+    queue: BinaryHeap<Reverse<(Duration, Task, usize, u64)>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Grid {
     phase: Duration,
     interval: Duration,
+    /// Counts the readings planned: only the last one is still wanted.
+    turn: u64,
 }
 
 impl Schedule {
@@ -62,13 +68,13 @@ impl Schedule {
             let interval = interval.max(Duration::from_millis(1));
             let slot = u32::try_from(sensor / PER_SLOT).unwrap_or(u32::MAX);
             let phase = remainder(SLOT.saturating_mul(slot), interval);
-            schedule.grids.push(Grid { phase, interval });
-            schedule.queue.push(Reverse((phase, Task::Read, sensor)));
+            schedule.grids.push(Grid { phase, interval, turn: 0 });
+            schedule.read(sensor, Task::Read, phase);
         }
         schedule
     }
 
-    /// When something is due next.
+    /// When something is due next, or was before it was planned anew.
     pub fn next(&self) -> Option<Duration> {
         self.queue.peek().map(|Reverse((at, ..))| *at)
     }
@@ -76,10 +82,16 @@ impl Schedule {
     /// Takes out what is due by `now`, the earliest first. A sensor that was read or retried comes
     /// again only after [`Schedule::again`] or [`Schedule::retry`].
     pub fn pop(&mut self, now: Duration) -> Option<Due> {
-        if self.next()? > now {
-            return None;
-        }
-        let Reverse((due, task, sensor)) = self.queue.pop()?;
+        let (due, task, sensor) = loop {
+            if self.next()? > now {
+                return None;
+            }
+            let Reverse((due, task, sensor, turn)) = self.queue.pop()?;
+            let is_reading = matches!(task, Task::Read | Task::Retry);
+            if !is_reading || turn == self.grids[sensor].turn {
+                break (due, task, sensor);
+            }
+        };
         if task != Task::Read {
             return Some(Due { sensor, task, at: now, skipped: 0 });
         }
@@ -91,22 +103,33 @@ impl Schedule {
 
     /// Reads the sensor at the next point of its grid after `after`, which may already be past.
     pub fn again(&mut self, sensor: usize, after: Duration) {
-        let Grid { phase, interval } = self.grids[sensor];
+        let Grid { phase, interval, .. } = self.grids[sensor];
         let next = match after.checked_sub(phase) {
             Some(since) => after - remainder(since, interval) + interval,
             None => phase,
         };
-        self.queue.push(Reverse((next, Task::Read, sensor)));
+        self.read(sensor, Task::Read, next);
     }
 
-    /// Tries a failed sensor again at `at`.
+    /// Tries a failed sensor again at `at`, in place of what was planned for it.
     pub fn retry(&mut self, sensor: usize, at: Duration) {
-        self.queue.push(Reverse((at, Task::Retry, sensor)));
+        self.read(sensor, Task::Retry, at);
+    }
+
+    fn read(&mut self, sensor: usize, task: Task, at: Duration) {
+        let turn = &mut self.grids[sensor].turn;
+        *turn += 1;
+        self.queue.push(Reverse((at, task, sensor, *turn)));
+    }
+
+    /// Comes back for what happened at `at`.
+    pub fn listen(&mut self, sensor: usize, at: Duration) {
+        self.queue.push(Reverse((at, Task::Listen, sensor, 0)));
     }
 
     /// Comes back for a held value at `at`.
     pub fn flush(&mut self, sensor: usize, at: Duration) {
-        self.queue.push(Reverse((at, Task::Flush, sensor)));
+        self.queue.push(Reverse((at, Task::Flush, sensor, 0)));
     }
 }
 
@@ -180,10 +203,23 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_comes_before_a_held_value_of_the_same_time() {
+    fn a_retry_takes_the_place_of_the_reading_that_was_planned() {
+        let mut schedule = Schedule::new([ms(100)]);
+        drain(&mut schedule, ms(0));
+        schedule.retry(0, ms(30));
+        assert_eq!(schedule.pop(ms(50)).map(|due| due.task), Some(Task::Retry));
+        schedule.again(0, ms(50));
+        assert_eq!(drain(&mut schedule, ms(100)), [(100, 0)]);
+        assert_eq!(schedule.queue.len(), 1);
+    }
+
+    #[test]
+    fn at_one_time_events_come_before_readings_and_these_before_held_values() {
         let mut schedule = Schedule::new([ms(100)]);
         drain(&mut schedule, ms(0));
         schedule.flush(0, ms(100));
+        schedule.listen(0, ms(100));
+        assert_eq!(schedule.pop(ms(100)).map(|due| due.task), Some(Task::Listen));
         assert_eq!(schedule.pop(ms(100)).map(|due| due.task), Some(Task::Read));
         assert_eq!(schedule.pop(ms(100)).map(|due| due.task), Some(Task::Flush));
     }

@@ -1,13 +1,16 @@
 //! The signal to end, which interrupts every wait of this room.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use super::bell::Bell;
 
 /// Asked for once, seen by all.
 #[derive(Debug, Default)]
 pub(super) struct Stop {
     deadline: Mutex<Option<Instant>>,
     asked: Condvar,
+    bells: Mutex<Vec<Arc<Bell>>>,
 }
 
 impl Stop {
@@ -15,6 +18,12 @@ impl Stop {
     pub fn ask(&self, deadline: Instant) {
         *self.lock() = Some(deadline);
         self.asked.notify_all();
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|bell| bell.ring());
+    }
+
+    /// Rings this bell, too, when the end is asked for. To be said before anybody waits at it.
+    pub fn also_rings(&self, bell: &Arc<Bell>) {
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(bell));
     }
 
     /// By when to end, if that was asked for.

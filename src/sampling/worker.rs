@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backoff::{Backoff, Random};
+use super::bell::Bell;
 use super::cell::Cell;
 use super::contain::contained;
 use super::schedule::{Due, Schedule, Task};
@@ -12,16 +13,20 @@ use super::stop::Stop;
 use super::watch::Watched;
 use super::{Output, SensorPlan};
 use crate::bus::Buses;
-use crate::enrich;
+use crate::bus::gpio::Waker;
+use crate::enrich::{self, clock::Anchor};
 use crate::filter::{Rejection, SensorFilter};
 use crate::reading::{ChannelId, Measured, Moment, Reading};
-use crate::sensor::{Device, Driver, SensorError};
+use crate::sensor::{Device, Driver, EventSample, SensorError, Taken};
 
 /// Longest that a worker waits for the log with one sample; a shorter interval makes it shorter.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Between two attempts to hand a sample over.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// A device that always wants to be heard at once must not keep the others from being read.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 /// What all workers share.
 pub(super) struct Shared {
@@ -37,6 +42,7 @@ pub(super) struct Worker {
     watched: Arc<Watched>,
     sensors: Vec<Sensor>,
     schedule: Schedule,
+    bell: Arc<Bell>,
     random: Random,
     start: Instant,
 }
@@ -50,8 +56,16 @@ struct Sensor {
     device: Option<Box<dyn Device>>,
     filter: SensorFilter,
     backoff: Backoff,
+    /// What a device that notices by itself calls.
+    waker: Waker,
+    /// Whether the opened device is one.
+    listens: bool,
+    /// The last moment that one of its samples carried.
+    last: Option<Moment>,
     /// When the schedule comes back for a held value.
     flush: Option<Duration>,
+    /// When the schedule comes back for what will have happened.
+    listen: Option<Duration>,
 }
 
 /// Says that the worker has ended, also when it ends by a panic: then the watchdog must hear of it.
@@ -67,12 +81,16 @@ impl Worker {
     /// A worker for these sensors, whose cells are those of `watched` in the same order.
     pub fn new(shared: &Arc<Shared>, watched: &Arc<Watched>, plans: Vec<SensorPlan>, seed: u64) -> Self {
         let schedule = Schedule::new(plans.iter().map(|plan| plan.sensor.interval));
-        let sensors = plans.into_iter().zip(&watched.cells).map(|(plan, cell)| Sensor::new(plan, cell));
+        let bell = Arc::new(Bell::default());
+        shared.stop.also_rings(&bell);
+        let cells = plans.into_iter().zip(&watched.cells).enumerate();
+        let sensors = cells.map(|(index, (plan, cell))| Sensor::new(plan, cell, bell.waker(index)));
         Self {
             shared: Arc::clone(shared),
             watched: Arc::clone(watched),
             sensors: sensors.collect(),
             schedule,
+            bell,
             random: Random::new(seed),
             start: Instant::now(),
         }
@@ -83,6 +101,9 @@ impl Worker {
         let _ending = Ending(Arc::clone(&self.watched));
         self.start = Instant::now();
         while self.shared.stop.deadline().is_none() {
+            for sensor in self.bell.callers() {
+                self.listen(sensor);
+            }
             let now = self.start.elapsed();
             if let Some(due) = self.schedule.pop(now) {
                 self.watched.working();
@@ -90,52 +111,128 @@ impl Worker {
             } else {
                 let next = self.schedule.next().and_then(|at| self.start.checked_add(at));
                 self.watched.asleep(next);
-                self.shared.stop.wait(next);
+                self.bell.wait(next);
             }
         }
         self.watched.working();
-        for sensor in &mut self.sensors {
-            sensor.end(&self.shared);
+        for sensor in 0..self.sensors.len() {
+            self.look_once_more(sensor);
+            self.sensors[sensor].end(&self.shared);
         }
     }
 
     fn attend(&mut self, due: Due) {
         let sensor = &mut self.sensors[due.sensor];
-        if due.task == Task::Flush {
-            sensor.flush = None;
-            sensor.flush(&self.shared, due.at);
-        } else {
-            sensor.cell.figures.skipped.add(usize::try_from(due.skipped).unwrap_or(usize::MAX));
-            self.watched.reading(due.sensor);
-            let answer = sensor.read(&self.shared.buses);
-            let at = (self.shared.clock)();
-            self.watched.back(due.sensor);
-            if self.shared.stop.is_over() {
-                return; // Given up long ago, and all accounts are closed.
+        match due.task {
+            Task::Flush => {
+                sensor.flush = None;
+                sensor.flush(&self.shared, due.at, sensor.give_up());
+                self.plan_flush(due.sensor);
             }
-            match answer {
-                Ok(sample) => {
-                    sensor.take(&self.shared, due.at, at, &sample);
-                    let after = if due.task == Task::Read { due.at } else { self.start.elapsed() };
-                    self.schedule.again(due.sensor, after);
-                }
-                Err(error) => {
-                    sensor.fail(at, &error);
-                    let pause = sensor.backoff.next(self.random.next());
-                    self.schedule.retry(due.sensor, self.start.elapsed() + pause);
-                }
+            Task::Listen => {
+                sensor.listen = None;
+                self.listen(due.sensor);
+            }
+            Task::Read | Task::Retry => {
+                // What happened before comes first.
+                self.listen(due.sensor);
+                self.read(due);
             }
         }
-        // The schedule may come back too early (something was overtaken), never too late.
+    }
+
+    fn read(&mut self, due: Due) {
+        let sensor = &mut self.sensors[due.sensor];
+        sensor.cell.figures.skipped.add(usize::try_from(due.skipped).unwrap_or(usize::MAX));
+        self.watched.reading(due.sensor);
+        let answer = sensor.read(&self.shared.buses);
+        let at = (self.shared.clock)();
+        self.watched.back(due.sensor);
+        if self.shared.stop.is_over() {
+            return; // Given up long ago, and all accounts are closed.
+        }
+        match answer {
+            Ok(sample) => {
+                sensor.take(&self.shared, due.at, at, &sample, sensor.give_up());
+                let after = if due.task == Task::Read { due.at } else { self.start.elapsed() };
+                self.schedule.again(due.sensor, after);
+                // It may know more now, or was only just opened: to learn when to listen next.
+                self.listen(due.sensor);
+            }
+            Err(error) => self.fail(due.sensor, at, &error),
+        }
+        self.plan_flush(due.sensor);
+    }
+
+    /// Takes what happened at a device that notices by itself, and plans when to look again.
+    fn listen(&mut self, index: usize) {
+        let sensor = &mut self.sensors[index];
+        if !sensor.listens {
+            return;
+        }
+        self.watched.reading(index);
+        let anchor = Anchor::read(self.shared.clock);
+        let now = self.start.elapsed();
+        let answer = sensor.events(anchor.monotonic());
+        self.watched.back(index);
+        if self.shared.stop.is_over() {
+            return;
+        }
+        match answer {
+            Ok((taken, due)) => {
+                sensor.happened(&self.shared, &self.watched, &anchor, now, taken);
+                if let Some(due) = due {
+                    let at = now + due.saturating_sub(anchor.monotonic()).max(LEAST_WAIT);
+                    if sensor.listen.is_none_or(|planned| at < planned) {
+                        sensor.listen = Some(at);
+                        self.schedule.listen(index, at);
+                    }
+                }
+            }
+            Err(error) => self.fail(index, anchor.moment_of(anchor.monotonic()), &error),
+        }
+        self.plan_flush(index);
+    }
+
+    fn fail(&mut self, index: usize, at: Moment, error: &SensorError) {
+        let sensor = &mut self.sensors[index];
+        sensor.fail(at, error);
+        let pause = sensor.backoff.next(self.random.next());
+        self.schedule.retry(index, self.start.elapsed() + pause);
+    }
+
+    /// The schedule may come back too early (something was overtaken), never too late.
+    fn plan_flush(&mut self, index: usize) {
+        let sensor = &mut self.sensors[index];
         if let Some(at) = sensor.filter.due().filter(|at| sensor.flush.is_none_or(|planned| *at < planned)) {
             sensor.flush = Some(at);
-            self.schedule.flush(due.sensor, at);
+            self.schedule.flush(index, at);
+        }
+    }
+
+    /// Before the end: takes what happened, and what a meter has counted since it was last read, whatever the
+    /// filter says; the next run goes on from there.
+    fn look_once_more(&mut self, index: usize) {
+        self.listen(index);
+        let sensor = &mut self.sensors[index];
+        if sensor.device.is_none() || sensor.driver.resumes().is_empty() {
+            return;
+        }
+        self.watched.reading(index);
+        let answer = sensor.read(&self.shared.buses);
+        let at = (self.shared.clock)();
+        self.watched.back(index);
+        if let Ok(sample) = answer
+            && !self.shared.stop.is_over()
+        {
+            sensor.filter.reset();
+            sensor.take(&self.shared, self.start.elapsed(), at, &sample, sensor.give_up());
         }
     }
 }
 
 impl Sensor {
-    fn new(plan: SensorPlan, cell: &Arc<Cell>) -> Self {
+    fn new(plan: SensorPlan, cell: &Arc<Cell>, waker: Waker) -> Self {
         Self {
             cell: Arc::clone(cell),
             filter: SensorFilter::new(&plan.sensor.quantities),
@@ -144,17 +241,41 @@ impl Sensor {
             driver: plan.sensor.driver,
             channels: plan.channels,
             device: None,
+            waker,
+            listens: false,
+            last: None,
             flush: None,
+            listen: None,
         }
     }
 
     /// Reads, opening first if need be. After any error the device is closed: only a fresh
     /// initialisation is known to cure it.
     fn read(&mut self, buses: &Buses) -> Result<Vec<Measured>, SensorError> {
-        let Self { device, driver, .. } = self;
+        let Self { device, driver, listens, waker, .. } = self;
         let answer = contained(|| match device {
             Some(device) => device.read(),
-            None => device.insert(driver.open(buses)?).read(),
+            None => {
+                let device = device.insert(driver.open(buses)?);
+                if let Some(events) = device.events() {
+                    events.wake_by(Arc::clone(waker));
+                    *listens = true;
+                }
+                device.read()
+            }
+        });
+        if answer.is_err() {
+            self.close();
+        }
+        answer
+    }
+
+    /// What has happened by `now`, and when to ask again.
+    fn events(&mut self, now: Duration) -> Result<(Taken, Option<Duration>), SensorError> {
+        let device = &mut self.device;
+        let answer = contained(|| match device.as_mut().and_then(|device| device.events()) {
+            Some(events) => events.take(now).map(|taken| (taken, events.due())),
+            None => Ok((Taken::default(), None)),
         });
         if answer.is_err() {
             self.close();
@@ -163,6 +284,7 @@ impl Sensor {
     }
 
     fn close(&mut self) {
+        self.listens = false;
         let device = self.device.take();
         // A driver may fail in its `drop` too.
         if let Err(error) = contained(|| {
@@ -178,8 +300,31 @@ impl Sensor {
         self.cell.change(|health| health.failed(at, error.to_string()));
     }
 
-    /// Filters a sample and hands over what passes. `now` is the time it stands for.
-    fn take(&mut self, shared: &Shared, now: Duration, at: Moment, sample: &[Measured]) {
+    /// Takes events in their order, each at its own time. `now` is the time of the anchor.
+    fn happened(&mut self, shared: &Shared, watched: &Watched, anchor: &Anchor, now: Duration, taken: Taken) {
+        // One patience for all of them: a busy log must not keep the worker for a second each.
+        let give_up = self.give_up();
+        for EventSample { at: stamp, measured } in taken.samples {
+            watched.working();
+            let then = now.saturating_sub(anchor.age(stamp));
+            self.flush(shared, then, give_up);
+            let at = self.not_before_last(anchor.moment_of(stamp));
+            self.take(shared, then, at, &measured, give_up);
+        }
+        if taken.lost > 0 {
+            self.cell.missed(now, taken.lost);
+        }
+    }
+
+    /// Clocks that are not read at one time differ by microseconds, which must not put an event before
+    /// the sample that it follows.
+    fn not_before_last(&self, at: Moment) -> Moment {
+        self.last.filter(|last| last.since_boot > at.since_boot).unwrap_or(at)
+    }
+
+    /// Filters a sample and hands over what passes, before `give_up`. `now` is the time it stands for.
+    fn take(&mut self, shared: &Shared, now: Duration, at: Moment, sample: &[Measured], give_up: Instant) {
+        self.last = Some(at);
         self.cell.figures.samples.add(1);
         self.backoff.reset();
         if self.cell.change(|health| health.succeeded(at)) {
@@ -191,16 +336,16 @@ impl Sensor {
         }
         let fault = verdict.rejected.iter().find(|rejection| rejection.is_fault()).map(Rejection::to_string);
         let kept = verdict.passed.is_empty()
-            || self.hand_over(shared, || enrich::stamp(&self.channels, at, &verdict.passed));
+            || self.hand_over(shared, give_up, || enrich::stamp(&self.channels, at, &verdict.passed));
         self.cell.count(self.filter.settle(now, at, verdict, kept));
         self.cell.figures.held.set(i64::try_from(self.filter.held()).unwrap_or(i64::MAX));
         self.cell.change(|health| health.sampled(now, fault, kept));
     }
 
-    /// Hands over the held values that are due by `now`.
-    fn flush(&mut self, shared: &Shared, now: Duration) {
+    /// Hands over the held values that are due by `now`, before `give_up`.
+    fn flush(&mut self, shared: &Shared, now: Duration, give_up: Instant) {
         while let Some(due) = self.filter.take_due(now) {
-            let kept = self.hand_over(shared, || enrich::stamp(&self.channels, due.at, &due.values));
+            let kept = self.hand_over(shared, give_up, || enrich::stamp(&self.channels, due.at, &due.values));
             self.cell.count(self.filter.settle_due(now, due, kept));
             self.cell.figures.held.set(i64::try_from(self.filter.held()).unwrap_or(i64::MAX));
             if !kept {
@@ -209,14 +354,19 @@ impl Sensor {
         }
     }
 
-    /// Hands readings to the log, after the sensor's state if that is still owed. Waits a bounded time
+    /// Hands readings to the log, after the sensor's state if that is still owed. Waits until `give_up`
     /// while the log is busy; answers whether it took them.
-    fn hand_over(&self, shared: &Shared, readings: impl Fn() -> Vec<Reading>) -> bool {
-        self.insist(shared, || self.cell.pay().is_ok() && shared.output.append(readings()).is_ok())
+    fn hand_over(&self, shared: &Shared, give_up: Instant, readings: impl Fn() -> Vec<Reading>) -> bool {
+        let attempt = || self.cell.pay().is_ok() && shared.output.append(readings()).is_ok();
+        Self::insist(shared, give_up, attempt)
     }
 
-    fn insist(&self, shared: &Shared, attempt: impl Fn() -> bool) -> bool {
-        let give_up = Instant::now() + self.interval.min(LONGEST_WAIT);
+    /// How long to wait for the log from now on.
+    fn give_up(&self) -> Instant {
+        Instant::now() + self.interval.min(LONGEST_WAIT)
+    }
+
+    fn insist(shared: &Shared, give_up: Instant, attempt: impl Fn() -> bool) -> bool {
         loop {
             // After the end has been waited for, a new run may be logging the same sensor.
             if shared.stop.is_over() {
@@ -235,10 +385,10 @@ impl Sensor {
     /// The last words: what is held, and a state still owed.
     fn end(&mut self, shared: &Shared) {
         if !shared.stop.is_over() {
-            self.flush(shared, Duration::MAX);
+            self.flush(shared, Duration::MAX, self.give_up());
         }
         self.close();
-        if !self.insist(shared, || self.cell.pay().is_ok()) {
+        if !Self::insist(shared, self.give_up(), || self.cell.pay().is_ok()) {
             tracing::debug!("sensor {}: the log did not take its last state", self.cell.id);
         }
         self.cell.close();

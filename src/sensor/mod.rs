@@ -2,18 +2,37 @@
 //! quantities; it starts no thread, knows no MQTT and decides no policy.
 
 mod ads1x15;
+mod aht20;
+mod bh1750;
 mod bme280;
+mod bmp390;
 mod camera;
+mod chip;
+#[cfg(test)]
+mod contract;
+mod dht;
+mod digital_input;
 mod host;
 mod i2c;
+mod lm75;
+mod mcp9808;
 mod options;
+mod pins;
+mod pulse_counter;
 pub mod registry;
+mod sht3x;
+mod sht4x;
+mod si7021;
 mod sim;
 mod simulate;
+#[cfg(test)]
+mod testing;
+mod veml7700;
 
 use std::fmt;
 use std::time::Duration;
 
+use crate::bus::gpio::{Pins, Waker};
 use crate::bus::{BusError, Buses};
 use crate::reading::{Measured, Quantity, ValueKind};
 
@@ -42,6 +61,24 @@ pub enum Attachment {
         /// 7-bit address.
         address: u8,
     },
+    /// A pin of its own.
+    Gpio {
+        /// Whose pins.
+        pins: Pins,
+        /// BCM number.
+        pin: u8,
+    },
+    /// A pin of a port expander, which several sensors may share.
+    Expander {
+        /// Name of the bus.
+        bus: String,
+        /// 7-bit address.
+        address: u8,
+        /// Name of the chip.
+        chip: &'static str,
+        /// Number of the pin.
+        pin: u8,
+    },
     /// Nothing that could conflict; read by the worker of this name (`host`, `sim`).
     Worker(&'static str),
     /// Something slow that nothing else sits on: read by a worker of its own of this name, or with others of
@@ -53,9 +90,58 @@ impl Attachment {
     /// Name of the worker that reads it.
     pub fn worker(&self) -> &str {
         match self {
-            Attachment::I2c { bus, .. } => bus,
+            Attachment::I2c { bus, .. } | Attachment::Expander { bus, .. } => bus,
+            Attachment::Gpio { pins, .. } => pins.name(),
             Attachment::Worker(name) => name,
             Attachment::Alone(name) => name,
+        }
+    }
+
+    /// Why both cannot be there, in words that follow "is taken by …", or nothing.
+    pub fn clash(&self, other: &Attachment) -> Option<String> {
+        match (self, other) {
+            (Attachment::Gpio { .. }, _) if self == other => Some(self.to_string()),
+            (
+                Attachment::Expander { bus, address, chip, pin },
+                Attachment::Expander { bus: bus2, address: address2, chip: chip2, pin: pin2 },
+            ) if (bus, address, chip) == (bus2, address2, chip2) => (pin == pin2).then(|| self.to_string()),
+            _ if self.address().is_some() && self.address() == other.address() => {
+                self.address().map(|(bus, address)| format!("address {address:#04x} on {bus}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// The pin of this machine's header (BCM number) that it takes, if it takes one.
+    pub fn header_pin(&self) -> Option<u8> {
+        match self {
+            Attachment::Gpio { pins: Pins::Header, pin } => Some(*pin),
+            _ => None,
+        }
+    }
+
+    /// The bus and address that it answers to, if it has one.
+    pub fn address(&self) -> Option<(&str, u8)> {
+        match self {
+            Attachment::I2c { bus, address } | Attachment::Expander { bus, address, .. } => {
+                Some((bus, *address))
+            }
+            Attachment::Gpio { .. } | Attachment::Worker(_) | Attachment::Alone(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Attachment::I2c { bus, address } => write!(f, "address {address:#04x} on {bus}"),
+            Attachment::Gpio { pins: Pins::Header, pin } => write!(f, "pin {pin}"),
+            Attachment::Gpio { pins, pin } => write!(f, "pin {pin} of {pins}"),
+            Attachment::Expander { bus, address, chip, pin } => {
+                write!(f, "pin {pin} of the {chip} at address {address:#04x} on {bus}")
+            }
+            Attachment::Worker(name) => f.write_str(name),
+            Attachment::Alone(name) => f.write_str(name),
         }
     }
 }
@@ -79,14 +165,59 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Opens and initialises the device. Called again after every failure, so it must leave nothing behind.
     fn open(&self, buses: &Buses) -> Result<Box<dyn Device>, SensorError>;
+
+    /// Positions of the quantities that go on where the log left off, such as a meter's total.
+    fn resumes(&self) -> &[usize] {
+        &[]
+    }
+
+    /// The last logged value of one of them, in the driver's unit. Said before the first `open`, and not at all
+    /// when there is none.
+    fn resume(&self, _quantity: usize, _value: f64) {}
 }
 
 /// An opened device.
 pub trait Device: Send {
     /// Reads once. May block for as long as a conversion takes (data sheet), never without a bound.
     ///
-    /// A quantity that could not be read this time is left out; when none could, that is an error.
+    /// A quantity that could not be read this time is left out; when none could, that is an error. A device
+    /// that cannot say anything at this moment, and is not at fault, answers an empty list.
     fn read(&mut self) -> Result<Vec<Measured>, SensorError>;
+
+    /// What it has to say between its readings, for a device that notices by itself.
+    fn events(&mut self) -> Option<&mut dyn Events> {
+        None
+    }
+}
+
+/// What happens to a device between its readings. Times are of the kernel's monotonic clock.
+pub trait Events {
+    /// Names whom to call when there is something to take. Said once, after the device was opened.
+    fn wake_by(&mut self, waker: Waker);
+
+    /// What has happened up to `now`. Never waits. After an error the device is closed and opened again.
+    fn take(&mut self, now: Duration) -> Result<Taken, SensorError>;
+
+    /// When to take next though nobody called: something that is under way will be decided then.
+    fn due(&self) -> Option<Duration>;
+}
+
+/// What has happened.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Taken {
+    /// Samples, each with its own time, oldest first, none older than what was taken or read before.
+    pub samples: Vec<EventSample>,
+    /// Edges (or whatever it counts) that are known to be missing.
+    pub lost: u64,
+}
+
+/// A sample that an event brought about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventSample {
+    /// When it happened, by the kernel's monotonic clock.
+    pub at: Duration,
+    /// What was measured.
+    pub measured: Vec<Measured>,
 }
 
 /// Why a sensor did not answer, worded for the person who wired it.

@@ -4,6 +4,8 @@
 //! given are `Option`s marked `#[schemars(required)]`, so that each key can be tried by itself.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use schemars::generate::SchemaSettings;
@@ -92,6 +94,19 @@ pub(super) fn note<T>(problems: &mut Vec<OptionProblem>, key: &str, result: Resu
 /// Whether something is wrong with this key already.
 pub(super) fn has_problem(problems: &[OptionProblem], key: &str) -> bool {
     problems.iter().any(|problem| problem.key == key)
+}
+
+/// A unit for good: drivers declare units as constants, and a few let the user name one. Each
+/// different text is kept once, however often the configuration is read again.
+pub(super) fn interned(unit: &str) -> &'static str {
+    static UNITS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut units = UNITS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = units.get(unit) {
+        return known;
+    }
+    let kept: &'static str = Box::leak(unit.to_owned().into_boxed_str());
+    units.insert(kept);
+    kept
 }
 
 /// The name of a bus, written `i2c-1` or `sim-1`.

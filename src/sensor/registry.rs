@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Driver, ads1x15, bme280, camera, host, sim};
+use super::{
+    Driver, ads1x15, aht20, bh1750, bme280, bmp390, camera, dht, digital_input, host, lm75, mcp9808,
+    pulse_counter, sht3x, sht4x, si7021, sim, veml7700,
+};
 
 /// A kind of sensor that can be configured.
 #[derive(Debug, Clone, Copy)]
@@ -37,12 +40,37 @@ impl OptionProblem {
     }
 }
 
-static REGISTRY: [DriverKind; 6] =
-    [bme280::KIND, ads1x15::ADS1115, ads1x15::ADS1015, camera::KIND, host::KIND, sim::KIND];
+/// By name.
+#[rustfmt::skip] // one line each, whatever the width
+static REGISTRY: &[DriverKind] = &[
+    ads1x15::ADS1015,
+    ads1x15::ADS1115,
+    aht20::KIND,
+    bh1750::KIND,
+    bme280::KIND,
+    bme280::BMP280,
+    bmp390::KIND,
+    camera::KIND,
+    dht::DHT11,
+    dht::DHT22,
+    digital_input::KIND,
+    host::KIND,
+    si7021::HTU21D,
+    lm75::LM75,
+    lm75::TMP102,
+    lm75::TMP105,
+    mcp9808::KIND,
+    pulse_counter::KIND,
+    sht3x::KIND,
+    sht4x::KIND,
+    si7021::SI7021,
+    sim::KIND,
+    veml7700::KIND,
+];
 
 /// Every driver.
 pub fn registry() -> &'static [DriverKind] {
-    &REGISTRY
+    REGISTRY
 }
 
 /// The driver of this name.
@@ -76,12 +104,32 @@ mod tests {
     #[test]
     fn every_driver_that_a_schema_accepts_can_be_configured_and_names_good_topic_levels() {
         let cases = [
-            ("bme280", json!({"bus": "sim-1"})),
-            ("ads1115", json!({"bus": "sim-1"})),
             ("ads1015", json!({"bus": "i2c-1", "address": 0x49})),
+            ("ads1115", json!({"bus": "sim-1"})),
+            ("aht20", json!({"bus": "i2c-1"})),
+            (
+                "bh1750",
+                json!({"bus": "i2c-1", "address": "0x5c", "resolution": "high2", "measurement_time": 254}),
+            ),
+            ("bme280", json!({"bus": "sim-1"})),
+            ("bmp280", json!({"bus": "i2c-1", "address": "0x77", "oversampling": 16})),
+            ("bmp390", json!({"bus": "i2c-1", "address": "0x76", "oversampling": 32, "filter": 3})),
             ("camera", json!({"width": 640, "height": 480})),
+            ("dht11", json!({"pin": 4})),
+            ("dht22", json!({"pin": 4, "bus": "gpio-sim", "simulate": {}})),
+            ("digital-input", json!({"pin": 17, "pull": "none", "active_low": true, "debounce": "5ms"})),
             ("host", json!({})),
+            ("htu21d", json!({"bus": "i2c-1"})),
+            ("lm75", json!({"bus": "i2c-1", "address": "0x4f", "bits": 11})),
+            ("mcp9808", json!({"bus": "i2c-1", "address": "0x1f", "resolution": 0.25})),
+            ("pulse-counter", json!({"pin": 6, "per_pulse": 0.2794, "unit": "mm", "edge": "rising"})),
+            ("sht3x", json!({"bus": "i2c-1", "address": "0x45", "precision": "low"})),
+            ("sht4x", json!({"bus": "i2c-1", "precision": "medium", "heater_every": "1h"})),
+            ("si7021", json!({"bus": "i2c-1"})),
             ("sim", json!({})),
+            ("tmp102", json!({"bus": "i2c-1", "address": "0x4b"})),
+            ("tmp105", json!({"bus": "sim-1"})),
+            ("veml7700", json!({"bus": "i2c-1", "gain": 0.25, "integration_time": "400ms"})),
         ];
         assert_eq!(cases.len(), registry().len(), "a driver is missing here");
         for (name, options) in cases {

@@ -10,7 +10,7 @@ use super::options::Span;
 use crate::bus::BusName;
 use crate::bus::sim::Simulated;
 use crate::bus::sim::fault::{self, Faulty};
-use crate::bus::sim::scenario::{Scenario, Walk};
+use crate::bus::sim::scenario::{Random, Scenario, Walk};
 
 /// How one simulated quantity moves.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -127,12 +127,14 @@ pub(super) fn on_simulated_bus(bus: Option<BusName>, problems: &mut Vec<OptionPr
 }
 
 /// A fault of the simulated part, to see what the bridge makes of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fault {
-    /// What goes wrong: `nack` (as if unplugged), `garbage` (random bytes) or `hang` (blocks the bus
-    /// for a quarter of a second at every transfer).
+    /// What goes wrong: `nack` (as if unplugged), `garbage` (random bytes), `bit-error` (one bit of what is
+    /// read is wrong: parts with a checksum notice) or `hang` (blocks the bus for a quarter of a second).
     kind: FaultKind,
+    /// Part of the transfers (0 to 1) that it happens to; all unless given.
+    rate: Option<Rate>,
     /// When it begins, counted from the first use; at once unless given.
     after: Option<Span>,
     /// How long it lasts; for ever unless given.
@@ -145,7 +147,26 @@ pub(super) struct Fault {
 enum FaultKind {
     Nack,
     Garbage,
+    BitError,
     Hang,
+}
+
+/// A part of all, 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(try_from = "f64")]
+#[schemars(extend("minimum" = 0, "maximum" = 1))]
+struct Rate(f64);
+
+impl TryFrom<f64> for Rate {
+    type Error = String;
+
+    fn try_from(rate: f64) -> Result<Self, String> {
+        if (0.0..=1.0).contains(&rate) {
+            Ok(Rate(rate))
+        } else {
+            Err(format!("rate {rate} is not from 0 to 1"))
+        }
+    }
 }
 
 /// As long as a hung bus blocks a real transfer.
@@ -161,16 +182,23 @@ pub(super) fn with_fault(
     let kind = match fault.kind {
         FaultKind::Nack => fault::Fault::Nack,
         FaultKind::Garbage => fault::Fault::Garbage,
+        FaultKind::BitError => fault::Fault::BitError,
         FaultKind::Hang => fault::Fault::Hang(HANG),
     };
     let from = now.saturating_add(fault.after.map_or(Duration::ZERO, |span| span.0));
     let until = fault.lasting.map_or(Duration::MAX, |span| from.saturating_add(span.0));
-    Box::new(Faulty::new(device, move |now| (from <= now && now < until).then_some(kind)))
+    let Rate(rate) = fault.rate.unwrap_or(Rate(1.0));
+    // The same transfers fail in every run, so that what was seen once can be looked at again.
+    let mut random = Random::new(first_seed());
+    let strikes = move |now| (from <= now && now < until && random.unit() < rate).then_some(kind);
+    Box::new(Faulty::new(device, strikes))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{from_value, json};
+
+    use crate::bus::sim::Answer;
 
     use super::*;
 
@@ -190,6 +218,24 @@ mod tests {
             from_value::<Course>(json!({"constant": 101325})).unwrap().scenario(),
             Scenario::Constant(101_325.0)
         );
+    }
+
+    #[test]
+    fn a_rate_is_the_part_of_transfers_that_fail() {
+        struct Well;
+        impl Simulated for Well {
+            fn write(&mut self, _: &[u8], _: Duration) -> Answer {
+                Ok(())
+            }
+            fn read(&mut self, _: &mut [u8], _: Duration) -> Answer {
+                Ok(())
+            }
+        }
+        let fault = from_value::<Fault>(json!({"kind": "nack", "rate": 0.25})).unwrap();
+        let mut device = with_fault(Box::new(Well), Some(fault), Duration::ZERO);
+        let failed = (0..4000).filter(|_| device.write(&[0], Duration::ZERO).is_err()).count();
+        assert!((900..1100).contains(&failed), "{failed}");
+        assert!(from_value::<Fault>(json!({"kind": "nack", "rate": 1.5})).is_err());
     }
 
     #[test]

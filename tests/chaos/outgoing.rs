@@ -1,23 +1,37 @@
 //! Readings in bad weather: what is in the log reaches the broker, once or with the same id, in order.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::handshakes;
 use crate::ledger::{Row, Seen, Verdict, audit};
 use crate::support::{Bridge, Mosquitto, Proxy, Seed, Subscriber, holds_within, wait_until};
-use crate::weather::{Scene, Witness};
+use crate::weather::{Scene, Witness, events_wanted};
 
 /// Client id.
 const WITNESS: &str = "witness";
 
-/// Most repeats at QoS 2 for each time the daemon was killed: a few of the 20 that may be under way.
-const PER_KILL: usize = 5;
+/// Most repeats at QoS 2 after so many kills of the daemon: it dies between the broker's PUBCOMP and its own
+/// commit and cannot know that it was done. One kill can hit a whole window, many cannot (measured: 0.7 each).
+fn unavoidable(daemon_kills: usize) -> usize {
+    match daemon_kills {
+        0 => 0,
+        many => 20 + 2 * (many - 1),
+    }
+}
 
 const SENSORS_OF_EACH_QOS: usize = 5;
 
+/// Most messages for one `mosquitto_sub`. From one packet id to the same one again are 65,535 messages, and
+/// libmosquitto (2.0.11) keeps a message that it was sent twice before its PUBREL for ever: when its packet id
+/// comes round, it hands out that one and swallows the new one (47 "lost" in 80,731 rows, old ones in their place).
+const MOST_MESSAGES: usize = 60_000;
+
+/// Rows for each event at full speed, about.
+const ROWS_PER_EVENT: usize = 500;
+
 /// Ten sensors whose every sample is a new value (`clock`); in a calm they take one reading an hour, so
-/// that the log comes to an end and delivery can reach it.
+/// that the log comes to an end and delivery can reach it. Many events: the slower.
 fn config(url: &str, folder: &Path, calm: bool) -> String {
     let mut text = format!(
         "device: {{ id: chaos }}\n\
@@ -26,8 +40,9 @@ fn config(url: &str, folder: &Path, calm: bool) -> String {
          sensors:\n",
         folder.display()
     );
-    for (qos, busy) in [(1, "20ms"), (2, "50ms")] {
-        let interval = if calm { "1h" } else { busy };
+    let slower = events_wanted() * ROWS_PER_EVENT * 3 / 2 / MOST_MESSAGES + 1;
+    for (qos, busy) in [(1, 20), (2, 50)] {
+        let interval = if calm { "1h".to_owned() } else { format!("{}ms", busy * slower) };
         for number in 1..=SENSORS_OF_EACH_QOS {
             text.push_str(&format!(
                 "  - {{ id: q{qos}-{number}, driver: sim, interval: {interval}, scenario: clock, qos: {qos}, \
@@ -74,6 +89,21 @@ fn number(bridge: &Bridge, sql: &str) -> i64 {
     bridge.database().query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
+/// Waits until everything is delivered. Answers no when nothing was for so long that every back-off and
+/// time-out of a last outage is over.
+fn goes_on_to_the_end(bridge: &Bridge) -> bool {
+    let last = number(bridge, "SELECT coalesce(max(id), 0) FROM reading");
+    let cursor = || number(bridge, "SELECT cursor FROM progress");
+    let mut before = cursor();
+    while before < last {
+        if !holds_within(Duration::from_secs(90), || cursor() > before) {
+            return false;
+        }
+        before = cursor();
+    }
+    true
+}
+
 #[test]
 fn nothing_is_lost_on_the_way_out() {
     let seed = Seed::from_environment();
@@ -93,10 +123,10 @@ fn nothing_is_lost_on_the_way_out() {
     assert!(status.success(), "left with {status}:\n{}", scene.bridge.last_words());
     scene.bridge.configure(&config(&url, scene.bridge.folder(), true));
     scene.bridge.resume();
-    // One connection after the other, back-off between them: the last outage may cost a while.
-    let delivered =
-        || number(&scene.bridge, "SELECT cursor >= (SELECT max(id) FROM reading) FROM progress") == 1;
-    let in_time = holds_within(Duration::from_secs(120), delivered);
+    // mosquitto saves after each message, on a busy machine 100 a second: what matters is that it goes on.
+    let begun = Instant::now();
+    let in_time = goes_on_to_the_end(&scene.bridge);
+    let rest = begun.elapsed().as_secs_f64();
     let mut verdict = Verdict::default();
     holds_within(Duration::from_secs(30), || {
         verdict = audit(&published(&scene.bridge), &seen(&subscriber));
@@ -113,20 +143,22 @@ fn nothing_is_lost_on_the_way_out() {
     let verdict = audit(&log, &seen(&subscriber));
     let by_broker = handshakes::broken(&scene.broker.log(), WITNESS);
     println!(
-        "{} rows, {} messages, {} daemon kills, {} broker kills, {by_broker} hand-shakes broken by the broker\n\
-         {verdict}",
+        "{} rows, {} messages, {} daemon kills, {} broker kills, {by_broker} hand-shakes broken by the broker, \
+         the last of it delivered after {rest:.1} s\n{verdict}",
         log.len(),
         subscriber.count(),
         scene.daemon_kills,
         scene.broker_kills
     );
+    let count = subscriber.count();
+    assert!(count < MOST_MESSAGES, "{count} messages are too many for this witness: slow the sensors down");
     assert!(in_time, "delivery stands still:\n{verdict}\n{}", scene.bridge.last_words());
     assert!(verdict.is_clean(), "{verdict}\n{}", scene.bridge.last_words());
     assert_eq!(number(&scene.bridge, "SELECT count(*) FROM gaps"), 0, "readings were given up");
     assert_eq!(number(&scene.bridge, "SELECT count(*) FROM refused"), 0, "the broker refused readings");
-    // A daemon that dies between the broker's PUBCOMP and its own commit cannot know that it was done. And the way from mosquitto to the witness is mosquitto's.
-    let unavoidable = PER_KILL * scene.daemon_kills + by_broker;
-    assert!(verdict.repeats(2) <= unavoidable, "more than {unavoidable} repeats at QoS 2: {verdict}");
+    // The way from mosquitto to the witness is mosquitto's.
+    let excused = unavoidable(scene.daemon_kills) + by_broker;
+    assert!(verdict.repeats(2) <= excused, "more than {excused} repeats at QoS 2: {verdict}");
     for qos in [1, 2] {
         assert!(log.iter().filter(|row| row.qos == qos).count() > 100, "too few rows to tell at QoS {qos}");
     }

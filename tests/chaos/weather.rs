@@ -137,11 +137,10 @@ impl Scene {
         }
     }
 
-    /// What mosquitto acknowledges it saves in the next turn of its loop, milliseconds later: killed in
-    /// between, it loses what it promised, whoever published it (measured with four plain publishers: about
-    /// one message a kill; none once it had come to rest). And that a subscriber has sent PUBREC it saves only
-    /// when something else changes: killed before, it has told the subscriber to forget the packet id
-    /// (PUBREL), and sends the message again. That is not what is tested here, so the network stalls first
+    /// What mosquitto acknowledges it saves in the next turn of its loop, milliseconds later, or, for what is
+    /// on its way to a connected subscriber, only together with something else (`Mosquitto::save`). Killed in
+    /// between it loses what it promised, whoever published it, and it sends messages again that it has told
+    /// their subscriber to forget (PUBREL). That is not what is tested here, so the network stalls first
     /// (messages of ours are under way, answers are not), the broker comes to rest and is told to save.
     fn kill_broker(&mut self, witness: &mut impl Witness) {
         self.proxy.stall();

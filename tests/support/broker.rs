@@ -1,6 +1,7 @@
 //! A mosquitto of one's own.
 
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -102,7 +103,7 @@ impl Mosquitto {
     /// Starts it again where it was; returns when it takes connections.
     pub fn resume(&mut self) {
         assert!(self.child.is_none(), "the broker runs already");
-        let starts = self.starts();
+        let said = fs::metadata(self.log_file()).map_or(0, |file| file.len());
         let output =
             File::options().create(true).append(true).open(self.folder.path().join("output")).unwrap();
         let mut child = Command::new(find("mosquitto"))
@@ -119,16 +120,19 @@ impl Mosquitto {
                 let said = fs::read_to_string(self.folder.path().join("output")).unwrap_or_default();
                 panic!("mosquitto ended at once with {status}\n{said}\n{}", self.log());
             }
-            self.starts() > starts
+            self.runs_since(said)
         });
         self.child = Some(child);
     }
 
-    fn starts(&self) -> usize {
-        self.log()
-            .lines()
-            .filter(|line| line.contains("mosquitto version") && line.ends_with("running"))
-            .count()
+    /// Whether it has said since `offset` of its log that it runs.
+    fn runs_since(&self, offset: u64) -> bool {
+        let mut text = Vec::new();
+        let Ok(mut file) = File::open(self.log_file()) else { return false };
+        file.seek(SeekFrom::Start(offset)).unwrap();
+        file.read_to_end(&mut text).unwrap();
+        let text = String::from_utf8_lossy(&text);
+        text.lines().any(|line| line.contains("mosquitto version") && line.ends_with("running"))
     }
 
     /// Ends it in order: it saves what it has.
@@ -142,21 +146,41 @@ impl Mosquitto {
         }
     }
 
-    /// Makes it write what it has to its disk, as it does by itself after changes; returns when it is there.
+    /// Waits until it has nothing more to read, and makes it write everything to its disk; returns when it is
+    /// there. For clients that are at rest: what they send meanwhile may or may not be in it.
     ///
-    /// mosquitto does not count everything as a change: that a subscriber has sent PUBREC, for example, is
-    /// saved only together with something else (2.0.11, `db__message_update_outgoing`).
+    /// It saves by itself after changes, but mosquitto 2.0.11 does not count everything as one. A message that
+    /// goes straight out to a connected subscriber is none, nor is a subscriber's PUBREC: both are saved only
+    /// together with something else (`persistence_changes` in database.c), and a kill before that loses them,
+    /// acknowledged or not.
     #[track_caller]
     pub fn save(&self) {
         // It writes beside and renames, so that the file becomes another one.
         let saved = || {
-            fs::metadata(self.folder.path().join("mosquitto.db"))
-                .ok()
-                .map(|file| (file.ino(), file.mtime(), file.mtime_nsec()))
+            let file = fs::metadata(self.folder.path().join("mosquitto.db")).ok()?;
+            Some((file.ino(), file.mtime(), file.mtime_nsec()))
         };
+        // One packet of each client, then a save with fsync: hundreds of acknowledgements take seconds.
+        wait_until(Duration::from_secs(60), "mosquitto has read everything", || {
+            let before = saved();
+            std::thread::sleep(Duration::from_millis(100));
+            saved() == before && self.unread() == 0
+        });
         let before = saved();
         signal(self.child.as_ref().expect("the broker runs"), "USR1");
         wait_until(Duration::from_secs(20), "mosquitto saves when told to", || saved() != before);
+    }
+
+    /// Bytes that have reached its sockets and that it has not read, connections not accepted included.
+    fn unread(&self) -> u64 {
+        let local = format!("0100007F:{:04X}", self.port());
+        // proc(5): number, local address, remote address, state, tx_queue:rx_queue, all hexadecimal.
+        let waiting = |line: &str| {
+            let mut words = line.split_whitespace().skip(1);
+            let queues = (words.next()? == local).then(|| words.nth(2))??;
+            u64::from_str_radix(queues.split_once(':')?.1, 16).ok()
+        };
+        fs::read_to_string("/proc/net/tcp").unwrap().lines().filter_map(waiting).sum()
     }
 
     /// Ends it as a power cut would.

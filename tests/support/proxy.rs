@@ -143,6 +143,8 @@ async fn serve(
             continue;
         };
         tokio::select! {
+            // The weather first: who connects after a cut belongs to the time after it.
+            biased;
             changed = outlook.changed() => if changed.is_err() { return },
             accepted = open.accept() => if let Ok((client, _)) = accepted {
                 tokio::spawn(carry(client, target, outlook.clone(), weather.generation));

@@ -12,6 +12,8 @@ pub enum Fault {
     Nack,
     /// Reads answer random bytes, writes are lost.
     Garbage,
+    /// One bit of every read arrives wrong, as on a noisy line: parts with a checksum notice.
+    BitError,
     /// Every transfer blocks the bus for this long, then fails.
     Hang(Duration),
 }
@@ -39,6 +41,8 @@ impl Simulated for Faulty {
         match (self.when)(now) {
             None => self.device.write(bytes, now),
             Some(Fault::Nack) => Err(Refusal::Nack),
+            // What is written arrives: a chip that took the wrong command would be another fault.
+            Some(Fault::BitError) => self.device.write(bytes, now),
             Some(Fault::Garbage) => Ok(()),
             Some(Fault::Hang(time)) => Err(Refusal::Hang(time)),
         }
@@ -50,6 +54,14 @@ impl Simulated for Faulty {
             Some(Fault::Nack) => Err(Refusal::Nack),
             Some(Fault::Garbage) => {
                 buffer.fill_with(|| self.random.number() as u8);
+                Ok(())
+            }
+            Some(Fault::BitError) => {
+                self.device.read(buffer, now)?;
+                let bit = self.random.number() as usize % (8 * buffer.len()).max(1);
+                if let Some(byte) = buffer.get_mut(bit / 8) {
+                    *byte ^= 1 << (bit % 8);
+                }
                 Ok(())
             }
             Some(Fault::Hang(time)) => Err(Refusal::Hang(time)),

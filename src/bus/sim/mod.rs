@@ -2,9 +2,21 @@
 //! unchanged. For demos, tests and trying a configuration without a Pi; no timing, no electricity.
 
 pub mod ads1x15;
+pub mod aht20;
+pub mod bh1750;
 pub mod bme280;
+pub mod bmp390;
+pub mod commands;
+pub mod dht;
+pub mod expander;
 pub mod fault;
+pub mod lm75;
+pub mod mcp9808;
+pub mod pointed;
 pub mod scenario;
+pub mod sht;
+pub mod si7021;
+pub mod veml7700;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,12 +1,18 @@
 //! `mqtt.username`, `password` and `password_file`. No message here repeats a password.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::super::SecretPlaces;
 use super::super::model::{Credentials, Secret};
 use super::super::problem::{KeyPath, Report, quoted};
 use super::super::raw;
 
-pub(super) fn credentials(raw: &raw::Mqtt, path: &KeyPath, report: &mut Report) -> Option<Credentials> {
+pub(super) fn credentials(
+    raw: &raw::Mqtt,
+    places: &SecretPlaces,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<Credentials> {
     let file_path = path.key("password_file");
     let password = match (&raw.password, &raw.password_file) {
         (Some(_), Some(_)) => {
@@ -22,7 +28,7 @@ pub(super) fn credentials(raw: &raw::Mqtt, path: &KeyPath, report: &mut Report) 
             );
             Some(password.clone())
         }
-        (None, Some(file)) => read_password(file, &file_path, report),
+        (None, Some(file)) => read_password(&resolved(file, places), &file_path, report),
         (None, None) => None,
     };
     let has_password = raw.password.is_some() || raw.password_file.is_some();
@@ -43,11 +49,26 @@ pub(super) fn credentials(raw: &raw::Mqtt, path: &KeyPath, report: &mut Report) 
     }
 }
 
-fn read_password(file: &str, path: &KeyPath, report: &mut Report) -> Option<String> {
+/// Where a password file is. A path that is not absolute is first a credential that systemd has handed over
+/// (systemd.exec(5), `LoadCredential=`), then a file beside the configuration: so the daemon, which may
+/// not read the file, and a person with the right to read it use one configuration.
+///
+/// An empty credential counts as none: the unit sets one where there is no file, because a credential that
+/// is missing would keep it from starting.
+fn resolved(file: &str, places: &SecretPlaces) -> PathBuf {
+    let credential = places.credentials.as_ref().map(|folder| folder.join(file));
+    let handed_over = |file: &PathBuf| std::fs::read(file).is_ok_and(|text| !text.trim_ascii().is_empty());
+    match credential.filter(|_| Path::new(file).is_relative()).filter(handed_over) {
+        Some(credential) => credential,
+        None => places.beside.as_ref().map_or_else(|| PathBuf::from(file), |folder| folder.join(file)),
+    }
+}
+
+fn read_password(file: &Path, path: &KeyPath, report: &mut Report) -> Option<String> {
     // Far beyond any password; guards against /dev/zero and slips of the path.
     const LARGEST: u64 = 65_535;
     let failed = |report: &mut Report, why: String| {
-        report.problem(path, format!("{} {why}", quoted(file)));
+        report.problem(path, format!("{} {why}", quoted(&file.to_string_lossy())));
         None
     };
     match std::fs::metadata(file) {
@@ -55,7 +76,7 @@ fn read_password(file: &str, path: &KeyPath, report: &mut Report) -> Option<Stri
         Ok(about) if about.is_dir() => return failed(report, "is a folder".into()),
         Ok(about) if !about.is_file() => return failed(report, "is not a file".into()),
         Ok(about) if about.len() > LARGEST => return failed(report, "is too large for a password".into()),
-        Ok(about) => warn_if_readable_for_all(Path::new(file), &about, path, report),
+        Ok(about) => warn_if_readable_for_all(file, &about, path, report),
     }
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,

@@ -16,6 +16,7 @@ mod topics;
 
 use std::time::Duration;
 
+use super::SecretPlaces;
 use super::amount::{AmountError, format_duration, format_size, parse_duration, parse_size};
 use super::model::Config;
 use super::problem::{KeyPath, Report};
@@ -29,13 +30,18 @@ pub(super) struct Outcome {
 }
 
 /// Checks everything; `None` when something is missing without which no configuration can be made.
-pub(super) fn configuration(raw: Raw, drivers: &[DriverKind], report: &mut Report) -> Option<Outcome> {
+pub(super) fn configuration(
+    raw: Raw,
+    drivers: &[DriverKind],
+    places: &SecretPlaces,
+    report: &mut Report,
+) -> Option<Outcome> {
     let root = KeyPath::default();
     let device = device::check(raw.device.unwrap_or_default(), &root.key("device"), report);
     let publishing = mqtt::publishing(raw.mqtt.as_ref(), &device.id, &root.key("mqtt"), report);
     let has_broker = raw.mqtt.is_some();
     let mqtt = raw.mqtt.zip(publishing.as_ref()).and_then(|(raw, publishing)| {
-        mqtt::check(raw, &device.id, publishing.status_topic.clone(), &root.key("mqtt"), report)
+        mqtt::check(raw, &device.id, publishing.status_topic.clone(), places, &root.key("mqtt"), report)
     });
     let log = log::check(raw.log.unwrap_or_default(), &root.key("log"), report);
     let clock = log::clock(raw.clock.unwrap_or_default(), &root.key("clock"), report);

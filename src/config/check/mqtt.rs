@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::SecretPlaces;
 use super::super::model::{Backlog, Mqtt, MqttVersion};
 use super::super::problem::{KeyPath, Report};
 use super::super::raw::{self, NumberOrText};
@@ -118,10 +119,11 @@ pub(super) fn check(
     raw: raw::Mqtt,
     device: &str,
     status_topic: String,
+    places: &SecretPlaces,
     path: &KeyPath,
     report: &mut Report,
 ) -> Option<Mqtt> {
-    let credentials = credentials(&raw, path, report);
+    let credentials = credentials(&raw, places, path, report);
     let backlog = backlog(&raw, path, report);
     let keep_alive =
         duration(raw.keep_alive.as_ref(), 5 * SECOND, 65_535 * SECOND, &path.key("keep_alive"), report)

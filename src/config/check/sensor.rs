@@ -104,18 +104,18 @@ impl<'a> House<'a> {
     ) -> (Vec<Sensor>, Vec<String>) {
         let (mut sensors, mut disabled) = (Vec::new(), Vec::new());
         let mut ids = HashMap::new();
-        let mut seats = HashMap::new();
+        let mut seats = Vec::new();
         for (index, raw) in raw.into_iter().enumerate() {
             let path = path.index(index);
             let id = id(raw.id.as_deref(), index, &mut ids, &path, report);
             let enabled = raw.enabled.unwrap_or(true);
-            let has_address = raw.options.contains_key("address");
+            let place = ["address", "pin", "expander"].into_iter().find(|key| raw.options.contains_key(*key));
             let Some(sensor) = self.sensor(raw, &id, &path, report) else { continue };
             if !enabled {
                 disabled.push(id.as_str().to_owned());
                 continue;
             }
-            let at = if has_address { path.key("address") } else { path };
+            let at = place.map_or_else(|| path.clone(), |key| path.key(key));
             seat(&sensor, &mut seats, &at, report);
             sensors.push(sensor);
         }
@@ -313,17 +313,37 @@ fn id(
     SensorId::from(id)
 }
 
-/// Two devices cannot answer to one address.
-fn seat(sensor: &Sensor, seats: &mut HashMap<(String, u8), SensorId>, path: &KeyPath, report: &mut Report) {
-    let Attachment::I2c { bus, address } = sensor.driver.attachment() else { return };
-    match seats.get(&(bus.clone(), address)) {
-        Some(first) => {
-            let message =
-                format!("address {address:#04x} on {bus} is taken by sensor {}", quoted(first.as_str()));
-            report.suggest(path, message, Some("each device on a bus has its own address".into()));
+/// Two devices cannot sit in one place.
+fn seat(sensor: &Sensor, seats: &mut Vec<(Attachment, SensorId)>, path: &KeyPath, report: &mut Report) {
+    let attachment = sensor.driver.attachment();
+    if let Some(pin) = attachment.header_pin()
+        && let Some(bus) = bus_of_pin(pin)
+    {
+        report.warn(path, format!("pin {pin} belongs to {bus}: it is free only while that is switched off"));
+    }
+    let clash = seats.iter().find_map(|(other, id)| Some((attachment.clash(other)?, id)));
+    match clash {
+        Some((place, first)) => {
+            let message = format!("{place} is taken by sensor {}", quoted(first.as_str()));
+            let hint = match attachment.address() {
+                Some(_) => "each device on a bus has its own address",
+                None => "each sensor has its own pin",
+            };
+            report.suggest(path, message, Some(hint.into()));
         }
-        None => {
-            seats.insert((bus, address), sensor.id.clone());
-        }
+        // What conflicts with nothing need not be looked at again and again.
+        None if matches!(attachment, Attachment::Worker(_)) => {}
+        None => seats.push((attachment, sensor.id.clone())),
+    }
+}
+
+/// The bus whose signal a pin of the header carries when that bus is switched on.
+fn bus_of_pin(pin: u8) -> Option<&'static str> {
+    match pin {
+        0 | 1 => Some("i2c-0, on which the firmware looks for a HAT"),
+        2 | 3 => Some("i2c-1"),
+        7..=11 => Some("SPI"),
+        14 | 15 => Some("the serial port"),
+        _ => None,
     }
 }

@@ -239,6 +239,34 @@ fn a_password_file_loses_one_line_end_and_is_never_shown() {
     assert!(problems(&yaml)[0].ends_with("is empty"), "{:?}", problems(&yaml));
 }
 
+/// The password found by `password_file: mqtt.password`, or the problem; with what in the credentials'
+/// folder and beside the configuration.
+fn found(credential: Option<&str>, beside: Option<&str>) -> String {
+    let (credentials, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (place, content) in [(&credentials, credential), (&folder, beside)] {
+        if let Some(content) = content {
+            std::fs::write(place.path().join("mqtt.password"), content).unwrap();
+        }
+    }
+    let file = folder.path().join("config.yaml");
+    let yaml = format!("mqtt: {{url: \"mqtt://b\", username: u, password_file: mqtt.password}}\n{SENSOR}");
+    let env = [("CREDENTIALS_DIRECTORY".to_owned(), credentials.path().to_str().unwrap().to_owned())];
+    match read_with(&yaml, Some(&file), env.into_iter(), &DRIVERS) {
+        Ok(checked) => checked.config.mqtt.unwrap().credentials.unwrap().password.0,
+        Err(problems) => problems.to_string().replace(folder.path().to_str().unwrap(), "/etc"),
+    }
+}
+
+#[test]
+fn a_password_is_a_credential_of_systemd_or_stands_beside_the_configuration() {
+    assert_eq!(found(Some("from systemd\n"), Some("from the file\n")), "from systemd");
+    // The unit hands over an empty line where there is no file.
+    assert_eq!(found(Some("\n"), Some("from the file\n")), "from the file");
+    assert_eq!(found(None, Some("from the file\n")), "from the file");
+    let missing = found(Some("\n"), None);
+    assert!(missing.contains("password_file: \"/etc/mqtt.password\" cannot be read"), "{missing}");
+}
+
 #[test]
 fn the_default_status_topic_follows_the_topic() {
     for (topic, expected) in [

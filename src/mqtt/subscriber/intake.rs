@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::super::connection::Message;
+use super::finished::Finished;
 use crate::mirror::{Batch, Incoming, fingerprint};
 use crate::reading::{Moment, Qos};
 
@@ -28,6 +29,7 @@ pub(super) struct Intake {
     /// The same of earlier connections. The broker must send these again, and cannot have given their packet
     /// ids to others, as no acknowledgement ever went out.
     carried: HashMap<u16, i64>,
+    finished: Finished,
 }
 
 /// What became of a message.
@@ -59,8 +61,9 @@ impl Intake {
         };
         if qos != Qos::AtMostOnce {
             self.acks.push((pkid, qos));
+            self.finished.saw(pkid, dup);
         }
-        if dup && known == Some(hash) {
+        if dup && (known == Some(hash) || self.finished.has(pkid, hash)) {
             return Taken::Repeat;
         }
         self.bytes += topic.len() + payload.len();
@@ -79,8 +82,9 @@ impl Intake {
 
     /// The broker has released a QoS 2 packet id: it may give it to another message.
     pub(super) fn released(&mut self, pkid: u16) {
-        if self.held.remove(&pkid).is_some() {
+        if let Some(hash) = self.held.remove(&pkid) {
             self.batch.released.push(pkid);
+            self.finished.add(pkid, hash);
         }
     }
 
@@ -91,8 +95,10 @@ impl Intake {
 
     /// An acknowledgement went out.
     pub(super) fn acknowledged(&mut self, pkid: u16, qos: Qos) {
-        if qos == Qos::AtLeastOnce {
-            self.unacknowledged.remove(&pkid);
+        if qos == Qos::AtLeastOnce
+            && let Some(hash) = self.unacknowledged.remove(&pkid)
+        {
+            self.finished.add(pkid, hash);
         }
     }
 
@@ -107,6 +113,7 @@ impl Intake {
     pub(super) fn session_gone(&mut self) {
         self.held.clear();
         self.carried.clear();
+        self.finished = Finished::default();
         self.batch.forget_all = true;
         self.batch.released.clear();
         // They are still to be stored, but their packet ids must not be held: they mean others by now.

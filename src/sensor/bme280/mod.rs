@@ -1,4 +1,5 @@
-//! Bosch BME280: air temperature, relative humidity and pressure over I2C (data sheet BST-BME280-DS001).
+//! Bosch BME280: air temperature, relative humidity and pressure over I2C (data sheet BST-BME280-DS001), and
+//! the BMP280, the same without humidity (BST-BMP280-DS001).
 //!
 //! The `bme280` crate does the compensation. What it leaves out is done here: it takes a BMP280 for a
 //! BME280, waits 40 ms whatever the oversampling, and limits nonsense to the ends of the range.
@@ -22,13 +23,44 @@ use crate::bus::sim::scenario::{Scenario, Walk};
 use crate::bus::{BusName, Buses, I2cBus, I2cError};
 use crate::reading::{Measured, Value, ValueKind};
 
-/// The registry's entry.
+/// The registry's entry of the BME280.
 pub(super) const KIND: DriverKind = DriverKind {
     name: "bme280",
     summary: "Bosch BME280 on I2C: temperature, humidity and air pressure",
     options: options::schema::<Options>,
-    configure,
+    configure: |given| configure(Model::Bme280, given),
 };
+
+/// The registry's entry of the BMP280.
+pub(super) const BMP280: DriverKind = DriverKind {
+    name: "bmp280",
+    summary: "Bosch BMP280 on I2C: temperature and air pressure",
+    options: options::schema::<Options>,
+    configure: |given| configure(Model::Bmp280, given),
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Model {
+    Bme280,
+    Bmp280,
+}
+
+impl Model {
+    /// As it is printed on the data sheet.
+    fn part(self) -> &'static str {
+        match self {
+            Model::Bme280 => "BME280",
+            Model::Bmp280 => "BMP280",
+        }
+    }
+
+    fn id(self) -> u8 {
+        match self {
+            Model::Bme280 => 0x60,
+            Model::Bmp280 => 0x58,
+        }
+    }
+}
 
 /// SDO to ground, SDO to VDDIO (section 6.2).
 const ADDRESSES: [u8; 2] = [0x76, 0x77];
@@ -60,7 +92,7 @@ struct Options {
 struct Simulate {
     /// °C.
     temperature: Option<Course>,
-    /// % relative humidity.
+    /// % relative humidity (BME280 only).
     humidity: Option<Course>,
     /// Pa.
     pressure: Option<Course>,
@@ -70,19 +102,23 @@ struct Simulate {
 
 #[derive(Debug)]
 struct Bme280 {
+    model: Model,
     bus: BusName,
     address: u8,
     oversampling: u8,
     filter: u8,
     simulate: Simulate,
-    quantities: [QuantityInfo; 3],
+    quantities: Vec<QuantityInfo>,
 }
 
-fn configure(given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionProblem>> {
+fn configure(model: Model, given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionProblem>> {
     let (options, mut problems) = options::parse::<Options>("", given);
     let bus = options.bus.map(|bus| bus.0);
     let address = match options.address {
-        Some(address) => note(&mut problems, "address", address.one_of("a BME280", &ADDRESSES)),
+        Some(address) => {
+            let part = format!("a {}", model.part());
+            note(&mut problems, "address", address.one_of(&part, &ADDRESSES))
+        }
         None => Some(ADDRESSES[0]),
     };
     let oversampling = options.oversampling.unwrap_or(1);
@@ -95,9 +131,13 @@ fn configure(given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionPro
         problems.push(OptionProblem::new("filter", format!("{filter} is none of 0, 2, 4, 8, 16")));
     }
     let simulate = simulate_option(bus, options.simulate.as_ref(), &mut problems);
+    if model == Model::Bmp280 && simulate.as_ref().is_some_and(|simulate| simulate.humidity.is_some()) {
+        problems.push(OptionProblem::new("simulate.humidity", "a BMP280 does not measure humidity"));
+    }
     match (bus, address, simulate) {
         (Some(bus), Some(address), Some(simulate)) if problems.is_empty() => {
-            Ok(Arc::new(Bme280 { bus, address, oversampling, filter, simulate, quantities: quantities() }))
+            let quantities = quantities(model);
+            Ok(Arc::new(Bme280 { model, bus, address, oversampling, filter, simulate, quantities }))
         }
         _ => Err(problems),
     }
@@ -115,19 +155,20 @@ fn simulate_option(
     Some(simulate)
 }
 
-/// Operating ranges of section 1.1 (tables 1 to 4).
-fn quantities() -> [QuantityInfo; 3] {
+/// Operating ranges of section 1.1 (tables 1 to 4); a BMP280's are the same (its table 2).
+fn quantities(model: Model) -> Vec<QuantityInfo> {
     let quantity = |name: &'static str, unit, range| QuantityInfo {
         name: name.into(),
         unit,
         kind: ValueKind::Float,
         range: Some(range),
     };
-    [
-        quantity("temperature", "°C", (-40.0, 85.0)),
-        quantity("humidity", "%", (0.0, 100.0)),
-        quantity("pressure", "hPa", (300.0, 1100.0)),
-    ]
+    let mut quantities = vec![quantity("temperature", "°C", (-40.0, 85.0))];
+    if model == Model::Bme280 {
+        quantities.push(quantity("humidity", "%", (0.0, 100.0)));
+    }
+    quantities.push(quantity("pressure", "hPa", (300.0, 1100.0)));
+    quantities
 }
 
 fn oversampling_setting(times: u8) -> Option<Oversampling> {
@@ -169,9 +210,9 @@ impl Bme280 {
                 or(humidity, Scenario::Walk(Walk::new(45.0, 0.5, 30.0, 70.0, 2))),
                 or(pressure, Scenario::Walk(Walk::new(101_325.0, 4.0, 98_000.0, 104_000.0, 3))),
             );
-            simulate::with_fault(Box::new(chip), fault, now)
+            simulate::with_fault(Box::new(chip.with_id(self.model.id())), fault, now)
         };
-        let description = format!("bme280 {:?}", self.simulate);
+        let description = format!("{} {:?}", self.name(), self.simulate);
         Ok(buses.simulate(&self.bus.to_string(), self.address, &description, make)?)
     }
 
@@ -180,23 +221,31 @@ impl Bme280 {
         bus.write_read(self.address, &[ID_REGISTER], &mut id)
             .map_err(|error| failure(self.bus, self.address, &error))?;
         let what = match id[0] {
-            0x60 => return Ok(()),
-            0x56..=0x58 => " (a BMP280: the same without humidity, which needs another driver)",
+            id if id == self.model.id() => return Ok(()),
+            0x58 => " (a BMP280, the same without humidity: write driver: bmp280)",
+            0x60 => " (a BME280: write driver: bme280)",
             0x55 => " (a BMP180)",
             0x61 => " (a BME680)",
             0x00 | 0xFF => " (nothing, or a bus whose lines are stuck)",
             _ => "",
         };
         Err(SensorError::WrongAnswer(format!(
-            "address {:#04x} on {} answers as chip {:#04x}{what}, not as a BME280 (0x60)",
-            self.address, self.bus, id[0]
+            "address {:#04x} on {} answers as chip {:#04x}{what}, not as a {} ({:#04x})",
+            self.address,
+            self.bus,
+            id[0],
+            self.model.part(),
+            self.model.id()
         )))
     }
 }
 
 impl Driver for Bme280 {
     fn name(&self) -> &'static str {
-        KIND.name
+        match self.model {
+            Model::Bme280 => KIND.name,
+            Model::Bmp280 => BMP280.name,
+        }
     }
 
     fn quantities(&self) -> &[QuantityInfo] {
@@ -214,17 +263,20 @@ impl Driver for Bme280 {
         let mut bus = buses.i2c(&self.bus.to_string())?;
         self.check_id(&mut bus)?;
         let mut device = Opened {
+            model: self.model,
             address: self.address,
             chip: BME280::new(bus.clone(), self.address),
             bus,
             wait: self.measuring_time(),
         };
         let oversampling = oversampling_setting(self.oversampling).unwrap_or_default();
-        let configuration = Configuration::default()
+        let mut configuration = Configuration::default()
             .with_temperature_oversampling(oversampling)
-            .with_humidity_oversampling(oversampling)
             .with_pressure_oversampling(oversampling)
             .with_iir_filter(filter_setting(self.filter).unwrap_or_default());
+        if self.model == Model::Bme280 {
+            configuration = configuration.with_humidity_oversampling(oversampling);
+        }
         // Reset takes 2 ms (section 1.1, start-up time), which the crate asks for.
         let mut start_up = Wait { at_least: Duration::ZERO };
         device.chip.init_with_config(&mut start_up, configuration).map_err(|error| device.failure(error))?;
@@ -233,6 +285,7 @@ impl Driver for Bme280 {
 }
 
 struct Opened {
+    model: Model,
     bus: I2cBus,
     address: u8,
     chip: BME280<I2cBus>,
@@ -244,7 +297,7 @@ impl Opened {
         let what = match error {
             Error::Bus(error) => return failure(self.bus.name(), self.address, &error),
             Error::UnsupportedChip => "its chip id changes from read to read",
-            Error::CompensationFailed | Error::InvalidData => "its registers hold what a BME280's cannot",
+            Error::CompensationFailed | Error::InvalidData => "its registers hold what they cannot",
             Error::NoCalibrationData => "its calibration could not be read",
             Error::Delay => "the wait for it failed",
         };
@@ -253,7 +306,8 @@ impl Opened {
 
     fn wrong(&self, what: &str) -> SensorError {
         SensorError::WrongAnswer(format!(
-            "BME280 at address {:#04x} on {}: {what}; check wiring and power",
+            "{} at address {:#04x} on {}: {what}; check wiring and power",
+            self.model.part(),
             self.address,
             self.bus.name()
         ))
@@ -261,16 +315,16 @@ impl Opened {
 
     /// The data registers once more: the crate does not look at what it computes with.
     fn check_raw(&mut self) -> Result<(), SensorError> {
-        let mut raw = [0; 8];
+        let mut raw = [0; 6];
         self.bus
             .write_read(self.address, &[DATA_REGISTER], &mut raw)
             .map_err(|error| failure(self.bus.name(), self.address, &error))?;
         // After a brown-out the chip sleeps with everything switched off and these values in place of
         // data (section 5.4.7); compensated, they look like a mild day.
-        if raw[..6] == [0x80, 0, 0, 0x80, 0, 0] {
+        if raw == [0x80, 0, 0, 0x80, 0, 0] {
             return Err(self.wrong("it has lost its settings, as after a drop of its supply"));
         }
-        if raw == [0xFF; 8] || raw == [0; 8] {
+        if raw == [0xFF; 6] || raw == [0; 6] {
             return Err(self.wrong("it answers the same for everything"));
         }
         Ok(())
@@ -294,7 +348,10 @@ impl Device for Opened {
             return Err(self.wrong("its pressure is outside 300…1100 hPa"));
         }
         let measured = |quantity, value| Measured { quantity, value: Value::Float(value) };
-        Ok(vec![measured(0, temperature), measured(1, humidity), measured(2, pressure)])
+        Ok(match self.model {
+            Model::Bme280 => vec![measured(0, temperature), measured(1, humidity), measured(2, pressure)],
+            Model::Bmp280 => vec![measured(0, temperature), measured(1, pressure)],
+        })
     }
 }
 

@@ -13,7 +13,11 @@ use crate::bus::sim::fault::{Fault as Failure, Faulty};
 const EXAMPLE: Counts = Counts { temperature: 519_888, pressure: 415_148, humidity: 30_000 };
 
 fn driver(options: Json) -> Result<Arc<dyn Driver>, Vec<OptionProblem>> {
-    configure(options.as_object().unwrap())
+    configure(Model::Bme280, options.as_object().unwrap())
+}
+
+fn bmp280(options: Json) -> Result<Arc<dyn Driver>, Vec<OptionProblem>> {
+    configure(Model::Bmp280, options.as_object().unwrap())
 }
 
 fn on_sim() -> Arc<dyn Driver> {
@@ -42,6 +46,30 @@ fn the_data_sheets_example_reads_as_in_the_data_sheet() {
         assert!((values[2] - 1006.53).abs() <= 0.015, "{values:?}");
         assert!((0.0..=100.0).contains(&values[1]));
     }
+}
+
+#[test]
+fn a_bmp280_reads_the_same_without_humidity() {
+    let chip = SimulatedBme280::with_counts(EXAMPLE).with_id(0x58);
+    let driver = bmp280(json!({"bus": "sim-1"})).unwrap();
+    let values = values(&driver.open(&with_device(Some(Box::new(chip)))).unwrap().read().unwrap());
+    assert_eq!(values[0], 25.08);
+    assert!(values.len() == 2 && (values[1] - 1006.53).abs() <= 0.015, "{values:?}");
+
+    let simulate = json!({"temperature": {"constant": -12.34}, "pressure": {"constant": 95_000}});
+    let driver = bmp280(json!({"bus": "sim-1", "simulate": simulate})).unwrap();
+    let measured = driver.open(&Buses::new()).unwrap().read().unwrap();
+    for (one, wanted) in measured.iter().zip([-12.34, 950.0]) {
+        assert!((one.value.as_f64().unwrap() - wanted).abs() <= 0.021, "{measured:?}");
+    }
+
+    let chip = SimulatedBme280::with_counts(EXAMPLE);
+    let bme280_there = with_device(Some(Box::new(chip)));
+    let error = bmp280(json!({"bus": "sim-1"})).unwrap().open(&bme280_there).err().unwrap().to_string();
+    assert!(error.contains("answers as chip 0x60 (a BME280: write driver: bme280)"), "{error}");
+
+    let problems = bmp280(json!({"bus": "sim-1", "simulate": {"humidity": {"constant": 50}}})).unwrap_err();
+    assert_eq!(problems[0].key, "simulate.humidity");
 }
 
 #[test]

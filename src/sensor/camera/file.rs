@@ -15,6 +15,10 @@ pub(super) struct Layout {
     public: Vec<Range<usize>>,
     /// EXIF data as TIFF, where there is some.
     pub exif: Option<Range<usize>>,
+    /// The segments of a JPEG that hold its Huffman tables.
+    pub tables: Vec<Range<usize>>,
+    /// Where the pixels of a JPEG begin.
+    pub scan: Option<usize>,
     /// Where the picture ends; some cameras append more.
     end: usize,
 }
@@ -62,6 +66,13 @@ impl Layout {
     }
 }
 
+/// A JPEG without Huffman tables, as USB cameras send them (MJPEG), with the usual ones put in (ITU-T T.81,
+/// annex K.3): decoders can do without them, browsers cannot. `None` when it has some.
+pub(super) fn completed(bytes: &[u8], layout: &Layout, usual: &[u8]) -> Option<Vec<u8>> {
+    let at = layout.scan.filter(|_| layout.tables.is_empty())?;
+    Some([&bytes[..at], usual, &bytes[at..]].concat())
+}
+
 /// An APP1 segment that says the orientation and nothing else (EXIF 2.3, 4.5.4 and 4.6.4).
 fn turned(orientation: u8) -> [u8; 36] {
     let mut segment =
@@ -80,6 +91,7 @@ fn jpeg(bytes: &[u8]) -> Result<Layout, Broken> {
     // The first part is what orientation goes after: the start of the image, and JFIF's own segment.
     let mut public = vec![0..2];
     let (mut exif, mut size) = (None, None);
+    let (mut tables, mut scan) = (Vec::new(), None);
     let mut at = 2;
     let end = loop {
         if *bytes.get(at).ok_or(Broken::CutOff)? != 0xff {
@@ -110,7 +122,11 @@ fn jpeg(bytes: &[u8]) -> Result<Layout, Broken> {
                 size = Some((of(3)? as u32, of(1)? as u32));
             }
             0xe1 if content.starts_with(b"Exif\0\0") => exif = Some(at + 10..next),
-            0xda => next = end_of_scan(bytes, next)?,
+            0xc4 => tables.push(at..next),
+            0xda => {
+                scan.get_or_insert(at);
+                next = end_of_scan(bytes, next)?;
+            }
             _ => {}
         }
         if is_public(marker, content) {
@@ -124,7 +140,7 @@ fn jpeg(bytes: &[u8]) -> Result<Layout, Broken> {
     };
     public.push(at..end);
     let (width, height) = size.filter(|(width, height)| *width > 0 && *height > 0).ok_or(Broken::Damaged)?;
-    Ok(Layout { content_type: ContentType::Jpeg, width, height, public, exif, end })
+    Ok(Layout { content_type: ContentType::Jpeg, width, height, public, exif, tables, scan, end })
 }
 
 /// What is needed to show the picture. Left out are EXIF and XMP (APP1), previews (APP2 of another kind than
@@ -191,7 +207,8 @@ fn png(bytes: &[u8]) -> Result<Layout, Broken> {
         if kind == b"IEND" {
             let size = size.filter(|(width, height)| *width > 0 && *height > 0);
             let (width, height) = size.ok_or(Broken::Damaged)?;
-            return Ok(Layout { content_type: ContentType::Png, width, height, public, exif, end: next });
+            let (content_type, tables, scan, end) = (ContentType::Png, Vec::new(), None, next);
+            return Ok(Layout { content_type, width, height, public, exif, tables, scan, end });
         }
         at = next;
     }

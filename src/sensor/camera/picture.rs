@@ -54,7 +54,12 @@ pub(super) enum Unfit {
 
 /// Makes a picture of a file.
 pub(super) fn make(bytes: &[u8], limits: &Limits) -> Result<Image, Unfit> {
-    let layout = file::layout(bytes)?;
+    let mut layout = file::layout(bytes)?;
+    let completed = file::completed(bytes, &layout, &usual_tables());
+    let bytes = completed.as_deref().unwrap_or(bytes);
+    if completed.is_some() {
+        layout = file::layout(bytes)?;
+    }
     if u64::from(layout.width) * u64::from(layout.height) > limits.pixels {
         return Err(Unfit::TooManyPixels(limits.pixels));
     }
@@ -100,6 +105,20 @@ fn decode(bytes: &[u8], layout: &Layout, limits: &Limits) -> Result<DynamicImage
         tracing::debug!("camera: {error}");
         Unfit::Undecodable
     })
+}
+
+/// The Huffman tables that everybody uses, the encoder among them.
+fn usual_tables() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let pixel = DynamicImage::new_rgb8(1, 1);
+    let encoded = pixel.write_with_encoder(JpegEncoder::new(&mut bytes));
+    match (encoded, file::layout(&bytes)) {
+        (Ok(()), Ok(layout)) => {
+            layout.tables.iter().flat_map(|table| &bytes[table.clone()]).copied().collect()
+        }
+        // Then such a picture stays as it is.
+        _ => Vec::new(),
+    }
 }
 
 /// Whether width and height change places.
@@ -250,6 +269,23 @@ mod tests {
         assert!(file::layout(&small.bytes).unwrap().exif.is_none());
         // Upright it is 20 wide: nothing to do.
         assert_eq!(make(&file, &Limits { width: Some(20), ..limits() }).unwrap().bytes, made.bytes);
+    }
+
+    #[test]
+    fn frames_of_usb_cameras_get_the_tables_that_they_leave_out() {
+        let whole = picture_jpeg(64, 48);
+        let tables = file::layout(&whole).unwrap().tables;
+        assert!(!tables.is_empty());
+        let mut bare = Vec::new();
+        let mut from = 0;
+        for table in &tables {
+            bare.extend_from_slice(&whole[from..table.start]);
+            from = table.end;
+        }
+        bare.extend_from_slice(&whole[from..]);
+        let made = make(&bare, &limits()).unwrap();
+        assert_eq!(file::layout(&made.bytes).unwrap().tables.len(), tables.len());
+        assert_eq!(image::load_from_memory(&made.bytes).unwrap(), image::load_from_memory(&whole).unwrap());
     }
 
     #[test]

@@ -3,9 +3,8 @@
 
 mod recording;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
@@ -14,7 +13,7 @@ use serde_json::{Map, Value as Json};
 
 use recording::Recording;
 
-use super::options::{self, Span, has_problem, note};
+use super::options::{self, Span, has_problem, interned, note};
 use super::simulate::{sine, walk};
 use super::{Attachment, Device, Driver, DriverKind, OptionProblem, QuantityInfo, SensorError};
 use crate::bus::Buses;
@@ -192,19 +191,6 @@ fn decimals(span: f64) -> i32 {
 fn rounded(value: f64, decimals: i32) -> f64 {
     let scale = 10f64.powi(decimals);
     (value * scale).round() / scale
-}
-
-/// A unit for good: drivers declare units as constants, and this one alone lets the user name it. Each
-/// different text is kept once, however often the configuration is read again.
-fn interned(unit: &str) -> &'static str {
-    static UNITS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    let mut units = UNITS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = units.get(unit) {
-        return known;
-    }
-    let kept: &'static str = Box::leak(unit.to_owned().into_boxed_str());
-    units.insert(kept);
-    kept
 }
 
 impl Driver for Sim {

@@ -1,0 +1,193 @@
+//! A Raspberry Pi 3 under QEMU: power, shell, the daemon on it, and what can be done to it from outside.
+
+use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::SOON;
+use crate::card::{Card, built};
+use crate::console::{Answer, Console};
+use crate::qmp::Qmp;
+use crate::support::{find, holds_within, wait_until};
+
+/// A boot takes 5 to 10 s where nothing else runs.
+const BOOT: Duration = Duration::from_secs(300);
+
+/// A Pi that is up. Dropped, its power is cut.
+pub struct Pi {
+    qemu: Qemu,
+    console: Console,
+    qmp: Qmp,
+    folder: TempDir,
+}
+
+/// Ends with its owner, whatever happens.
+struct Qemu(Child);
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+impl Pi {
+    /// Switches it on with this card and waits for its shell. Its clock says 1970, its sensor is plugged in
+    /// and has 20 °C.
+    pub fn boot(card: &Card) -> Self {
+        let folder = TempDir::new().unwrap();
+        let socket = |name: &str| folder.path().join(name);
+        let qemu = Qemu(command(card, &socket("serial"), &socket("qmp")).spawn().unwrap());
+        let console = Console::new(connect(&socket("serial")));
+        let mut qmp = Qmp::new(connect(&socket("qmp")));
+        // Held back until somebody listens: what it says before that is gone.
+        qmp.run("cont", &json!({}));
+        console.wait_for("THE PI IS UP", BOOT);
+        let mut pi = Self { qemu, console, qmp, folder };
+        pi.set_temperature(20.0);
+        pi.plug_in();
+        pi
+    }
+
+    /// Cuts its power. What it has not written to its card is gone.
+    pub fn cut_power(self) {
+        drop(self.qemu);
+    }
+
+    /// Runs a command as root; panics when it fails.
+    #[track_caller]
+    pub fn shell(&mut self, command: &str) -> String {
+        let Answer { status, text } = self.console.run(command, SOON);
+        assert_eq!(status, 0, "{command}: {text}");
+        text
+    }
+
+    /// Whether a command succeeds.
+    #[track_caller]
+    pub fn holds(&mut self, command: &str) -> bool {
+        self.console.run(command, SOON).status == 0
+    }
+
+    /// Runs the bridge with these arguments, as an ordinary user; panics when it fails.
+    #[track_caller]
+    pub fn bridge(&mut self, arguments: &str) -> String {
+        self.shell(&format!("su bridge -c {}", quoted(&format!("./sensor-bridge {arguments}"))))
+    }
+
+    /// The rows of a SELECT, as `query` answers them.
+    #[track_caller]
+    pub fn query(&mut self, sql: &str) -> Vec<Value> {
+        let text = self.bridge(&format!("query --config config.yaml --format json --sql {}", quoted(sql)));
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// Starts the daemon with a configuration on the card.
+    pub fn start(&mut self, config: &str) {
+        let run = format!("su bridge -c './sensor-bridge run --config {config}'");
+        self.shell(&format!("{run} </dev/null >>/tmp/daemon 2>&1 &"));
+    }
+
+    /// Ends the daemon in order.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        self.shell("kill $(pidof sensor-bridge)");
+        let gone = holds_within(SOON, || !self.holds("pidof sensor-bridge"));
+        assert!(gone, "the daemon did not leave:\n{}", self.last_words());
+    }
+
+    /// What the daemon has said since the Pi was switched on, its last lines.
+    pub fn last_words(&mut self) -> String {
+        self.shell("tail -n 40 /tmp/daemon 2>/dev/null; true")
+    }
+
+    /// Panics with the daemon's last words when the condition does not come true soon.
+    #[track_caller]
+    pub fn wait_until(&mut self, what: &str, mut condition: impl FnMut(&mut Self) -> bool) {
+        if !holds_within(SOON, || condition(self)) {
+            panic!("waited {SOON:?} in vain: {what}; the daemon's last words:\n{}", self.last_words());
+        }
+    }
+
+    /// A copy of the log, made by `backup` and sent over the network.
+    #[track_caller]
+    pub fn log(&mut self) -> Connection {
+        self.bridge("backup --database data/bridge.db --force /tmp/copy.db");
+        let size: usize = self.shell("stat -c %s /tmp/copy.db").trim().parse().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let receiver = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept()?;
+            stream.set_read_timeout(Some(SOON))?;
+            let mut bytes = vec![0; size];
+            // Closing is what ends busybox's nc.
+            stream.read_exact(&mut bytes).map(|()| bytes)
+        });
+        self.shell(&format!("nc 10.0.2.2 {port} </tmp/copy.db"));
+        let file = self.folder.path().join("copy.db");
+        fs::write(&file, receiver.join().unwrap().unwrap()).unwrap();
+        Connection::open(file).unwrap()
+    }
+
+    /// Gives the TMP105 a temperature, in °C.
+    pub fn set_temperature(&mut self, celsius: f64) {
+        let millidegrees = (celsius * 1000.0).round() as i64;
+        let path = "/machine/peripheral/thermometer";
+        self.qmp.run("qom-set", &json!({ "path": path, "property": "temperature", "value": millidegrees }));
+    }
+
+    /// Pulls the sensor's plug: nobody acknowledges its address.
+    pub fn unplug(&mut self) {
+        self.shell("i2c-write /dev/i2c-1 0x70 0");
+    }
+
+    /// Plugs it in.
+    pub fn plug_in(&mut self) {
+        self.shell("i2c-write /dev/i2c-1 0x70 1");
+    }
+}
+
+/// One word for a shell, whatever is in it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn command(card: &Card, serial: &Path, qmp: &Path) -> Command {
+    let file = |name: &str| -> PathBuf {
+        let path = built().join("virtual-pi").join(name);
+        assert!(path.exists(), "no {}: `make virtual-pi` makes it", path.display());
+        path
+    };
+    let socket = |path: &Path| format!("path={},server=on,wait=off", path.display());
+    let mut command = Command::new(find("qemu-system-aarch64"));
+    command.args(["-M", "raspi3b", "-display", "none", "-monitor", "none", "-no-reboot", "-S"]);
+    command.arg("-kernel").arg(file("vmlinuz")).arg("-dtb").arg(file("pi3.dtb"));
+    command.arg("-initrd").arg(file("initramfs.gz"));
+    command.args(["-append", "console=ttyAMA0,115200 quiet panic=1"]);
+    command.args(["-chardev", &format!("socket,id=serial,{}", socket(serial)), "-serial", "chardev:serial"]);
+    command.args(["-qmp", &format!("unix:{}", socket(qmp).trim_start_matches("path="))]);
+    // QEMU cannot unplug an I2C device: the sensor sits behind a switch that can cut it off.
+    command.args(["-device", "pca9546,bus=i2c-bus.1,address=0x70"]);
+    command.args(["-device", "tmp105,bus=i2c.0,address=0x48,id=thermometer"]);
+    command.args(["-drive", &format!("if=sd,format=raw,file={}", card.image().display())]);
+    command.args(["-netdev", "user,id=net", "-device", "usb-net,netdev=net"]);
+    command.stdin(Stdio::null());
+    command
+}
+
+fn connect(socket: &Path) -> UnixStream {
+    let mut stream = None;
+    wait_until(SOON, "QEMU listens", || {
+        stream = UnixStream::connect(socket).ok();
+        stream.is_some()
+    });
+    stream.unwrap()
+}

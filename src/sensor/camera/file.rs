@@ -89,7 +89,7 @@ fn two(bytes: &[u8], at: usize) -> Result<usize, Broken> {
 /// Segment by segment (ITU-T T.81, annex B).
 fn jpeg(bytes: &[u8]) -> Result<Layout, Broken> {
     // The first part is what orientation goes after: the start of the image, and JFIF's own segment.
-    let mut public = vec![0..2];
+    let mut public = vec![Range { start: 0, end: 2 }];
     let (mut exif, mut size) = (None, None);
     let (mut tables, mut scan) = (Vec::new(), None);
     let mut at = 2;
@@ -172,7 +172,7 @@ fn end_of_scan(bytes: &[u8], mut at: usize) -> Result<usize, Broken> {
 
 /// Chunk by chunk (PNG, third edition, 5.2).
 fn png(bytes: &[u8]) -> Result<Layout, Broken> {
-    let mut public = vec![0..8];
+    let mut public = vec![Range { start: 0, end: 8 }];
     let (mut exif, mut size) = (None, None);
     let mut at = 8;
     loop {

@@ -2,9 +2,13 @@
 //!
 //! Plain values only. Nothing here does I/O, reads a clock or knows where a reading goes.
 
+pub mod picture;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
+
+pub use picture::Image;
 
 /// A sensor's name, unique in one configuration, for example `air`.
 ///
@@ -66,6 +70,9 @@ pub enum Value {
     Bool(bool),
     /// A state or another short text.
     Text(Arc<str>),
+    /// A picture, on its way into the log. What comes out of the log in its place is its size in bytes as a
+    /// [`Value::Integer`]; the picture itself is fetched by its row, one at a time.
+    Image(Arc<Image>),
 }
 
 /// What kind of [`Value`] a quantity yields; fixed per quantity, so that what comes back from the
@@ -80,16 +87,18 @@ pub enum ValueKind {
     Bool,
     /// [`Value::Text`]
     Text,
+    /// [`Value::Image`]
+    Image,
 }
 
 impl Value {
-    /// The value as a number (booleans as 0 and 1), or `None` for a text.
+    /// The value as a number (booleans as 0 and 1), or `None` for a text or a picture.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Value::Float(number) => Some(*number),
             Value::Integer(number) => Some(*number as f64),
             Value::Bool(state) => Some(f64::from(u8::from(*state))),
-            Value::Text(_) => None,
+            Value::Text(_) | Value::Image(_) => None,
         }
     }
 
@@ -100,18 +109,36 @@ impl Value {
             Value::Integer(_) => ValueKind::Integer,
             Value::Bool(_) => ValueKind::Bool,
             Value::Text(_) => ValueKind::Text,
+            Value::Image(_) => ValueKind::Image,
+        }
+    }
+
+    /// The value as far as a later one is compared with it: a picture without its bytes.
+    pub fn remembered(self) -> Self {
+        match self {
+            Value::Image(image) => Value::Image(image.remembered()),
+            other => other,
+        }
+    }
+
+    /// Bytes that it takes in memory beside itself, if they are worth counting.
+    pub fn bulk(&self) -> usize {
+        match self {
+            Value::Image(image) => image.bytes.len(),
+            _ => 0,
         }
     }
 }
 
 impl fmt::Display for Value {
-    /// The shortest text that reads back as the same value.
+    /// The shortest text that reads back as the same value; of a picture, what it is.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Float(number) => fmt::Display::fmt(number, f),
             Value::Integer(number) => fmt::Display::fmt(number, f),
             Value::Bool(state) => fmt::Display::fmt(state, f),
             Value::Text(text) => f.pad(text),
+            Value::Image(image) => fmt::Display::fmt(image, f),
         }
     }
 }
@@ -211,13 +238,18 @@ impl TryFrom<i64> for Qos {
     }
 }
 
-/// Whether a message carries one quantity or a whole sample.
+/// What a message carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shape {
-    /// One message per quantity: `"quantity": …, "value": …, "unit": …`.
+    /// One quantity as JSON: `"quantity": …, "value": …, "unit": …`; of a picture, what it is and its bytes
+    /// in base64.
     Quantity,
-    /// One message per sample: `"values": {…}, "units": {…}`.
+    /// A whole sample as JSON: `"values": {…}, "units": {…}`. Never pictures.
     Sample,
+    /// A picture as base64 text (RFC 4648 section 4), nothing else.
+    Base64,
+    /// A picture's bytes, nothing else.
+    Binary,
 }
 
 /// Everything that repeats from reading to reading of one quantity: stored once in the log, referred to by id.
@@ -253,7 +285,7 @@ pub struct Publish {
     pub qos: Qos,
     /// Retain flag.
     pub retain: bool,
-    /// One message per quantity or per sample.
+    /// What a message carries.
     pub shape: Shape,
     /// Whether QoS 0 readings taken while the broker is away are kept for later.
     pub buffer: bool,
@@ -287,7 +319,7 @@ pub struct Logged {
     pub at: Timestamp,
     /// How far `at` can be trusted.
     pub clock: Clock,
-    /// Value in the channel's unit.
+    /// Value in the channel's unit; of a picture, its size in bytes.
     pub value: Value,
     /// Belongs to the same sample as the row before it.
     pub continues: bool,

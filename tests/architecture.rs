@@ -44,8 +44,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Where an allowed edge is meant for one thing only: room, used room, what may be named of it.
 const ONLY_THIS: &[(&str, &str, &[&str])] = &[
-    // A driver that takes a duration as an option parses it as the rest of the configuration does.
-    ("sensor", "config", &["duration"]),
+    // A driver that takes a duration or a size as an option parses it as the rest of the configuration does.
+    ("sensor", "config", &["duration", "size"]),
     // The simulated sensor whose value is the time.
     ("sensor", "enrich", &["clock"]),
 ];
@@ -56,6 +56,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("bme280", &["sensor"]),
     ("clap", &["cli"]),
     ("csv", &["mirror", "cli"]),
+    ("image", &["sensor"]),
     ("libc", &["enrich"]),
     ("rppal", &["bus"]),
     ("rumqttc", &["mqtt"]),

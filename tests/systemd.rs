@@ -66,13 +66,23 @@ fn systemd_finds_little_exposed() {
 /// With the example for those who know their broker and their wiring.
 #[test]
 fn systemd_finds_less_exposed_with_the_tighter_example() {
+    with_the_example("tighter.conf", "14");
+}
+
+/// With the example for cameras, which opens their devices.
+#[test]
+fn systemd_finds_no_more_exposed_with_the_example_for_cameras() {
+    with_the_example("camera.conf", "17");
+}
+
+fn with_the_example(name: &str, tenths: &str) {
     let (_folder, file) = unit_of_this_build();
-    let tighter = fs::read_to_string(source("tighter.conf")).unwrap();
+    let example = fs::read_to_string(source(name)).unwrap();
     let settings: String =
-        tighter.lines().filter(|line| *line != "[Service]").map(|l| format!("{l}\n")).collect();
+        example.lines().filter(|line| *line != "[Service]").map(|l| format!("{l}\n")).collect();
     let both = fs::read_to_string(&file).unwrap().replace("[Install]", &format!("{settings}[Install]"));
     fs::write(&file, both).unwrap();
-    exposed_at_most("14", &file);
+    exposed_at_most(tenths, &file);
     let Some(output) = tool("systemd-analyze", &["verify", "--man=no"], &file) else { return };
     let said = said(&output);
     assert!(!said.lines().any(|line| line.contains("sensor-bridge")), "{said}");

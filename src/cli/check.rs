@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use crate::config::amount::{format_duration, format_size};
 use crate::config::{
     self, Backlog, Change, Checked, ClockPolicy, Config, Mirror, MqttVersion, Sensor, Sink, Sync,
 };
-use crate::reading::Channel;
+use crate::reading::{Channel, Shape};
 use crate::sensor::Attachment;
 
 /// Check the configuration and show what would run
@@ -143,13 +144,14 @@ fn log(config: &Config) -> String {
     if !log.commit_interval.is_zero() {
         text.push_str(&format!(", a commit every {}", format_duration(log.commit_interval)));
     }
-    match (log.retention.max_age, log.retention.max_size) {
-        (None, None) => text.push_str(", kept for ever"),
-        (age, size) => {
-            let parts: Vec<String> =
-                age.map(format_duration).into_iter().chain(size.map(format_size)).collect();
-            text.push_str(&format!(", at most {}", parts.join(" and ")));
-        }
+    let most = |age: Option<Duration>, size: Option<u64>| {
+        let parts: Vec<String> = age.map(format_duration).into_iter().chain(size.map(format_size)).collect();
+        (!parts.is_empty()).then(|| format!(", at most {}", parts.join(" and ")))
+    };
+    let retention = &log.retention;
+    text.push_str(most(retention.max_age, retention.max_size).as_deref().unwrap_or(", kept for ever"));
+    if let Some(most) = most(retention.images.max_age, retention.images.max_size) {
+        text.push_str(&format!("; pictures{most}"));
     }
     text
 }
@@ -265,6 +267,10 @@ fn as_json(checked: &Checked) -> Value {
             "commit_interval_seconds": config.log.commit_interval.as_secs_f64(),
             "max_age_seconds": config.log.retention.max_age.map(|age| age.as_secs()),
             "max_size": config.log.retention.max_size,
+            "images": {
+                "max_age_seconds": config.log.retention.images.max_age.map(|age| age.as_secs()),
+                "max_size": config.log.retention.images.max_size,
+            },
         },
         "clock": match config.clock {
             ClockPolicy::Mark => json!({"unsynced": "mark"}),
@@ -288,7 +294,8 @@ fn sensor_json(sensor: &Sensor) -> Value {
         Attachment::I2c { .. }
         | Attachment::Spi { .. }
         | Attachment::Serial { .. }
-        | Attachment::Worker(_) => None,
+        | Attachment::Worker(_)
+        | Attachment::Alone(_) => None,
     };
     let quantities = sensor.quantities.iter().map(|quantity| {
         let mut value = channel_json(&quantity.channel);
@@ -319,6 +326,11 @@ fn channel_json(channel: &Channel) -> Value {
         "late_topic": publish.and_then(|publish| publish.late_topic.as_ref()),
         "qos": publish.map(|publish| publish.qos as u8),
         "retain": publish.map(|publish| publish.retain),
+        "format": publish.map(|publish| match publish.shape {
+            Shape::Quantity | Shape::Sample => "json",
+            Shape::Base64 => "base64",
+            Shape::Binary => "binary",
+        }),
     })
 }
 

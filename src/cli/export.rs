@@ -13,8 +13,8 @@ use super::progress::Progress;
 use super::rows::{Format, Rows, reading_cells, reading_columns};
 use super::source::{Source, now, time};
 use crate::log::Reader;
-use crate::log::query::Selection;
-use crate::reading::Timestamp;
+use crate::log::query::{Line, Selection};
+use crate::reading::{Timestamp, ValueKind};
 
 /// Write readings to a file as CSV or JSON lines
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,11 @@ use crate::reading::Timestamp;
 Examples:
   sensor-bridge export --output all.csv
   sensor-bridge export --since 30d --sensor air --format jsonl --output air.jsonl
-  sensor-bridge export --since yesterday | gzip > yesterday.csv.gz")]
+  sensor-bridge export --since yesterday | gzip > yesterday.csv.gz
+  sensor-bridge export --sensor sky --since 1d --output sky.csv --images pictures/
+
+The value of a picture is its size in bytes; --images writes the pictures themselves, each to a file named by
+sensor, time and row.")]
 pub struct Args {
     /// Not before this time: 30d, yesterday, 2026-11-20
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -45,6 +49,9 @@ pub struct Args {
     /// Replace the file if it exists
     #[arg(long)]
     force: bool,
+    /// Write the pictures among the readings into this folder, which is made
+    #[arg(long, value_name = "FOLDER")]
+    images: Option<PathBuf>,
     #[command(flatten)]
     source: Source,
 }
@@ -65,7 +72,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let mut reader = Reader::open(&args.source.path(global)?)?;
     let format = format(args, global);
     let Some(path) = &args.output else {
-        write(&mut reader, args, format, BufWriter::new(io::stdout().lock()))?;
+        write(&mut reader, args, global, format, BufWriter::new(io::stdout().lock()))?;
         return Ok(ExitCode::SUCCESS);
     };
     if path.exists() && !args.force {
@@ -74,7 +81,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     // Under another name until it is whole: half an export looks just like one.
     let part = part_of(path);
     let file = File::create(&part).with_context(|| format!("{}: cannot be written", part.display()))?;
-    let written = write(&mut reader, args, format, BufWriter::new(file)).and_then(|(count, out)| {
+    let written = write(&mut reader, args, global, format, BufWriter::new(file)).and_then(|(count, out)| {
         out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
         fs::rename(&part, path)?;
         Ok(count)
@@ -104,7 +111,41 @@ fn part_of(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn write<W: Write>(reader: &mut Reader, args: &Args, format: Format, out: W) -> anyhow::Result<(u64, W)> {
+/// Where pictures go.
+struct Album {
+    /// A second one: the first is busy with the readings.
+    reader: Reader,
+    folder: PathBuf,
+}
+
+impl Album {
+    fn new(log: &Path, folder: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+        Ok(Self { reader: Reader::open(log)?, folder: folder.to_owned() })
+    }
+
+    /// Writes the picture of a reading, if it is one and still there. Rows are never used again, so a file of
+    /// this name is this picture.
+    fn keep(&self, line: &Line) -> anyhow::Result<()> {
+        if line.channel.kind != ValueKind::Image {
+            return Ok(());
+        }
+        let Some(image) = self.reader.image(line.row)? else { return Ok(()) };
+        // Colons are not for every file system.
+        let time = line.at.to_string().replace(':', "");
+        let ending = image.content_type.extension();
+        let path = self.folder.join(format!("{}-{time}-{}.{ending}", line.channel.sensor, line.row));
+        fs::write(&path, &image.bytes).with_context(|| format!("{}: cannot be written", path.display()))
+    }
+}
+
+fn write<W: Write>(
+    reader: &mut Reader,
+    args: &Args,
+    global: &Global,
+    format: Format,
+    out: W,
+) -> anyhow::Result<(u64, W)> {
     let selection = Selection {
         sensor: args.sensor.clone(),
         quantity: args.quantity.clone(),
@@ -114,9 +155,14 @@ fn write<W: Write>(reader: &mut Reader, args: &Args, format: Format, out: W) -> 
     let total = reader.span()?;
     let mut rows = Rows::new(out, format, reading_columns(format), now().time_zone().clone(), false);
     let mut progress = Progress::new("exporting");
+    let album =
+        args.images.as_ref().map(|folder| Album::new(&args.source.path(global)?, folder)).transpose()?;
     let (mut count, mut written) = (0, Ok(()));
     reader.select(&selection, |line| {
-        written = rows.row(&reading_cells(&line, format));
+        written = rows.row(&reading_cells(&line, format)).map_err(anyhow::Error::from);
+        if let Some(album) = album.as_ref().filter(|_| written.is_ok()) {
+            written = album.keep(&line);
+        }
         count += 1;
         if count % 1_000 == 0 {
             progress.update(count, total);

@@ -196,7 +196,11 @@ fn values<'a>(quantity: &config::Quantity, measured: &'a [Measured]) -> Option<(
 }
 
 fn as_table(sensor: &Sensor, measured: &[Measured], time: Timestamp) -> String {
-    let with_unit = |value: &Value, unit: &str| format!("{value} {unit}").trim_end().to_owned();
+    let with_unit = |value: &Value, unit: &str| match value {
+        // It names its size itself.
+        Value::Image(image) => image.to_string(),
+        value => format!("{value} {unit}").trim_end().to_owned(),
+    };
     let mut rows = vec![["quantity".to_owned(), "value".to_owned(), "driver's value".to_owned()]];
     for quantity in &sensor.quantities {
         let (value, raw) = match values(quantity, measured) {
@@ -223,6 +227,10 @@ fn as_json(sensor: &Sensor, measured: &[Measured], time: Timestamp) -> Json {
         Value::Integer(number) => json!(number),
         Value::Bool(state) => json!(state),
         Value::Text(text) => json!(&**text),
+        Value::Image(image) => json!({
+            "content_type": image.content_type.as_str(), "width": image.width, "height": image.height,
+            "size": image.bytes.len(), "sha256": image.sha256.to_string(),
+        }),
     };
     let mut quantities = Map::new();
     for quantity in &sensor.quantities {

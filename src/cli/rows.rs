@@ -192,6 +192,7 @@ fn json(cell: &Cell) -> Json {
         Cell::Value(Value::Integer(number)) => (*number).into(),
         Cell::Value(Value::Bool(state)) => (*state).into(),
         Cell::Value(Value::Text(text)) => (&**text).into(),
+        Cell::Value(Value::Image(image)) => image.to_string().into(),
         Cell::None => Json::Null,
     }
 }

@@ -15,6 +15,7 @@ mod problem;
 mod raw;
 mod schema;
 mod shape;
+pub mod size;
 #[cfg(test)]
 mod tests;
 pub mod topic;

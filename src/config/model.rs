@@ -175,6 +175,18 @@ pub struct Retention {
     pub max_age: Option<Duration>,
     /// Largest size of the database in bytes; the oldest rows go first, undelivered ones last and counted.
     pub max_size: Option<u64>,
+    /// Limits of pictures alone, which go before their readings do.
+    pub images: ImageRetention,
+}
+
+/// When old pictures are deleted; their readings (time and size) stay.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ImageRetention {
+    /// Older delivered pictures go.
+    pub max_age: Option<Duration>,
+    /// Most bytes of all pictures; the oldest go first, undelivered ones last, with their readings, and
+    /// counted. The newest stays.
+    pub max_size: Option<u64>,
 }
 
 /// What happens to readings taken before the clock is synchronised.

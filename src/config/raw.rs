@@ -175,6 +175,32 @@ pub(super) struct Retention {
     /// Largest size of the database. The oldest rows go first, undelivered ones last and reported.
     #[schemars(extend("examples" = ["2GB"]))]
     pub(super) max_size: Option<SizeText>,
+    /// Limits of pictures alone; the reading (time and size) stays when its picture goes. Default: as all rows.
+    pub(super) images: Option<ImageRetention>,
+}
+
+/// When old pictures are deleted.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImageRetention {
+    /// Delivered pictures older than this are deleted.
+    #[schemars(extend("examples" = ["14d"]))]
+    pub(super) max_age: Option<DurationText>,
+    /// Most that all pictures may take. The oldest go first, undelivered ones last and reported.
+    #[schemars(extend("examples" = ["500MB"]))]
+    pub(super) max_size: Option<SizeText>,
+}
+
+/// What a picture is published as.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Format {
+    /// JSON with what is known of it, the bytes in base64.
+    Json,
+    /// Base64 text, nothing else.
+    Base64,
+    /// The bytes, nothing else.
+    Binary,
 }
 
 /// What happens to readings taken before the clock is right.
@@ -229,6 +255,9 @@ pub(super) struct Sensor {
     /// Buffering of QoS 0 readings instead of `mqtt.buffer`.
     #[schemars(extend("examples" = [false]))]
     pub(super) buffer: Option<bool>,
+    /// What the sensor's pictures are published as.
+    #[schemars(extend("default" = "json", "examples" = ["binary"]))]
+    pub(super) format: Option<Format>,
     /// How single quantities are treated, by the driver's names. What is not named is logged and published
     /// whenever it changes.
     pub(super) quantities: Option<BTreeMap<String, Quantity>>,
@@ -285,6 +314,9 @@ pub(super) struct Quantity {
     /// Buffering of this quantity's QoS 0 readings.
     #[schemars(extend("examples" = [false]))]
     pub(super) buffer: Option<bool>,
+    /// What this quantity is published as, if it is a picture.
+    #[schemars(extend("examples" = ["base64"]))]
+    pub(super) format: Option<Format>,
 }
 
 /// Topic filters and where their messages are stored.

@@ -225,6 +225,12 @@ impl Template {
         self.0.contains(&Piece::Quantity)
     }
 
+    /// The topic one level below this one, named by the quantity.
+    pub fn below(mut self) -> Self {
+        self.0.extend([Piece::Text("/".to_owned()), Piece::Quantity]);
+        self
+    }
+
     /// The topic with everything filled in; a template without `{quantity}` ignores `quantity`.
     pub fn fill(&self, device: &str, sensor: &str, quantity: &str) -> String {
         self.0

@@ -20,7 +20,7 @@ impl Calibration {
         match value {
             Value::Float(number) => Value::Float(self.number(*number)),
             Value::Integer(number) if !self.is_identity() => Value::Float(self.number(*number as f64)),
-            Value::Integer(_) | Value::Bool(_) | Value::Text(_) => value.clone(),
+            Value::Integer(_) | Value::Bool(_) | Value::Text(_) | Value::Image(_) => value.clone(),
         }
     }
 

@@ -14,8 +14,12 @@ pub(super) const SLACK: f64 = 4.0 * f64::EPSILON;
 /// Whether `value` is change enough after `last`.
 ///
 /// Text and two-state values know no distance: for them any difference reaches any deadband. A
-/// relative deadband around a last value of 0 is 0 wide, so that any change passes.
+/// relative deadband around a last value of 0 is 0 wide, so that any change passes. Pictures differ by a
+/// part of full contrast ([`crate::reading::Image::difference`]), which is what a percentage means for them.
 pub(super) fn is_change(change: Change, last: &Value, value: &Value) -> bool {
+    if let (Change::Relative(fraction), Value::Image(last), Value::Image(value)) = (change, last, value) {
+        return last.sha256 != value.sha256 && last.difference(value) >= fraction - SLACK;
+    }
     match change {
         Change::Always => true,
         Change::Any => differs(last, value),
@@ -33,6 +37,7 @@ fn differs(last: &Value, value: &Value) -> bool {
         (Value::Float(_), Value::Integer(_)) | (Value::Integer(_), Value::Float(_)) => {
             last.as_f64() != value.as_f64()
         }
+        (Value::Image(last), Value::Image(value)) => last.sha256 != value.sha256,
         _ => last != value,
     }
 }
@@ -56,6 +61,27 @@ mod tests {
 
     fn float(number: f64) -> Value {
         Value::Float(number)
+    }
+
+    #[test]
+    fn pictures_change_by_what_they_look_like() {
+        use Change::{Always, Any, Relative};
+        let picture = |fill| Value::Image(crate::reading::picture::tests::image(fill, 9).into());
+        let table = [
+            (Any, 100, 100, false),
+            (Any, 100, 101, true),
+            (Always, 100, 100, true),
+            (Relative(0.02), 100, 104, false),
+            (Relative(0.02), 100, 106, true),
+            (Relative(0.02), 106, 100, true),
+            (Relative(0.2), 0, 51, true),
+            (Relative(0.2), 0, 50, false),
+            (Relative(1.0), 0, 255, true),
+        ];
+        for (change, last, value, expected) in table {
+            let last = picture(last).remembered();
+            assert_eq!(is_change(change, &last, &picture(value)), expected, "{change:?}: {last:?} → {value}");
+        }
     }
 
     #[test]

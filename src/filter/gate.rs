@@ -73,7 +73,7 @@ impl Gate {
     pub fn passed(&mut self, now: Duration, position: usize, value: Value, taken_now: bool) {
         self.passed_at = Some(now);
         if let Some(member) = self.members.iter_mut().find(|member| member.position == position) {
-            member.last = Some((value, now));
+            member.last = Some((value.remembered(), now));
             member.fresh &= !taken_now;
         }
     }

@@ -75,6 +75,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Channel> {
             retain: row.get("retain")?,
             shape: match row.get_ref("shape")?.as_str()? {
                 "sample" => Shape::Sample,
+                "base64" => Shape::Base64,
+                "binary" => Shape::Binary,
                 _ => Shape::Quantity,
             },
             buffer: row.get("buffer")?,
@@ -103,15 +105,17 @@ fn kind_word(kind: ValueKind) -> &'static str {
         ValueKind::Integer => "integer",
         ValueKind::Bool => "bool",
         ValueKind::Text => "text",
+        ValueKind::Image => "image",
     }
 }
 
-/// The schema's CHECK allows no other word than these four.
+/// The schema's CHECK allows no other word than these five.
 fn kind_of(word: &str) -> ValueKind {
     match word {
         "float" => ValueKind::Float,
         "integer" => ValueKind::Integer,
         "bool" => ValueKind::Bool,
+        "image" => ValueKind::Image,
         _ => ValueKind::Text,
     }
 }
@@ -120,6 +124,8 @@ fn shape_word(shape: Shape) -> &'static str {
     match shape {
         Shape::Quantity => "quantity",
         Shape::Sample => "sample",
+        Shape::Base64 => "base64",
+        Shape::Binary => "binary",
     }
 }
 
@@ -147,6 +153,9 @@ mod tests {
             },
             Channel { publish: Some(Publish { shape: Shape::Sample, ..publish.clone() }), ..plain.clone() },
             Channel { publish: Some(Publish { buffer: false, ..publish.clone() }), ..plain.clone() },
+            Channel { kind: ValueKind::Image, ..plain.clone() },
+            Channel { publish: Some(Publish { shape: Shape::Base64, ..publish.clone() }), ..plain.clone() },
+            Channel { publish: Some(Publish { shape: Shape::Binary, ..publish.clone() }), ..plain.clone() },
             Channel { publish: Some(Publish { retain: true, ..publish }), ..plain.clone() },
         ];
         let ids: Vec<_> = variants.iter().map(|channel| register(&connection, channel).unwrap()).collect();

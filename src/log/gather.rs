@@ -130,9 +130,9 @@ impl Sums {
 
     /// `None` for what texts have not, such as a mean.
     fn interval(self, begin: Timestamp, aggregate: Option<Aggregate>) -> Option<Interval> {
-        let text = self.channel.kind == ValueKind::Text;
+        let text = matches!(self.channel.kind, ValueKind::Text | ValueKind::Image);
         let number = |number: f64| match self.channel.kind {
-            ValueKind::Integer => Value::Integer(number as i64),
+            ValueKind::Integer | ValueKind::Image => Value::Integer(number as i64),
             _ => Value::Float(number),
         };
         let value = match aggregate.unwrap_or(if text { Aggregate::Last } else { Aggregate::Mean }) {

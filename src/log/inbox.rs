@@ -18,6 +18,9 @@ use crate::reading::{Channel, ChannelId, Reading};
 /// Most readings accepted and not yet committed: about 3 MB; 27 minutes of a full disk at 20 a second.
 pub(super) const MAX_READINGS: usize = 32_768;
 
+/// Most bytes of pictures accepted and not yet committed, or one picture if that is larger.
+pub(super) const MAX_BULK: usize = 32 << 20;
+
 /// Most other requests waiting. Their callers block, so there are few; this only has to be a bound.
 const MAX_JOBS: usize = 256;
 
@@ -44,6 +47,11 @@ impl Job {
 
 /// Where an answer goes. Room for one, so sending never blocks.
 pub(super) type Reply<T> = SyncSender<Result<T, LogError>>;
+
+/// Bytes of the pictures in a sample.
+pub(super) fn bulk(sample: &[Reading]) -> usize {
+    sample.iter().map(|reading| reading.value.bulk()).sum()
+}
 
 /// What the writer takes in one go.
 #[derive(Debug, Default)]
@@ -90,6 +98,8 @@ struct Waiting {
     batch: Batch,
     /// Readings accepted and not committed, those that the writer holds included.
     readings: usize,
+    /// Bytes of pictures among them.
+    bulk: usize,
     /// The writer's schedule may have changed.
     nudged: bool,
     closing: bool,
@@ -104,11 +114,14 @@ impl Inbox {
 
     /// Takes a sample, or refuses it whole.
     pub fn append(&self, sample: Vec<Reading>) -> Result<(), Busy> {
+        let bulk = bulk(&sample);
         let mut state = self.lock();
-        if state.closing || state.ended || state.readings + sample.len() > MAX_READINGS {
+        let crowded = bulk > 0 && state.bulk > 0 && state.bulk + bulk > MAX_BULK;
+        if state.closing || state.ended || crowded || state.readings + sample.len() > MAX_READINGS {
             return Err(Busy);
         }
         state.readings += sample.len();
+        state.bulk += bulk;
         let wake = state.batch.samples.is_empty();
         state.batch.samples.push(sample);
         drop(state);
@@ -222,10 +235,12 @@ impl Inbox {
         held.lost += fresh.lost;
     }
 
-    /// Makes room for as many readings as were committed or given up; answers how many still wait.
-    pub fn release(&self, readings: usize) -> usize {
+    /// Makes room for as many readings, and bytes of pictures among them, as were committed or given up;
+    /// answers how many readings still wait.
+    pub fn release(&self, readings: usize, bulk: usize) -> usize {
         let mut state = self.lock();
         state.readings = state.readings.saturating_sub(readings);
+        state.bulk = state.bulk.saturating_sub(bulk);
         state.readings
     }
 
@@ -254,5 +269,31 @@ impl Waiting {
         let delivery = batch.delivery.due(now).map(|due| due.max(schedule.others));
         let losses = (batch.lost > 0).then_some(schedule.losses);
         [samples, jobs, delivery, losses, schedule.chores].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::testing::{NOON, moment};
+    use crate::reading::{Value, picture};
+
+    #[test]
+    fn pictures_that_wait_are_bounded_by_their_bytes() {
+        let inbox = Inbox::default();
+        let sample = |bytes| {
+            let value = Value::Image(picture::tests::image(1, bytes).into());
+            vec![Reading { channel: ChannelId(1), at: moment(NOON), value }]
+        };
+        // One is always taken, however large.
+        inbox.append(sample(MAX_BULK + 1)).unwrap();
+        assert_eq!(inbox.append(sample(1)), Err(Busy));
+        // Numbers are not held up by pictures.
+        let number = Reading { channel: ChannelId(1), at: moment(NOON), value: Value::Integer(1) };
+        inbox.append(vec![number]).unwrap();
+        assert_eq!(inbox.release(1, MAX_BULK + 1), 1);
+        inbox.append(sample(MAX_BULK / 2)).unwrap();
+        inbox.append(sample(MAX_BULK / 2)).unwrap();
+        assert_eq!(inbox.append(sample(1)), Err(Busy));
     }
 }

@@ -11,12 +11,13 @@
 //! | `inbox` | the bounded queue to the writer |
 //! | `writer` | when to commit; what to do when that fails |
 //! | `store` | one transaction |
-//! | `channel`, `delivery`, `mirror`, `gap` | their tables |
-//! | `checkpoint`, `retention`, `age` | the writer's chores |
+//! | `channel`, `delivery`, `mirror`, `gap`, `picture` | their tables |
+//! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
 //! | `query`, `times`, `backup`, `look` | what people ask for |
 
 mod age;
+mod album;
 pub mod backup;
 mod channel;
 mod checkpoint;
@@ -24,11 +25,13 @@ mod delivery;
 mod error;
 mod gap;
 pub mod gather;
+
 mod inbox;
 pub mod look;
 mod messages;
 mod mirror;
 mod open;
+mod picture;
 pub mod query;
 mod reader;
 mod retention;

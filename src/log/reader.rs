@@ -279,7 +279,8 @@ pub(super) fn clock_of(flags: i64) -> Clock {
     }
 }
 
-/// SQLite has no booleans, and keeps a whole number as it likes: the channel knows what it was.
+/// SQLite has no booleans, and keeps a whole number as it likes: the channel knows what it was. In place of a
+/// picture comes its size, an integer.
 pub(super) fn value_of(stored: ValueRef<'_>, kind: ValueKind) -> rusqlite::Result<Value> {
     Ok(match (kind, stored) {
         (ValueKind::Float, ValueRef::Integer(number)) => Value::Float(number as f64),

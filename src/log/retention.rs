@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use super::age::{Row, Trust, Walk};
+use super::album::{self, Album};
 use super::checkpoint::GUARD;
 use super::delivery::Waiting;
 use super::gap;
@@ -50,6 +51,7 @@ pub(super) struct Sweeper {
     readings: Option<Walk>,
     messages: Option<Walk>,
     size: Shrink,
+    album: Album,
 }
 
 /// A walk over the readings in search of some that nobody waits for.
@@ -73,6 +75,15 @@ pub(super) struct Swept {
     pub more: bool,
 }
 
+impl Swept {
+    /// What both did.
+    pub fn add(&mut self, other: Swept) {
+        self.deleted += other.deleted;
+        self.forced += other.forced;
+        self.more |= other.more;
+    }
+}
+
 /// What the database takes.
 struct Size {
     /// Bytes.
@@ -85,6 +96,7 @@ impl Sweeper {
     pub fn new(limits: Retention) -> Self {
         let wanted = limits != Retention::default();
         Self {
+            album: Album::new(limits.images.clone()),
             limits,
             due: wanted.then(Instant::now),
             added: 0,
@@ -101,13 +113,14 @@ impl Sweeper {
         self.due
     }
 
-    /// So many rows or messages were added, with so many bytes of payload. A log that grows fast is looked
-    /// at at once.
-    pub fn after_commit(&mut self, rows: usize, payload: usize, now: Instant) {
+    /// So many rows or messages were added, with so many bytes of payload and of pictures. A log that grows
+    /// fast is looked at at once.
+    pub fn after_commit(&mut self, rows: usize, payload: usize, pictures: usize, now: Instant) {
         self.added += rows;
-        self.added_bytes += (rows * ROW_BYTES + payload) as u64;
-        let Some(max_size) = self.limits.max_size else { return };
-        if self.size.active || self.added_bytes >= max_size / 64 {
+        self.added_bytes += (rows * ROW_BYTES + payload + pictures) as u64;
+        self.album.added(pictures as u64);
+        let grown = |max_size: u64| self.size.active || self.added_bytes >= max_size / 64;
+        if self.limits.max_size.is_some_and(grown) || (pictures > 0 && self.album.may_be_over()) {
             self.due = Some(self.due.map_or(now, |due| due.min(now)));
         }
     }
@@ -120,9 +133,10 @@ impl Sweeper {
         let swept = store.chore(|connection| self.sweep(connection, rows, now));
         let pause = match &swept {
             Ok(swept) if swept.more => BETWEEN_STEPS,
-            _ => self
-                .limits
-                .max_age
+            _ => [self.limits.max_age, self.limits.images.max_age]
+                .into_iter()
+                .flatten()
+                .min()
                 .map_or(BETWEEN_SWEEPS, |age| (age / 10).clamp(Duration::from_secs(1), BETWEEN_SWEEPS)),
         };
         self.due = Some(Instant::now() + pause);
@@ -130,17 +144,13 @@ impl Sweeper {
     }
 
     fn sweep(&mut self, connection: &Connection, rows: usize, now: Moment) -> rusqlite::Result<Swept> {
-        let mut swept = Swept::default();
+        // Pictures first: what they make room for, readings need not.
+        let mut swept = self.album.sweep(connection, now)?;
         if let Some(max_age) = self.limits.max_age {
-            let aged = self.by_age(connection, rows, now, max_age)?;
-            swept.deleted += aged.deleted;
-            swept.more |= aged.more;
+            swept.add(self.by_age(connection, rows, now, max_age)?);
         }
         if let Some(max_size) = self.limits.max_size {
-            let shrunk = self.by_size(connection, rows, now, max_size)?;
-            swept.deleted += shrunk.deleted;
-            swept.forced += shrunk.forced;
-            swept.more |= shrunk.more;
+            swept.add(self.by_size(connection, rows, now, max_size)?);
         }
         swept.more |= self.give_back(connection)?;
         if swept.deleted > 0 {
@@ -166,7 +176,7 @@ impl Sweeper {
         }
         let mut deleted = 0;
         if let Some(walk) = &mut self.readings {
-            let (chunk, channels) = readings_after(connection, walk.position, rows)?;
+            let (chunk, channels, _) = readings_after(connection, walk.position, rows)?;
             let waiting = Waiting::load(connection)?;
             let silent = silent_channels(connection)?;
             match walk.judge(&chunk, now, max_age) {
@@ -253,11 +263,10 @@ impl Sweeper {
         if silent.is_empty() && from >= waiting.cursor && waiting.late.is_empty() {
             return Ok(Found { rows: Vec::new(), from, complete: true });
         }
-        let (chunk, channels) = readings_after(connection, from, rows)?;
+        let (chunk, channels, complete) = readings_after(connection, from, rows)?;
         if let Some(last) = chunk.last() {
             self.size.position = last.id;
         }
-        let complete = chunk.len() < rows;
         let rows: Vec<Row> = chunk
             .into_iter()
             .zip(channels)
@@ -307,7 +316,7 @@ struct Found {
 
 /// Deletes the oldest readings though they wait for delivery, and says so.
 fn force(connection: &Connection, rows: usize, waiting: &Waiting, now: Moment) -> rusqlite::Result<Swept> {
-    let (chunk, channels) = readings_after(connection, 0, rows)?;
+    let (chunk, channels, _) = readings_after(connection, 0, rows)?;
     let silent = silent_channels(connection)?;
     let (mut gone, mut lost) = (Vec::new(), Vec::new());
     for (row, channel) in chunk.iter().zip(&channels) {
@@ -326,22 +335,30 @@ fn force(connection: &Connection, rows: usize, waiting: &Waiting, now: Moment) -
     Ok(Swept { deleted, forced: lost.len(), more: deleted > 0 })
 }
 
-/// The next rows by id, and their channels.
+/// The next rows by id, their channels, and whether there are no more. Fewer than `limit` when pictures of many
+/// megabytes hang on them, which would go in the same transaction.
 fn readings_after(
     connection: &Connection,
     after: i64,
     limit: usize,
-) -> rusqlite::Result<(Vec<Row>, Vec<i64>)> {
-    let mut statement = connection
-        .prepare_cached("SELECT id, time, flags, channel FROM reading WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+) -> rusqlite::Result<(Vec<Row>, Vec<i64>, bool)> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, time, flags, channel, (SELECT octet_length(data) FROM image WHERE row = id)
+         FROM reading WHERE id > ?1 ORDER BY id LIMIT ?2",
+    )?;
     let mut rows = statement.query(params![after, limit as i64])?;
-    let (mut found, mut channels) = (Vec::new(), Vec::new());
+    let (mut found, mut channels, mut bytes) = (Vec::new(), Vec::new(), 0);
     while let Some(row) = rows.next()? {
         let synced = row.get::<_, i64>(2)? & UNSYNCED == 0;
         found.push(Row { id: row.get(0)?, time: row.get(1)?, synced });
         channels.push(row.get(3)?);
+        bytes += row.get::<_, Option<i64>>(4)?.unwrap_or(0).unsigned_abs();
+        if bytes >= album::BYTES {
+            return Ok((found, channels, false));
+        }
     }
-    Ok((found, channels))
+    let complete = found.len() < limit;
+    Ok((found, channels, complete))
 }
 
 fn messages_after(connection: &Connection, after: i64, limit: usize) -> rusqlite::Result<Vec<Row>> {
@@ -354,13 +371,13 @@ fn messages_after(connection: &Connection, after: i64, limit: usize) -> rusqlite
     rows.collect()
 }
 
-fn silent_channels(connection: &Connection) -> rusqlite::Result<HashSet<i64>> {
+pub(super) fn silent_channels(connection: &Connection) -> rusqlite::Result<HashSet<i64>> {
     let mut statement = connection.prepare_cached("SELECT id FROM channel WHERE topic IS NULL")?;
     statement.query_map([], |row| row.get(0))?.collect()
 }
 
 /// Time of the newest row whose time can be believed; the last few are enough to find one.
-fn newest(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     connection
         .prepare_cached(
             "SELECT max(time) FROM (
@@ -395,7 +412,7 @@ fn oldest_messages(connection: &Connection, limit: usize, most_bytes: u64) -> ru
     Ok(ids)
 }
 
-fn delete_readings(connection: &Connection, ids: &[i64]) -> rusqlite::Result<usize> {
+pub(super) fn delete_readings(connection: &Connection, ids: &[i64]) -> rusqlite::Result<usize> {
     let mut delete = connection.prepare_cached("DELETE FROM reading WHERE id = ?1")?;
     // A refusal without its reading tells nobody anything.
     let mut refusal = connection.prepare_cached("DELETE FROM refusal WHERE row = ?1")?;

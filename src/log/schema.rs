@@ -10,7 +10,7 @@ use super::error::{LogError, at};
 pub(super) const APPLICATION_ID: i64 = 0x5342_6C67;
 
 /// Step n leads from version n to n + 1. A released step is never edited: what is out there has run it.
-pub(super) const STEPS: &[&str] = &[include_str!("schema.sql")];
+pub(super) const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("pictures.sql")];
 
 /// What the header of a file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,18 @@ pub(super) fn version(connection: &Connection, path: &Path, known: i64) -> Resul
 }
 
 /// Brings the file to the newest version, each step in a transaction of its own.
+///
+/// Foreign keys are off meanwhile, which they can only be outside of a transaction: a step may make a table
+/// anew that others refer to (sqlite.org/lang_altertable.html, section 7).
 pub(super) fn migrate(connection: &mut Connection, from: i64, steps: &[&str]) -> rusqlite::Result<()> {
+    let enforced: bool = connection.pragma_query_value(None, "foreign_keys", |row| row.get(0))?;
+    connection.pragma_update(None, "foreign_keys", false)?;
+    let done = run(connection, from, steps);
+    connection.pragma_update(None, "foreign_keys", enforced)?;
+    done
+}
+
+fn run(connection: &mut Connection, from: i64, steps: &[&str]) -> rusqlite::Result<()> {
     for (version, step) in (0..).zip(steps).skip_while(|(version, _)| *version < from) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
         transaction.execute_batch(step)?;
@@ -87,6 +98,54 @@ mod tests {
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
         assert_eq!(tables, 1);
+    }
+
+    /// Everything that a version 1 can hold, as version 1 wrote it, and a view of the user's own.
+    #[test]
+    fn version_1_becomes_version_2_with_every_row() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.pragma_update(None, "foreign_keys", true).unwrap();
+        migrate(&mut connection, 0, &STEPS[..1]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO channel VALUES
+                   (3, 'pi', 'air', 'temperature', '°C', 'float', 't', NULL, 1, 0, 'quantity', 1, 'Shed', 47.5, 0.9, NULL),
+                   (7, 'pi', 'air', 'state', '', 'text', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+                 INSERT INTO reading VALUES (5, 3, 1000000, 21.5, 1), (6, 7, 2000000, 'ok', 2);
+                 INSERT INTO unsynced VALUES (5, 77);
+                 INSERT INTO refusal VALUES (5, 3000000, 'quota');
+                 CREATE VIEW mine AS SELECT value FROM reading JOIN channel ON channel.id = reading.channel
+                   WHERE sensor = 'air';",
+            )
+            .unwrap();
+        migrate(&mut connection, 1, STEPS).unwrap();
+        assert_eq!(kind(&connection).unwrap(), Kind::Ours(2));
+        let text = |sql: &str| -> String { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
+        let rows = "SELECT group_concat(id || sensor || quantity || value || unit || clock, ' ' ORDER BY id) FROM readings";
+        assert_eq!(text(rows), "5airtemperature21.5°Cunsynced 6airstateoksynced");
+        assert_eq!(text("SELECT group_concat(value ORDER BY value) FROM mine"), "21.5,ok");
+        assert_eq!(text("SELECT reason || sensor || topic FROM refused"), "quotaairt");
+        assert_eq!(
+            text("SELECT place || latitude || ifnull(altitude, '-') FROM channel WHERE id = 3"),
+            "Shed47.5-"
+        );
+        assert_eq!(text("PRAGMA integrity_check"), "ok");
+        assert!(!connection.prepare("PRAGMA foreign_key_check").unwrap().exists([]).unwrap());
+        // Foreign keys are enforced again, and know the new table.
+        assert!(connection.execute("INSERT INTO reading VALUES (8, 99, 0, 1, 0)", []).is_err());
+        assert!(connection.execute("DELETE FROM channel WHERE id = 3", []).is_err());
+        connection
+            .execute_batch(
+                "UPDATE channel SET kind = 'image', shape = 'binary' WHERE id = 3;
+                 INSERT INTO image VALUES (5, 'image/png', 2, 1, 'ab', x'0011');",
+            )
+            .unwrap();
+        assert_eq!(
+            text("SELECT sensor || size || content_type || hex(data) FROM images"),
+            "air2image/png0011"
+        );
+        connection.execute("DELETE FROM reading WHERE id = 5", []).unwrap();
+        assert!(!connection.prepare("SELECT 1 FROM image").unwrap().exists([]).unwrap());
     }
 
     #[test]

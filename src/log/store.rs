@@ -10,7 +10,7 @@ use super::Stored;
 use super::error::{Fault, classify};
 use super::inbox::{Batch, Job};
 use super::mirror::{self, StoreError};
-use super::{channel, gap};
+use super::{channel, gap, picture};
 use crate::reading::{ChannelId, Clock, Moment, Reading, Value};
 
 /// `reading.flags`: the time is what an unsynchronised clock said.
@@ -215,6 +215,11 @@ impl Store {
                 Value::Integer(number) => insert.execute(params![row, channel, time, number, flags])?,
                 Value::Bool(state) => insert.execute(params![row, channel, time, state, flags])?,
                 Value::Text(text) => insert.execute(params![row, channel, time, &**text, flags])?,
+                Value::Image(image) => {
+                    insert.execute(params![row, channel, time, image.bytes.len() as i64, flags])?;
+                    picture::insert(&self.connection, row, image)?;
+                    1
+                }
             };
             if unsynced {
                 self.connection

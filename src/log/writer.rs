@@ -11,7 +11,7 @@ use tracing::{error, warn};
 use super::Machine;
 use super::checkpoint::Checkpointer;
 use super::error::LogError;
-use super::inbox::{Batch, Inbox, Job, Schedule};
+use super::inbox::{Batch, Inbox, Job, Schedule, bulk};
 use super::open::beside;
 use super::retention::Sweeper;
 use super::store::{Answer, Outcome, Store};
@@ -227,9 +227,12 @@ impl Writer {
         self.last_commit = Some(now);
         let Batch { samples, jobs, delivery, lost } = mem::take(&mut self.held);
         let messages: usize = jobs.iter().map(|job| job.messages().len()).sum();
-        let payload = jobs.iter().flat_map(Job::messages).map(|message| message.payload.len()).sum();
+        let payload: usize = jobs.iter().flat_map(Job::messages).map(|message| message.payload.len()).sum();
         let readings = samples.iter().map(Vec::len).sum();
-        let waiting = self.inbox.release(readings);
+        let bulk: usize = samples.iter().map(|sample| bulk(sample)).sum();
+        // The pictures are in the database: their memory is not needed any longer.
+        drop(samples);
+        let waiting = self.inbox.release(readings, bulk);
         let took = i64::try_from((now - begun).as_micros()).unwrap_or(i64::MAX);
         self.figures.rows.add(readings);
         self.figures.commits.add(1);
@@ -252,7 +255,7 @@ impl Writer {
         let last_row = self.store.ids.next_row - 1;
         self.committed.send_if_modified(|row| mem::replace(row, last_row) != last_row);
 
-        self.sweeper.after_commit(readings + messages, payload, now);
+        self.sweeper.after_commit(readings + messages, payload, bulk, now);
         self.checkpointer.after_commit(&self.store.connection);
         if now >= self.sizes_at {
             self.measure(now);

@@ -396,6 +396,10 @@ mod tests {
             Ok(wanted.take(limit).cloned().collect())
         }
 
+        fn image(&mut self, _: i64) -> Result<Option<crate::reading::Image>, LogError> {
+            Ok(None)
+        }
+
         fn save(&mut self, _: DeliveryUpdate, _: Urgency) -> Result<oneshot::Receiver<()>, LogError> {
             Err(LogError::Closed)
         }

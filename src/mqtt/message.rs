@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::reading::{Logged, Publish, Shape};
+use crate::reading::{Logged, Publish, Shape, Value, ValueKind};
 
 /// One message to be published.
 #[derive(Debug, Clone)]
@@ -41,6 +41,15 @@ impl Message {
     /// The message's row: with the epoch, its identity.
     pub(super) fn row(&self) -> i64 {
         self.first().row
+    }
+
+    /// Bytes of the picture that it is, which are still in the log; 0 for anything else.
+    pub(super) fn picture_bytes(&self) -> usize {
+        let first = self.first();
+        match (first.channel.kind, &first.value) {
+            (ValueKind::Image, Value::Integer(bytes)) => usize::try_from(*bytes).unwrap_or(0).max(1),
+            _ => 0,
+        }
     }
 
     /// How it goes out; `None` never comes out of [`cut`].
@@ -111,14 +120,14 @@ pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::reading::{Channel, Clock, Qos, Timestamp, Value, ValueKind};
+    use crate::reading::{Channel, Clock, Qos, Timestamp};
 
     /// A reading of `sensor`, published per `shape` at `qos`; rows of one sample share `at`.
     pub(crate) fn logged(row: i64, sensor: &str, at: i64, shape: Shape, continues: bool) -> Logged {
         let quantity = format!("q{row}");
         let topic = match shape {
             Shape::Sample => format!("t/{sensor}"),
-            Shape::Quantity => format!("t/{sensor}/{quantity}"),
+            _ => format!("t/{sensor}/{quantity}"),
         };
         let publish =
             Publish { topic, late_topic: None, qos: Qos::AtLeastOnce, retain: false, shape, buffer: true };

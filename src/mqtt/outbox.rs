@@ -4,7 +4,7 @@
 use tokio::sync::{oneshot, watch};
 
 use crate::log::{DeliveryState, DeliveryUpdate, Log, LogError, Reader, Urgency};
-use crate::reading::Logged;
+use crate::reading::{Image, Logged};
 
 /// The log as its outbox.
 pub(super) trait Outbox {
@@ -16,6 +16,9 @@ pub(super) trait Outbox {
 
     /// See [`Reader::outgoing`].
     fn outgoing(&mut self, after: i64, until: i64, limit: usize) -> Result<Vec<Logged>, LogError>;
+
+    /// See [`Reader::image`].
+    fn image(&mut self, row: i64) -> Result<Option<Image>, LogError>;
 
     /// See [`Log::save_delivery`].
     fn save(&mut self, update: DeliveryUpdate, urgency: Urgency) -> Result<oneshot::Receiver<()>, LogError>;
@@ -46,6 +49,10 @@ impl Outbox for LogOutbox {
 
     fn outgoing(&mut self, after: i64, until: i64, limit: usize) -> Result<Vec<Logged>, LogError> {
         self.reader.outgoing(after, until, limit)
+    }
+
+    fn image(&mut self, row: i64) -> Result<Option<Image>, LogError> {
+        self.reader.image(row)
     }
 
     fn save(&mut self, update: DeliveryUpdate, urgency: Urgency) -> Result<oneshot::Receiver<()>, LogError> {

@@ -525,6 +525,67 @@ fn samples_are_one_message() {
 }
 
 #[test]
+fn pictures_go_out_in_every_shape_one_by_one_and_in_order() {
+    for (version, qos) in [(MqttVersion::V311, Qos::ExactlyOnce), (MqttVersion::V5, Qos::AtMostOnce)] {
+        let broker = TestBroker::start("");
+        let subscriber = broker.subscribe("test/sky/#");
+        let bench = Bench::new();
+        let shapes = [Shape::Quantity, Shape::Base64, Shape::Binary];
+        let channels = shapes.map(|shape| {
+            let topic = format!("test/sky/{shape:?}");
+            let publish = Publish { shape, ..publish(&topic, qos) };
+            let channel = Channel {
+                device: "pi".to_owned(),
+                sensor: "sky".into(),
+                quantity: "image".into(),
+                unit: "B".to_owned(),
+                kind: ValueKind::Image,
+                publish: Some(publish),
+                place: None,
+            };
+            bench.log.register(&[channel]).unwrap()[0]
+        });
+        // A dozen of 1 MB: more than may be on their way at once.
+        for number in 0..12 {
+            let mut image = crate::reading::picture::tests::image(b'x', 1_000_000);
+            image.bytes[0] = b'a' + number;
+            let value = Value::Image(image.into());
+            let sample = vec![Reading { channel: channels[usize::from(number % 3)], at: moment(), value }];
+            while bench.log.append(sample.clone()).is_err() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        let mut config = broker.config(version);
+        config.max_packet_size = 32_000_000;
+        let publisher = bench.start(&config);
+        let received = subscriber.count(12);
+        publisher.stop(soon());
+        bench.assert_delivered();
+        let of = |shape: &str| {
+            let topic = format!("test/sky/{shape}");
+            let payloads =
+                received.iter().filter(move |one| one.topic == topic).map(|one| one.payload.clone());
+            payloads.collect::<Vec<_>>()
+        };
+        let first = |bytes: &[u8]| (bytes[0] - b'a', bytes.len());
+        let decode =
+            |text: &str| base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text).unwrap();
+        let json: Vec<_> = of("Quantity")
+            .iter()
+            .map(|payload| {
+                let message: serde_json::Value = serde_json::from_str(payload).unwrap();
+                assert_eq!((&message["size"], &message["sensor"]), (&1_000_000.into(), &"sky".into()));
+                first(&decode(message["data"].as_str().unwrap()))
+            })
+            .collect();
+        let base64: Vec<_> = of("Base64").iter().map(|payload| first(&decode(payload))).collect();
+        let binary: Vec<_> = of("Binary").iter().map(|payload| first(payload.as_bytes())).collect();
+        let expected = |from: u8| (0..4).map(|turn| (from + 3 * turn, 1_000_000)).collect::<Vec<_>>();
+        assert_eq!((json, base64, binary), (expected(0), expected(1), expected(2)));
+    }
+}
+
+#[test]
 fn stopping_publishes_what_is_committed() {
     let broker = TestBroker::start("");
     let subscriber = broker.subscribe("test/#");

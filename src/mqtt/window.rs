@@ -16,6 +16,10 @@ use crate::reading::Qos;
 /// QoS 1 message, too, and acknowledges it all the same.
 pub(super) const HANDSHAKES: usize = 20;
 
+/// Bytes of pictures on their way at once, or one picture if that is larger: rumqttc keeps each message in
+/// memory until it is acknowledged.
+pub(super) const PICTURES: usize = 4 << 20;
+
 /// What a packet id stands for.
 #[derive(Debug, Clone)]
 pub(super) struct Slot {
@@ -31,6 +35,8 @@ pub(super) struct Slot {
     pub sent: bool,
     /// A hand-shake of an earlier connection.
     pub resumed: bool,
+    /// Payload that it keeps in memory, if it is a picture.
+    pub bytes: usize,
 }
 
 /// The messages in flight on one connection.
@@ -45,8 +51,10 @@ pub(super) struct Window {
     resuming: usize,
     /// Ids handed over whose PUBLISH was not reported as written yet.
     expected: VecDeque<u16>,
-    /// QoS 0 messages handed over and not written yet.
-    unwritten: VecDeque<Option<Ticket>>,
+    /// QoS 0 messages handed over and not written yet, with the bytes of those that are pictures.
+    unwritten: VecDeque<(Option<Ticket>, usize)>,
+    /// Bytes of all pictures under way.
+    bytes: usize,
 }
 
 /// rumqttc numbered a publish otherwise than foretold.
@@ -68,6 +76,7 @@ impl Window {
             resuming: 0,
             expected: VecDeque::new(),
             unwritten: VecDeque::new(),
+            bytes: 0,
         }
     }
 
@@ -78,6 +87,23 @@ impl Window {
             Qos::AtLeastOnce | Qos::ExactlyOnce => {
                 self.busy < self.limit && self.handshakes < HANDSHAKES && self.next_is_free()
             }
+        }
+    }
+
+    /// Whether a picture whose message has so many bytes may come into memory now.
+    pub(super) fn has_room_for(&self, bytes: usize) -> bool {
+        bytes == 0 || self.bytes == 0 || self.bytes + bytes <= PICTURES
+    }
+
+    /// Takes note of the bytes of the picture just numbered `pkid`.
+    pub(super) fn load(&mut self, pkid: u16, bytes: usize) {
+        let of = match pkid {
+            0 => self.unwritten.back_mut().map(|(_, bytes)| bytes),
+            _ => self.slots[usize::from(pkid)].as_mut().map(|slot| &mut slot.bytes),
+        };
+        if let Some(of) = of {
+            *of = bytes;
+            self.bytes += bytes;
         }
     }
 
@@ -99,13 +125,14 @@ impl Window {
     /// handed over in the order in which they were numbered.
     pub(super) fn number(&mut self, ticket: Option<Ticket>, qos: Qos, now: Instant) -> u16 {
         if qos == Qos::AtMostOnce {
-            self.unwritten.push_back(ticket);
+            self.unwritten.push_back((ticket, 0));
             return 0;
         }
         let pkid = self.next;
         self.next = if pkid == self.ring { 1 } else { pkid + 1 };
         self.expected.push_back(pkid);
-        self.occupy(pkid, Slot { ticket, qos, since: now, released: false, sent: false, resumed: false });
+        let slot = Slot { ticket, qos, since: now, released: false, sent: false, resumed: false, bytes: 0 };
+        self.occupy(pkid, slot);
         pkid
     }
 
@@ -123,6 +150,7 @@ impl Window {
             released,
             sent: true,
             resumed: true,
+            bytes: 0,
         };
         self.occupy(pkid, slot);
         true
@@ -142,7 +170,9 @@ impl Window {
 
     /// A QoS 0 publish was written: answers its ticket.
     pub(super) fn written(&mut self) -> Option<Ticket> {
-        self.unwritten.pop_front().flatten()
+        let (ticket, bytes) = self.unwritten.pop_front()?;
+        self.bytes -= bytes;
+        ticket
     }
 
     /// A publish with this id was written.
@@ -164,6 +194,8 @@ impl Window {
     pub(super) fn released(&mut self, pkid: u16) -> Option<&Slot> {
         let slot = self.slots.get_mut(usize::from(pkid))?.as_mut()?;
         slot.released = true;
+        // From here on only the packet id is kept.
+        self.bytes -= std::mem::take(&mut slot.bytes);
         Some(slot)
     }
 
@@ -171,6 +203,7 @@ impl Window {
     pub(super) fn done(&mut self, pkid: u16) -> Option<Slot> {
         let slot = self.slots.get_mut(usize::from(pkid))?.take()?;
         self.busy -= 1;
+        self.bytes -= slot.bytes;
         self.handshakes -= usize::from(slot.qos == Qos::ExactlyOnce);
         self.resuming -= usize::from(slot.resumed);
         Some(slot)
@@ -272,6 +305,27 @@ mod tests {
         window.done(7).unwrap();
         assert_eq!(window.resuming(), 0);
         assert_eq!(window.number(Some(ticket(2)), Qos::ExactlyOnce, now), 1);
+    }
+
+    #[test]
+    fn pictures_in_memory_are_bounded_by_their_bytes() {
+        let mut window = Window::new(1024, u16::MAX, 100);
+        let now = Instant::now();
+        assert!(window.has_room_for(2 * PICTURES), "one is always taken");
+        for (row, qos) in (1..).zip([Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]) {
+            assert!(window.has_room_for(PICTURES / 3));
+            let pkid = window.number(Some(ticket(row)), qos, now);
+            window.load(pkid, PICTURES / 3);
+        }
+        assert!(!window.has_room_for(PICTURES / 3));
+        assert!(window.has_room_for(0), "readings are not held up");
+        window.written().unwrap();
+        assert!(window.has_room_for(PICTURES / 3) && !window.has_room_for(2 * (PICTURES / 3)));
+        window.released(2).unwrap();
+        assert!(window.has_room_for(2 * (PICTURES / 3)));
+        window.done(2).unwrap();
+        window.done(1).unwrap();
+        assert_eq!(window.bytes, 0);
     }
 
     #[test]

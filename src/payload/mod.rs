@@ -1,12 +1,16 @@
-//! From readings to the bytes of a message: the JSON that subscribers see.
+//! From readings to the bytes of a message: the JSON that subscribers see, and pictures.
 //!
 //! Does no I/O and chooses no topic: that stands in the channel.
+
+mod picture;
 
 use std::fmt;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::reading::{Logged, Place, Shape, Value};
+
+pub use picture::{picture, picture_size};
 
 /// The default payload of a message: UTF-8 JSON in one line, keys in a fixed order, `id` first.
 ///
@@ -130,6 +134,8 @@ impl Serialize for Number<'_> {
             Value::Integer(number) => serializer.serialize_i64(*number),
             Value::Bool(state) => serializer.serialize_bool(*state),
             Value::Text(text) => serializer.serialize_str(text),
+            // As it comes out of the log: a picture has a message of its own.
+            Value::Image(image) => serializer.serialize_u64(image.bytes.len() as u64),
         }
     }
 }

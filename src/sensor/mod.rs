@@ -6,6 +6,7 @@ mod aht20;
 mod bh1750;
 mod bme280;
 mod bmp390;
+mod camera;
 mod chip;
 #[cfg(test)]
 mod contract;
@@ -101,6 +102,9 @@ pub enum Attachment {
     },
     /// Nothing that could conflict; read by the worker of this name (`host`, `sim`).
     Worker(&'static str),
+    /// Something slow that nothing else sits on: read by a worker of its own of this name, or with others of
+    /// the same name, one after another.
+    Alone(String),
 }
 
 impl Attachment {
@@ -111,6 +115,7 @@ impl Attachment {
             Attachment::Serial { port } => port,
             Attachment::Gpio { pins, .. } => pins.name(),
             Attachment::Worker(name) => name,
+            Attachment::Alone(name) => name,
         }
     }
 
@@ -150,7 +155,8 @@ impl Attachment {
             Attachment::Gpio { .. }
             | Attachment::Spi { .. }
             | Attachment::Serial { .. }
-            | Attachment::Worker(_) => None,
+            | Attachment::Worker(_)
+            | Attachment::Alone(_) => None,
         }
     }
 }
@@ -167,6 +173,7 @@ impl fmt::Display for Attachment {
                 write!(f, "pin {pin} of the {chip} at address {address:#04x} on {bus}")
             }
             Attachment::Worker(name) => f.write_str(name),
+            Attachment::Alone(name) => f.write_str(name),
         }
     }
 }
@@ -182,9 +189,9 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Where it sits.
     fn attachment(&self) -> Attachment;
 
-    /// How long a read takes by the data sheet, where that is more than a fraction of a second. The time-out
-    /// is longer by this unless the user says one.
-    fn read_time(&self) -> Duration {
+    /// How long one read may take at most when all is well, opening included, where that is more than a
+    /// fraction of a second. The time-out is longer by this unless the configuration says one.
+    fn longest_read(&self) -> Duration {
         Duration::ZERO
     }
 

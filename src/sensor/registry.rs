@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    Driver, ads1x15, aht20, bh1750, bme280, bmp390, dht, digital_input, ds18b20, host, hwmon, iio, ina219,
-    lm75, mcp3008, mcp9808, pms5003, pulse_counter, scd4x, sht3x, sht4x, si7021, sim, veml7700, vl53l0x,
+    Driver, ads1x15, aht20, bh1750, bme280, bmp390, camera, dht, digital_input, ds18b20, host, hwmon, iio,
+    ina219, lm75, mcp3008, mcp9808, pms5003, pulse_counter, scd4x, sht3x, sht4x, si7021, sim, veml7700,
+    vl53l0x,
 };
 
 /// A kind of sensor that can be configured.
@@ -52,6 +53,7 @@ static REGISTRY: &[DriverKind] = &[
     bme280::KIND,
     bme280::BMP280,
     bmp390::KIND,
+    camera::KIND,
     dht::DHT11,
     dht::DHT22,
     digital_input::KIND,
@@ -132,6 +134,7 @@ mod tests {
             ("bme280", json!({"bus": "sim-1"})),
             ("bmp280", json!({"bus": "i2c-1", "address": "0x77", "oversampling": 16})),
             ("bmp390", json!({"bus": "i2c-1", "address": "0x76", "oversampling": 32, "filter": 3})),
+            ("camera", json!({"width": 640, "height": 480})),
             ("dht11", json!({"pin": 4})),
             ("dht22", json!({"pin": 4, "bus": "gpio-sim", "simulate": {}})),
             ("digital-input", json!({"pin": 17, "pull": "none", "active_low": true, "debounce": "5ms"})),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::model::{ClockPolicy, Log, Retention, Sync};
+use super::super::model::{ClockPolicy, ImageRetention, Log, Retention, Sync};
 use super::super::problem::{KeyPath, Report};
 use super::super::raw;
 use super::{DAY, MINUTE, SECOND, duration, size};
@@ -28,6 +28,7 @@ pub(super) fn check(raw: raw::Log, path: &KeyPath, report: &mut Report) -> Log {
         Retention {
             max_age: duration(raw.max_age.as_ref(), MINUTE, 36_500 * DAY, &path.key("max_age"), report),
             max_size: size(raw.max_size.as_ref(), SMALLEST_LOG, u64::MAX, &path.key("max_size"), report),
+            images: raw.images.map(|raw| images(&raw, &path.key("images"), report)).unwrap_or_default(),
         }
     });
     let sync = match raw.sync {
@@ -39,6 +40,13 @@ pub(super) fn check(raw: raw::Log, path: &KeyPath, report: &mut Report) -> Log {
         sync,
         commit_interval: commit_interval.unwrap_or_default(),
         retention: retention.unwrap_or_default(),
+    }
+}
+
+fn images(raw: &raw::ImageRetention, path: &KeyPath, report: &mut Report) -> ImageRetention {
+    ImageRetention {
+        max_age: duration(raw.max_age.as_ref(), MINUTE, 36_500 * DAY, &path.key("max_age"), report),
+        max_size: size(raw.max_size.as_ref(), SMALLEST_LOG, u64::MAX, &path.key("max_size"), report),
     }
 }
 

@@ -8,7 +8,7 @@ use super::super::problem::{KeyPath, Report, did_you_mean_or_list, quoted};
 use super::super::raw::{self, NumberOrText};
 use super::super::units::convert;
 use super::mqtt::{qos, template};
-use super::sensor::{Delivery, House, Subject};
+use super::sensor::{Delivery, House, Subject, picture};
 use super::{DAY, duration};
 use crate::reading::{SensorId, Shape, ValueKind};
 use crate::sensor::{Driver, QuantityInfo};
@@ -64,7 +64,7 @@ fn quantity(
     refuse_numeric_keys(&raw, info.kind, path, report);
     let (calibration, unit) = calibration(&raw, info, path, report);
     let filter = filter(&raw, info.kind, of.interval, path, report);
-    let delivery = delivery(&raw, of, path, report);
+    let delivery = delivery(&raw, info.kind, of, path, report);
     let identity = Calibration { round: None, ..calibration.clone() } == Calibration::default();
     let kind = match info.kind {
         // A count that is scaled is a count no more.
@@ -82,6 +82,7 @@ fn refuse_numeric_keys(raw: &raw::Quantity, kind: ValueKind, path: &KeyPath, rep
         ValueKind::Float | ValueKind::Integer => return,
         ValueKind::Bool => "on or off",
         ValueKind::Text => "text",
+        ValueKind::Image => "pictures",
     };
     let given = [
         ("unit", raw.unit.is_some()),
@@ -196,7 +197,12 @@ fn change(given: Option<&NumberOrText>, kind: ValueKind, path: &KeyPath, report:
             return Change::Any;
         }
     };
-    if matches!(kind, ValueKind::Bool | ValueKind::Text) {
+    if kind == ValueKind::Image && matches!(parsed, Some(Change::Absolute(_))) {
+        let hint = "write any, always, or a percentage of full contrast such as 2%".to_owned();
+        report.suggest(path, "the values are pictures", Some(hint));
+    } else if kind == ValueKind::Image && size > 1.0 {
+        report.problem(path, "must be at most 100%: white after black");
+    } else if matches!(kind, ValueKind::Bool | ValueKind::Text) {
         report.suggest(path, "the values are no numbers", Some("write any or always".into()));
     } else if size <= 0.0 {
         let hint = "for every sample write always, for every change any".to_owned();
@@ -208,7 +214,17 @@ fn change(given: Option<&NumberOrText>, kind: ValueKind, path: &KeyPath, report:
 }
 
 /// How this quantity is published: its own keys, and for the rest the sensor's.
-fn delivery(raw: &raw::Quantity, of: &Of<'_>, path: &KeyPath, report: &mut Report) -> Option<Delivery> {
+fn delivery(
+    raw: &raw::Quantity,
+    kind: ValueKind,
+    of: &Of<'_>,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<Delivery> {
+    if raw.format.is_some() && kind != ValueKind::Image {
+        let hint = "leave it out: only pictures have a choice".to_owned();
+        report.suggest(&path.key("format"), "the values are no pictures", Some(hint));
+    }
     let sensor = of.delivery?;
     let topic_path = path.key("topic");
     let own = raw.topic.as_deref().and_then(|text| template(text, &topic_path, report));
@@ -216,7 +232,7 @@ fn delivery(raw: &raw::Quantity, of: &Of<'_>, path: &KeyPath, report: &mut Repor
     if let Some(topic) = own {
         // A topic of its own is a message of its own.
         delivery = Delivery { topic, topic_path, shape: Shape::Quantity, ..delivery };
-    } else if sensor.shape == Shape::Sample && raw.topic.is_none() {
+    } else if sensor.shape == Shape::Sample && raw.topic.is_none() && kind != ValueKind::Image {
         let given =
             [("qos", raw.qos.is_some()), ("retain", raw.retain.is_some()), ("buffer", raw.buffer.is_some())];
         for (key, _) in given.iter().filter(|(_, is_given)| *is_given) {
@@ -229,5 +245,8 @@ fn delivery(raw: &raw::Quantity, of: &Of<'_>, path: &KeyPath, report: &mut Repor
     delivery.qos = qos(raw.qos).unwrap_or(delivery.qos);
     delivery.retain = raw.retain.unwrap_or(delivery.retain);
     delivery.buffer = raw.buffer.unwrap_or(delivery.buffer);
+    if kind == ValueKind::Image {
+        delivery.shape = raw.format.map_or(delivery.picture, picture);
+    }
     Some(delivery)
 }

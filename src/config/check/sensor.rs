@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::super::amount::format_duration;
 use super::super::model::{Device, Sensor};
 use super::super::problem::{KeyPath, Report, quoted};
 use super::super::raw;
@@ -32,9 +33,31 @@ pub(super) struct Delivery {
     /// The key that says so, for messages.
     pub(super) topic_path: KeyPath,
     pub(super) shape: Shape,
+    /// The shape of pictures, which never share a message.
+    pub(super) picture: Shape,
     pub(super) qos: Qos,
     pub(super) retain: bool,
     pub(super) buffer: bool,
+}
+
+impl Delivery {
+    /// For what stands beside pictures: their topic is theirs alone, so that whoever subscribes to it gets
+    /// pictures and nothing else.
+    fn beside_pictures(self) -> Self {
+        match self.topic.has_quantity() {
+            true => self,
+            false => Self { topic: self.topic.below(), shape: Shape::Quantity, ..self },
+        }
+    }
+}
+
+/// The shape of a picture's message.
+pub(super) fn picture(format: raw::Format) -> Shape {
+    match format {
+        raw::Format::Json => Shape::Quantity,
+        raw::Format::Base64 => Shape::Base64,
+        raw::Format::Binary => Shape::Binary,
+    }
 }
 
 /// What a channel is about.
@@ -110,10 +133,19 @@ impl<'a> House<'a> {
         let interval =
             duration(raw.interval.as_ref(), Duration::from_millis(10), DAY, &path.key("interval"), report)
                 .unwrap_or(Duration::from_secs(10));
-        let timeout =
+        let given =
             duration(raw.timeout.as_ref(), Duration::from_millis(10), DAY, &path.key("timeout"), report);
         let delivery = self.delivery(Some(&raw), path, report);
         let driver = self.driver(raw.driver.as_deref(), &raw.options, path, report);
+        let longest = driver.as_ref().map_or(Duration::ZERO, |driver| driver.longest_read());
+        let timeout = given.unwrap_or(longest + Duration::from_secs(5));
+        if timeout < longest {
+            let longest = format_duration(longest);
+            let message =
+                format!("is shorter than a reading may take by the driver's own limits ({longest})");
+            report.warn(&path.key("timeout"), message);
+        }
+        let format = raw.format;
         // A sensor switched off speaks on no topic; whatever is wrong with it is worth knowing all the same.
         let aside = (!raw.enabled.unwrap_or(true)).then(|| std::mem::take(&mut self.topics));
         let sensor = driver.map(|driver| {
@@ -126,10 +158,15 @@ impl<'a> House<'a> {
                 &path.key("quantities"),
                 report,
             );
+            let pictures = driver.quantities().iter().any(|info| info.kind == ValueKind::Image);
+            if format.is_some() && !pictures {
+                let hint = "leave it out: only pictures have a choice".to_owned();
+                report.suggest(&path.key("format"), "the sensor takes no pictures", Some(hint));
+            }
+            let delivery = if pictures { delivery.map(Delivery::beside_pictures) } else { delivery };
             let state =
                 Subject { sensor: id, quantity: STATE.into(), unit: String::new(), kind: ValueKind::Text };
             let state = self.channel(state, delivery.as_ref(), path, report);
-            let timeout = timeout.unwrap_or_else(|| Duration::from_secs(5) + driver.read_time());
             Sensor { id: id.clone(), driver, interval, timeout, quantities, state }
         });
         if let Some(topics) = aside {
@@ -175,6 +212,7 @@ impl<'a> House<'a> {
         };
         Some(Delivery {
             shape: if topic.has_quantity() { Shape::Quantity } else { Shape::Sample },
+            picture: picture(own.and_then(|own| own.format).unwrap_or(raw::Format::Json)),
             topic,
             topic_path,
             qos: own.and_then(|own| qos(own.qos)).unwrap_or(common.qos),
@@ -313,6 +351,8 @@ fn own_place(attachment: &Attachment) -> &'static str {
         Attachment::I2c { .. } | Attachment::Expander { .. } => "each device on a bus has its own address",
         Attachment::Spi { .. } => "each device has a chip select of its own: spi-0.0, spi-0.1",
         Attachment::Serial { .. } => "a port serves one device",
-        Attachment::Gpio { .. } | Attachment::Worker(_) => "each sensor has its own pin",
+        Attachment::Gpio { .. } | Attachment::Worker(_) | Attachment::Alone(_) => {
+            "each sensor has its own pin"
+        }
     }
 }

@@ -632,3 +632,43 @@ sensors:
     assert!(text.contains("sensors[4].port: /dev/ttyUSB0 is taken by sensor \"d\""), "{text}");
     assert_eq!(text.matches("is taken by").count(), 2, "{text}");
 }
+
+#[test]
+fn pictures() {
+    let camera = |keys: &str| format!("sensors: [{{id: sky, driver: camera{keys}}}]");
+    let mut table = Table::default();
+    for (keys, expected) in [
+        (
+            ", quantities: {image: {change: 5}}",
+            "quantities.image.change: the values are pictures; write any, always, or a percentage of full contrast such as 2%",
+        ),
+        (
+            ", quantities: {image: {change: 101%}}",
+            "quantities.image.change: must be at most 100%: white after black",
+        ),
+        (
+            ", quantities: {image: {change: 0%}}",
+            "quantities.image.change: must be greater than 0; for every sample write always, for every change any",
+        ),
+        (
+            ", quantities: {image: {round: 1}}",
+            "quantities.image.round: the values are pictures, not numbers; leave it out",
+        ),
+        (", format: gif", "format: unknown value \"gif\"; possible: json, base64, binary"),
+    ] {
+        table.row(&camera(keys), &format!("line 1: sensors[0].{expected}"));
+    }
+    table.row(
+        "sensors: [{id: p, driver: panel, format: binary}]",
+        "line 1: sensors[0].format: the sensor takes no pictures; leave it out: only pictures have a choice",
+    );
+    table.row(
+        "sensors: [{id: p, driver: panel, quantities: {mode: {format: binary}}}]",
+        "line 1: sensors[0].quantities.mode.format: the values are no pictures; leave it out: only pictures have a choice",
+    );
+    table.row(
+        "log: {retention: {images: {max_size: 1kB}}}\nsensors: [{id: p, driver: panel}]",
+        "line 1: log.retention.images.max_size: must be at least 1MB, not 1kB",
+    );
+    table.end();
+}

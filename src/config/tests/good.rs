@@ -133,8 +133,11 @@ sensors:
     assert_eq!(mqtt.status_topic, "castel/greenhouse-pi/alive");
     assert_eq!(config.log.sync, Sync::Normal);
     assert_eq!(config.log.commit_interval, Duration::from_secs(1));
-    let retention =
-        Retention { max_age: Some(Duration::from_secs(90 * 86_400)), max_size: Some(2_000_000_000) };
+    let retention = Retention {
+        max_age: Some(Duration::from_secs(90 * 86_400)),
+        max_size: Some(2_000_000_000),
+        ..Retention::default()
+    };
     assert_eq!(config.log.retention, retention);
     assert_eq!(config.clock, ClockPolicy::Hold(Duration::from_secs(3600)));
 
@@ -302,4 +305,55 @@ fn warnings_do_not_stop_anything() {
             "sensors[0].quantities.count.heartbeat: is shorter than the sensor's interval: every sample is sent"
         ]
     );
+}
+
+#[test]
+fn pictures_have_topics_shapes_and_time_of_their_own() {
+    let shape = |mqtt: &str, keys: &str| {
+        let yaml = format!(
+            "device: {{id: pi}}\nmqtt: {{url: \"mqtt://b\"{mqtt}}}\nsensors: [{{id: sky, driver: camera{keys}}}]"
+        );
+        let config = read(&yaml).unwrap().config;
+        let sensor = &config.sensors[0];
+        let (image, state) = (&sensor.quantities[0].channel, &sensor.state);
+        assert_eq!((image.kind, image.unit.as_str()), (ValueKind::Image, "B"));
+        let (image, state) = (image.publish.clone().unwrap(), state.publish.clone().unwrap());
+        assert_eq!(state.shape, Shape::Quantity);
+        (image.shape, image.topic, state.topic)
+    };
+    let expect = |shape, image: &str, state: &str| (shape, image.to_owned(), state.to_owned());
+    let usual = ("sensors/pi/sky/image", "sensors/pi/sky/state");
+    assert_eq!(shape("", ""), expect(Shape::Quantity, usual.0, usual.1));
+    assert_eq!(shape("", ", format: base64"), expect(Shape::Base64, usual.0, usual.1));
+    let both = ", format: base64, quantities: {image: {format: binary}}";
+    assert_eq!(shape("", both), expect(Shape::Binary, usual.0, usual.1));
+    // A topic without {quantity} is the picture's alone.
+    let topic = ", topic: \"castel/{device}/{sensor}/image\"";
+    let own = ("castel/pi/sky/image", "castel/pi/sky/image/state");
+    assert_eq!(shape("", topic), expect(Shape::Quantity, own.0, own.1));
+    let common = ", topic: \"c/{sensor}\"";
+    assert_eq!(
+        shape(common, ", format: binary, quantities: {image: {qos: 2, change: 2%}}"),
+        expect(Shape::Binary, "c/sky", "c/sky/state")
+    );
+
+    let timeout = |keys: &str| {
+        let checked = read(&format!("sensors: [{{id: sky, driver: camera{keys}}}]")).unwrap();
+        let warnings: Vec<String> = checked.warnings.iter().map(ToString::to_string).collect();
+        (checked.config.sensors[0].timeout, warnings)
+    };
+    assert_eq!(timeout(""), (Duration::from_secs(25), vec![]));
+    assert_eq!(timeout(", timeout: 1m"), (Duration::from_secs(60), vec![]));
+    let (short, warnings) = timeout(", timeout: 3s");
+    assert_eq!(short, Duration::from_secs(3));
+    assert!(
+        warnings[0].contains("shorter than a reading may take by the driver's own limits (25s)"),
+        "{warnings:?}"
+    );
+
+    let yaml =
+        format!("log: {{retention: {{max_age: 90d, images: {{max_age: 14d, max_size: 500MB}}}}}}\n{SENSOR}");
+    let images = read(&yaml).unwrap().config.log.retention.images;
+    assert_eq!(images.max_age, Some(Duration::from_secs(14 * 86_400)));
+    assert_eq!(images.max_size, Some(500_000_000));
 }

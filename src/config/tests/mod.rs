@@ -6,6 +6,7 @@ mod garbage;
 mod good;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
@@ -32,6 +33,9 @@ impl Driver for Paper {
     }
     fn attachment(&self) -> Attachment {
         self.attachment.clone()
+    }
+    fn longest_read(&self) -> Duration {
+        if self.name == "camera" { Duration::from_secs(25) } else { Duration::ZERO }
     }
     fn open(&self, _: &Buses) -> Result<Box<dyn Device>, SensorError> {
         Err(SensorError::WrongAnswer("a paper driver".into()))
@@ -101,7 +105,23 @@ fn panel_options() -> Json {
     json!({"type": "object", "properties": {"invert": {"type": "boolean", "description": "Turn round."}}, "required": []})
 }
 
-const DRIVERS: [DriverKind; 2] = [
+/// Pictures, slowly.
+fn camera(_: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionProblem>> {
+    Ok(Arc::new(Paper {
+        name: "camera",
+        quantities: vec![info("image", "B", ValueKind::Image)],
+        attachment: Attachment::Alone("camera 0".into()),
+    }))
+}
+
+const DRIVERS: [DriverKind; 3] = [
+    DriverKind {
+        name: "camera",
+        summary: "A paper camera",
+        addresses: &[],
+        options: panel_options,
+        configure: camera,
+    },
     DriverKind {
         name: "bme280",
         summary: "A paper BME280",

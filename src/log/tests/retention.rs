@@ -5,15 +5,15 @@ use std::time::Duration;
 use super::*;
 use crate::config::Retention;
 
-const DAY: i64 = 24 * 3_600_000_000;
+pub(super) const DAY: i64 = 24 * 3_600_000_000;
 
 fn limited(max_age: Option<Duration>, max_size: Option<u64>) -> Folder {
     let mut folder = Folder::new();
-    folder.config.retention = Retention { max_age, max_size };
+    folder.config.retention = Retention { max_age, max_size, ..Retention::default() };
     folder
 }
 
-fn ids_left(log: &Log, sql: &str) -> Vec<i64> {
+pub(super) fn ids_left(log: &Log, sql: &str) -> Vec<i64> {
     let reader = log.reader().unwrap();
     let mut statement = reader.connection.prepare(sql).unwrap();
     let ids = statement.query_map([], |row| row.get(0)).unwrap();

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use tracing::debug;
+
 use super::{Phase, Session, Status, Stop, Waiting};
 use crate::enrich::clock;
 use crate::log::{InFlight, LogError, Stage};
@@ -40,11 +42,19 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
             self.moved = true;
             let Some(lane) = ready else { break };
             let Some(head) = shared.lanes.head(lane) else { break };
-            let Some(outgoing) = outgoing(&self.connected, head, lane, &mut shared.buffer) else { break };
-            if !self.window.has_room(outgoing.qos) {
+            let Some(publish) = head.publish() else { break };
+            // Asked before the message is made: a picture is read from the log for it.
+            let bytes = head.picture_bytes();
+            let size = if bytes > 0 { payload::picture_size(head.first(), bytes) } else { 0 };
+            let room = self.window.has_room(publish.qos.min(self.connected.max_qos));
+            if !room || !self.window.has_room_for(size) {
                 break;
             }
-            self.hand_over(lane, outgoing, now)?;
+            let outgoing = outgoing(&self.connected, &mut shared.outbox, head, lane, &mut shared.buffer)?;
+            match outgoing {
+                Some(outgoing) => self.hand_over(lane, outgoing, bytes > 0, now)?,
+                None => self.pass_over(lane),
+            }
             if self.probing {
                 break;
             }
@@ -56,7 +66,21 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         Ok(())
     }
 
-    pub(super) fn hand_over(&mut self, lane: LaneId, outgoing: Outgoing, now: Instant) -> Result<(), Stop> {
+    /// A picture that is not in the log any more: retention under pressure, which has told of it.
+    fn pass_over(&mut self, lane: LaneId) {
+        if let Some((message, ticket)) = self.shared.lanes.take(lane, false) {
+            debug!("publisher: the picture of row {} is gone from the log", message.row());
+            self.shared.lanes.done(ticket);
+        }
+    }
+
+    pub(super) fn hand_over(
+        &mut self,
+        lane: LaneId,
+        outgoing: Outgoing,
+        picture: bool,
+        now: Instant,
+    ) -> Result<(), Stop> {
         let shared = &mut *self.shared;
         let handshake = outgoing.qos == Qos::ExactlyOnce;
         let Some((_, ticket)) = shared.lanes.take(lane, handshake) else { return Ok(()) };
@@ -69,6 +93,9 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
             return Ok(());
         }
         let pkid = self.window.number(Some(ticket), outgoing.qos, now);
+        if picture {
+            self.window.load(pkid, outgoing.payload.len());
+        }
         if handshake {
             let one = InFlight { row: ticket.row, packet_id: pkid, stage: Stage::Sent };
             shared.handshakes.insert(ticket.row, one);
@@ -133,30 +160,42 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
 
     /// The message of this row, as it goes out.
     pub(super) fn find(&mut self, row: i64, lane: LaneId) -> Result<Option<Outgoing>, LogError> {
-        let committed = *self.shared.committed.borrow();
-        let rows = self.shared.outbox.outgoing(row - 1, committed, 1)?;
+        let shared = &mut *self.shared;
+        let committed = *shared.committed.borrow();
+        let rows = shared.outbox.outgoing(row - 1, committed, 1)?;
         let mut messages = VecDeque::new();
         cut(rows, &mut messages);
-        let found = messages.iter().find(|message| message.row() == row);
-        Ok(found.and_then(|message| outgoing(&self.connected, message, lane, &mut self.shared.buffer)))
+        match messages.iter().find(|message| message.row() == row) {
+            Some(found) => outgoing(&self.connected, &mut shared.outbox, found, lane, &mut shared.buffer),
+            None => Ok(None),
+        }
     }
 }
 
-/// The message as it goes out: never better than the broker takes, never retained when late.
+/// The message as it goes out: never better than the broker takes, never retained when late. `None` for a
+/// picture that is not in the log any more.
 fn outgoing(
     connected: &Connected,
+    outbox: &mut impl Outbox,
     message: &Message,
     lane: LaneId,
     buffer: &mut Vec<u8>,
-) -> Option<Outgoing> {
-    let publish = message.publish()?;
+) -> Result<Option<Outgoing>, LogError> {
+    let Some(publish) = message.publish() else { return Ok(None) };
     let late = lane == LaneId::Late;
-    payload::write_json(buffer, message.readings(), late);
+    let payload = if message.picture_bytes() > 0 {
+        // Not into the buffer, which would keep the size of the largest picture for ever.
+        let Some(image) = outbox.image(message.row())? else { return Ok(None) };
+        payload::picture(message.first(), &image, late)
+    } else {
+        payload::write_json(buffer, message.readings(), late);
+        buffer.clone()
+    };
     let topic = publish.late_topic.as_ref().filter(|_| late).unwrap_or(&publish.topic);
-    Some(Outgoing {
+    Ok(Some(Outgoing {
         topic: topic.clone(),
         qos: publish.qos.min(connected.max_qos),
         retain: publish.retain && !late && connected.retain_available,
-        payload: buffer.clone(),
-    })
+        payload,
+    }))
 }

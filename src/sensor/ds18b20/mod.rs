@@ -171,7 +171,7 @@ impl Driver for Ds18b20 {
         Attachment::Worker("w1")
     }
 
-    fn read_time(&self) -> Duration {
+    fn longest_read(&self) -> Duration {
         READ_TIME * u32::try_from(self.quantities.len()).unwrap_or(u32::MAX)
     }
 

@@ -79,7 +79,7 @@ fn several_on_a_wire_are_quantities_and_fail_one_by_one() {
     let driver = configure_at(root.path(), options.as_object().unwrap()).unwrap();
     let names: Vec<_> = driver.quantities().iter().map(|info| info.name.as_str()).collect();
     assert_eq!(names, ["flow", "return"]);
-    assert_eq!(driver.read_time(), 2 * READ_TIME);
+    assert_eq!(driver.longest_read(), 2 * READ_TIME);
     let mut device = driver.open(&Buses::new()).unwrap();
     assert_eq!(device.read(), Ok(vec![float(0, 30.5), float(1, 25.062)]));
 

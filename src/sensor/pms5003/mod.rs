@@ -113,7 +113,7 @@ impl Driver for Pms5003 {
         Attachment::Serial { port: self.port.clone() }
     }
 
-    fn read_time(&self) -> Duration {
+    fn longest_read(&self) -> Duration {
         self.patience
     }
 

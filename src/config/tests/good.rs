@@ -342,7 +342,7 @@ fn pictures_have_topics_shapes_and_time_of_their_own() {
         let warnings: Vec<String> = checked.warnings.iter().map(ToString::to_string).collect();
         (checked.config.sensors[0].timeout, warnings)
     };
-    assert_eq!(timeout(""), (Duration::from_secs(25), vec![]));
+    assert_eq!(timeout(""), (Duration::from_secs(30), vec![]), "five seconds more than a reading may take");
     assert_eq!(timeout(", timeout: 1m"), (Duration::from_secs(60), vec![]));
     let (short, warnings) = timeout(", timeout: 3s");
     assert_eq!(short, Duration::from_secs(3));

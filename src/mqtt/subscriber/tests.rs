@@ -103,6 +103,10 @@ struct House {
     version: MqttVersion,
 }
 
+/// mosquitto 2.0.11 that is restarted while a subscriber works off a backlog forgets hand-shakes beyond its
+/// window and sends those messages again as new (`docs/delivery.md`); with this it forgets none.
+const WIDE_WINDOW: &str = "max_inflight_messages 60000";
+
 impl House {
     fn new(version: MqttVersion, extra: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -248,7 +252,7 @@ fn what_comes_while_it_is_away_waits_on_the_broker() {
 #[test]
 fn a_broker_that_restarts_in_the_midst_costs_nothing_and_repeats_nothing_of_qos_2() {
     for version in [MqttVersion::V311, MqttVersion::V5] {
-        let mut house = House::new(version, "");
+        let mut house = House::new(version, WIDE_WINDOW);
         let subscriber = house.sqlite(&["t/#"], Qos::ExactlyOnce);
         for round in 0..3 {
             let range = round * 300..(round + 1) * 300;
@@ -426,7 +430,7 @@ fn json_goes_into_typed_columns_and_what_is_none_is_kept() {
 #[test]
 fn csv_is_acknowledged_only_when_it_is_on_disk() {
     for version in [MqttVersion::V311, MqttVersion::V5] {
-        let mut house = House::new(version, "");
+        let mut house = House::new(version, WIDE_WINDOW);
         let folder = house.folder.path().join("csv");
         // A file where the folder should be: the sink cannot open.
         fs::write(&folder, "in the way").unwrap();

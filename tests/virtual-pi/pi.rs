@@ -83,7 +83,7 @@ impl Pi {
     /// Runs the bridge with these arguments, as an ordinary user; panics when it fails.
     #[track_caller]
     pub fn bridge(&mut self, arguments: &str) -> String {
-        self.shell(&format!("su bridge -c {}", quoted(&format!("./sensor-bridge {arguments}"))))
+        self.shell(&as_user(arguments))
     }
 
     /// The rows of a SELECT, as `query` answers them.
@@ -93,9 +93,17 @@ impl Pi {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
+    /// The column `one` of a SELECT with one row; nothing while there is no log yet.
+    pub fn one(&mut self, sql: &str) -> Option<Value> {
+        let arguments = format!("query --config config.yaml --format json --sql {}", quoted(sql));
+        let Answer { status, text } = self.console.run(&as_user(&arguments), SOON);
+        let mut rows: Vec<Value> = if status == 0 { serde_json::from_str(&text).ok()? } else { return None };
+        Some(rows.first_mut()?["one"].take())
+    }
+
     /// Starts the daemon with a configuration on the card.
     pub fn start(&mut self, config: &str) {
-        let run = format!("su bridge -c './sensor-bridge run --config {config}'");
+        let run = as_user(&format!("run --config {config}"));
         self.shell(&format!("{run} </dev/null >>/tmp/daemon 2>&1 &"));
     }
 
@@ -170,6 +178,11 @@ impl Pi {
     pub fn plug_in(&mut self) {
         self.shell("i2c-write /dev/i2c-1 0x70 1");
     }
+}
+
+/// The bridge, run by the user who has no more rights than its groups give.
+fn as_user(arguments: &str) -> String {
+    format!("su bridge -c {}", quoted(&format!("./sensor-bridge {arguments}")))
 }
 
 /// One word for a shell, whatever is in it.

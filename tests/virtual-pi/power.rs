@@ -70,11 +70,10 @@ fn cut(sync: &str, cuts: usize, mut moment: impl FnMut() -> Duration) -> Outcome
     let mut pi = Pi::boot(&card);
     pi.start("calm.yaml");
     pi.wait_until("the mirror subscribes", |pi| {
-        pi.holds("[ -e data/bridge.db ]")
-            && pi.query("SELECT count(*) AS n FROM subscription").first().is_some_and(|row| row["n"] == 1)
+        pi.one("SELECT count(*) AS one FROM subscription").is_some_and(|count| count == 1)
     });
     pi.stop();
-    pi.shell("sync; umount /card || umount -l /card; sync");
+    pi.shell("sync");
     pi.cut_power();
     let publisher = AckedPublisher::start(broker.port(), "outside", 2, Duration::from_millis(40), |number| {
         (format!("outside/{}", number % 3), format!(r#"{{"n":{number}}}"#))
@@ -83,16 +82,15 @@ fn cut(sync: &str, cuts: usize, mut moment: impl FnMut() -> Duration) -> Outcome
     let begun = Instant::now();
     for number in 1..=cuts {
         let mut pi = Pi::boot(&card);
-        let booted = begun.elapsed();
         check(&mut pi, &subscriber, sync, number);
         let before = subscriber.count();
+        let moment = moment();
         pi.start("config.yaml");
-        std::thread::sleep(moment());
-        let lived = begun.elapsed() - booted;
+        std::thread::sleep(moment);
         pi.cut_power();
         println!(
-            "cut {number} of {cuts} at {:.1} s after the start, {} messages seen in between; {:.0} s in all",
-            lived.as_secs_f64(),
+            "cut {number} of {cuts}, {:.1} s after the daemon's start: {} messages seen meanwhile; {:.0} s in all",
+            moment.as_secs_f64(),
             subscriber.count() - before,
             begun.elapsed().as_secs_f64()
         );
@@ -105,15 +103,15 @@ fn cut(sync: &str, cuts: usize, mut moment: impl FnMut() -> Duration) -> Outcome
     check(&mut pi, &subscriber, sync, cuts + 1);
     pi.start("calm.yaml");
     let mut log = None;
-    let arrived = holds_within(Duration::from_secs(240), || {
+    let arrived = holds_within(Duration::from_secs(120), || {
         let now = log.insert(pi.log());
         audit(&published(now), &seen(&subscriber)).lost.is_empty()
-            && exactly_once(&acknowledged, &mirrored(now)).lost.is_empty()
+            && (sync != "full" || exactly_once(&acknowledged, &mirrored(now)).lost.is_empty())
     });
-    let status = pi.bridge("buffer status --config calm.yaml");
-    println!("{status}");
     if arrived {
-        assert!(status.contains("waiting    nothing"), "{status}\n{}", pi.last_words());
+        pi.wait_until("nothing waits for delivery", |pi| {
+            pi.bridge("buffer status --config calm.yaml").contains("waiting    nothing")
+        });
     }
     // What comes twice would come now.
     pi.stop();
@@ -189,8 +187,8 @@ fn nothing_is_lost_when_the_power_is_cut() {
     );
     assert!(outcome.readings.is_clean(), "{}", outcome.readings);
     assert_eq!(outcome.mirrored, Missing::default());
-    // Cut between the broker's PUBCOMP and the commit that says so, the bridge cannot know: a few each.
-    assert!(outcome.readings.repeats(2) <= 5 * cuts, "{}", outcome.readings);
+    // Cut between the broker's PUBCOMP and the commit that says so, the bridge cannot know: the window of 20 each.
+    assert!(outcome.readings.repeats(2) <= 20 * cuts, "{}", outcome.readings);
     assert!(outcome.rows > 20 * cuts, "too few readings to tell");
 }
 
@@ -199,6 +197,10 @@ fn nothing_is_lost_when_the_power_is_cut() {
 #[ignore = "needs an emulator: make virtual-pi"]
 fn without_waiting_for_the_disk_a_cut_loses_what_was_seen() {
     let outcome = cut("normal", CUTS_OF_THE_CONTROL, || Duration::from_secs(5));
-    println!("sync: normal\n{}", outcome.readings);
-    assert!(!outcome.readings.unknown.is_empty(), "nothing was lost: the cuts of this test cut nothing");
+    let (readings, mirrored) = (outcome.readings.unknown.len(), outcome.mirrored.lost.len());
+    println!(
+        "sync: normal: {readings} of {} readings seen are not in the log, {mirrored} of {} messages not in the mirror",
+        outcome.seen, outcome.acknowledged
+    );
+    assert!(readings > 0 && mirrored > 0, "nothing was lost: the cuts of this test cut nothing");
 }

@@ -7,7 +7,7 @@
 mod settings;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ::ads1x1x::{Ads1x1x, Error, TargetAddr, channel, ic, mode};
 use embedded_hal::i2c::I2c;
@@ -49,6 +49,11 @@ pub(super) const ADS1015: DriverKind = DriverKind {
 static ADDRESSES: [u8; 4] = [0x48, 0x49, 0x4A, 0x4B];
 
 const CONFIG_REGISTER: u8 = 1;
+
+/// Waits, each as long as the longest conversion, after which a chip that is still converting is stuck: one for a
+/// conversion that was under way, one for ours, and as many again. Waits are counted, not time: on a busy machine time
+/// goes by in which nobody asks, and that is not the chip's fault.
+const MOST_WAITS: u32 = 4;
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 struct Options {
@@ -274,13 +279,12 @@ impl Adc {
     }
 
     fn convert(&mut self, input: Input) -> Result<i16, SensorError> {
-        // Time for a conversion that was under way, for ours, and for a busy machine.
-        let deadline = Instant::now() + 2 * self.conversion_time() + Duration::from_millis(100);
+        let mut waits = 0;
         loop {
             match self.chip.poll(input) {
                 Ok(value) => return Ok(value),
                 Err(nb::Error::Other(error)) => return Err(wrong(self.name, &self.bus, self.address, error)),
-                Err(nb::Error::WouldBlock) if Instant::now() >= deadline => {
+                Err(nb::Error::WouldBlock) if waits == MOST_WAITS => {
                     return Err(SensorError::WrongAnswer(format!(
                         "{} at address {:#04x} on {} does not finish its conversion: is it another part?",
                         self.name,
@@ -288,7 +292,10 @@ impl Adc {
                         self.bus.name()
                     )));
                 }
-                Err(nb::Error::WouldBlock) => self.wait(),
+                Err(nb::Error::WouldBlock) => {
+                    waits += 1;
+                    self.wait();
+                }
             }
         }
     }

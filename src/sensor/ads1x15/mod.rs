@@ -50,10 +50,8 @@ static ADDRESSES: [u8; 4] = [0x48, 0x49, 0x4A, 0x4B];
 
 const CONFIG_REGISTER: u8 = 1;
 
-/// Waits, each as long as the longest conversion, after which a chip that is still converting is stuck: one for a
-/// conversion that was under way, one for ours, and as many again. Waits are counted, not time: on a busy machine time
-/// goes by in which nobody asks, and that is not the chip's fault.
-const MOST_WAITS: u32 = 4;
+/// Longest conversion of all, at 8 a second: somebody else may have started it.
+const LONGEST: Duration = Duration::from_millis(140);
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 struct Options {
@@ -279,12 +277,14 @@ impl Adc {
     }
 
     fn convert(&mut self, input: Input) -> Result<i16, SensorError> {
-        let mut waits = 0;
+        // For one that was under way, and ours. Counted, not timed: on a busy machine time goes by in which nobody
+        // asks, and that is not the chip's fault.
+        let mut waits = 3 + LONGEST.as_micros() / self.conversion_time().as_micros();
         loop {
             match self.chip.poll(input) {
                 Ok(value) => return Ok(value),
                 Err(nb::Error::Other(error)) => return Err(wrong(self.name, &self.bus, self.address, error)),
-                Err(nb::Error::WouldBlock) if waits == MOST_WAITS => {
+                Err(nb::Error::WouldBlock) if waits == 0 => {
                     return Err(SensorError::WrongAnswer(format!(
                         "{} at address {:#04x} on {} does not finish its conversion: is it another part?",
                         self.name,
@@ -293,7 +293,7 @@ impl Adc {
                     )));
                 }
                 Err(nb::Error::WouldBlock) => {
-                    waits += 1;
+                    waits -= 1;
                     self.wait();
                 }
             }

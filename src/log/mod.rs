@@ -37,6 +37,7 @@ mod reader;
 mod retention;
 mod schema;
 mod store;
+mod stretch;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub(super) fn configuration(
     let log = log::check(raw.log.unwrap_or_default(), &root.key("log"), report);
     let clock = log::clock(raw.clock.unwrap_or_default(), &root.key("clock"), report);
 
-    let mut house = sensor::House::new(&device, publishing.as_ref(), drivers);
+    let mut house = sensor::House::new(&device, publishing.as_ref(), drivers, places.beside.as_deref());
     let raw_sensors = raw.sensors.unwrap_or_default();
     let raw_mirrors = raw.mirror.unwrap_or_default();
     if raw_sensors.is_empty() && raw_mirrors.is_empty() && !report.has_problem_at(&root.key("sensors")) {

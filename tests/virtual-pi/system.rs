@@ -25,11 +25,12 @@ impl System {
         }
     }
 
-    /// The bridge with these arguments, run by the user who has no more rights than its groups give.
+    /// The bridge with these arguments: run by the user who has no more rights than its groups give, or the way of
+    /// somebody with sudo, who may read the password that the configuration names.
     pub fn bridge(self, arguments: &str) -> String {
         match self {
             Self::Busybox => format!("su bridge -c {}", quoted(&format!("./sensor-bridge {arguments}"))),
-            Self::Debian => format!("runuser -u sensor-bridge -- sensor-bridge {arguments}"),
+            Self::Debian => format!("sensor-bridge {arguments}"),
         }
     }
 

@@ -14,7 +14,7 @@
 //! | `channel`, `delivery`, `mirror`, `gap`, `picture` | their tables |
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
-//! | `query`, `times`, `backup`, `look` | what people ask for |
+//! | `query`, `times`, `backup`, `look`, `extent` | what people ask for |
 
 mod age;
 mod album;
@@ -23,6 +23,7 @@ mod channel;
 mod checkpoint;
 mod delivery;
 mod error;
+mod extent;
 mod gap;
 pub mod gather;
 
@@ -58,6 +59,7 @@ use crate::reading::{Channel, ChannelId, Moment, Qos, Reading};
 use crate::status::Board;
 
 pub use error::{Busy, LogError};
+pub use extent::Extent;
 pub use messages::Message;
 pub use reader::Reader;
 

@@ -14,7 +14,7 @@
 //! | `channel`, `delivery`, `mirror`, `gap`, `picture` | their tables |
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
-//! | `query`, `times`, `backup`, `look`, `extent` | what people ask for |
+//! | `query`, `times`, `backup`, `look`, `extent`, `newest` | what people ask for |
 
 mod age;
 mod album;
@@ -31,6 +31,7 @@ mod inbox;
 pub mod look;
 mod messages;
 mod mirror;
+mod newest;
 mod open;
 mod picture;
 pub mod query;
@@ -61,6 +62,7 @@ use crate::status::Board;
 pub use error::{Busy, LogError};
 pub use extent::Extent;
 pub use messages::Message;
+pub use newest::{Newest, Refusal};
 pub use reader::Reader;
 
 use inbox::{Inbox, Job};

@@ -16,6 +16,7 @@ mod publisher;
 #[cfg(test)]
 mod publisher_tests;
 mod publishing;
+mod report;
 mod saver;
 mod session;
 pub mod subscriber;
@@ -27,3 +28,4 @@ pub(crate) mod v5;
 mod window;
 
 pub use publisher::{Publisher, StartError};
+pub use report::Report;

@@ -35,6 +35,9 @@ const STALLED: Duration = Duration::from_secs(120);
 /// as late.
 const SHORT: Duration = Duration::from_secs(1);
 
+/// The first report of a connection goes out after this long: by then there is something to tell.
+const SETTLED: Duration = Duration::from_secs(5);
+
 /// What is kept of the time to leave for saying `offline`.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -128,6 +131,8 @@ struct Session<'a, O, R> {
     began: Instant,
     heard: Instant,
     next_check: Instant,
+    /// When the bridge's report is due.
+    next_report: Option<Instant>,
     /// Hand-shakes to resume.
     resumed: usize,
     acknowledged: bool,
@@ -231,6 +236,7 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             began: now,
             heard: now,
             next_check: now,
+            next_report: shared.report.as_ref().map(|report| now + SETTLED.min(report.every)),
             resumed: 0,
             acknowledged: false,
             proven: false,
@@ -311,6 +317,7 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             }
         }
         self.top_up(now)?;
+        self.report(now)?;
         if self.moved {
             self.moved = false;
             if let Some(progress) = self.shared.lanes.advance() {
@@ -370,7 +377,11 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             Phase::Draining { leave, .. } => Some(leave),
             Phase::Farewell { deadline } | Phase::Leaving { deadline } => Some(deadline),
         };
-        [Some(check), self.shared.saver.wake(), lanes, phase].into_iter().flatten().min().unwrap_or(check)
+        [Some(check), self.shared.saver.wake(), lanes, phase, self.next_report]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(check)
     }
 }
 

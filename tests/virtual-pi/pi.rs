@@ -21,7 +21,7 @@ use crate::system::System;
 use crate::{SOON, now};
 
 /// A boot takes 5 to 10 s where nothing else runs, with systemd 35 s.
-const BOOT: Duration = Duration::from_secs(300);
+const BOOT: Duration = Duration::from_secs(600);
 
 /// A Pi that is up. Dropped, its power is cut.
 pub struct Pi {

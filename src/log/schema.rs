@@ -10,7 +10,7 @@ use super::error::{LogError, at};
 pub(super) const APPLICATION_ID: i64 = 0x5342_6C67;
 
 /// Step n leads from version n to n + 1. A released step is never edited: what is out there has run it.
-pub(super) const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("pictures.sql")];
+pub(super) const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("pictures.sql"), include_str!("commands.sql")];
 
 /// What the header of a file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +118,7 @@ mod tests {
                    WHERE sensor = 'air';",
             )
             .unwrap();
-        migrate(&mut connection, 1, STEPS).unwrap();
+        migrate(&mut connection, 1, &STEPS[..2]).unwrap();
         assert_eq!(kind(&connection).unwrap(), Kind::Ours(2));
         let text = |sql: &str| -> String { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
         let rows = "SELECT group_concat(id || sensor || quantity || value || unit || clock, ' ' ORDER BY id) FROM readings";
@@ -146,6 +146,29 @@ mod tests {
         );
         connection.execute("DELETE FROM reading WHERE id = 5", []).unwrap();
         assert!(!connection.prepare("SELECT 1 FROM image").unwrap().exists([]).unwrap());
+    }
+
+    #[test]
+    fn version_2_gets_commands_and_keeps_its_rows() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 0, &STEPS[..2]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO channel (id, device, sensor, quantity, unit, kind) VALUES (1, 'd', 's', 'q', '', 'float');
+                 INSERT INTO reading VALUES (5, 1, 1000000, 21.5, 0);",
+            )
+            .unwrap();
+        migrate(&mut connection, 2, &STEPS[..3]).unwrap();
+        assert_eq!(kind(&connection).unwrap(), Kind::Ours(3));
+        connection
+            .execute_batch(
+                "INSERT INTO command (time, flags, source, command, payload, stage, rc, message, pending)
+                 VALUES (1000000, 0, 't', 'a', '{}', 2, 200, 'done', 0)",
+            )
+            .unwrap();
+        let text = |sql: &str| -> String { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
+        assert_eq!(text("SELECT time || outcome || clock FROM commands"), "1970-01-01T00:00:01.000000Zdonesynced");
+        assert_eq!(text("SELECT id || sensor || value FROM readings"), "5s21.5");
     }
 
     #[test]

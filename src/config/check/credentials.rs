@@ -28,7 +28,7 @@ pub(super) fn credentials(
             );
             Some(password.clone())
         }
-        (None, Some(file)) => read_password(&resolved(file, places), &file_path, report),
+        (None, Some(file)) => password(file, places, &file_path, report),
         (None, None) => None,
     };
     let has_password = raw.password.is_some() || raw.password_file.is_some();
@@ -64,9 +64,25 @@ fn resolved(file: &str, places: &SecretPlaces) -> PathBuf {
     }
 }
 
-fn read_password(file: &Path, path: &KeyPath, report: &mut Report) -> Option<String> {
+fn password(file: &str, places: &SecretPlaces, path: &KeyPath, report: &mut Report) -> Option<String> {
+    let bytes = secret(file, places, path, report)?;
+    let text = String::from_utf8(bytes);
+    if text.is_err() {
+        report.problem(path, format!("{} cannot be read: it is not UTF-8 text", quoted(file)));
+    }
+    text.ok()
+}
+
+/// What a file of a secret holds.
+pub(super) fn secret(
+    file: &str,
+    places: &SecretPlaces,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<Vec<u8>> {
     // Far beyond any password; guards against /dev/zero and slips of the path.
     const LARGEST: u64 = 65_535;
+    let file = &resolved(file, places);
     let failed = |report: &mut Report, why: String| {
         report.problem(path, format!("{} {why}", quoted(&file.to_string_lossy())));
         None
@@ -75,19 +91,24 @@ fn read_password(file: &Path, path: &KeyPath, report: &mut Report) -> Option<Str
         Err(error) => return failed(report, format!("cannot be read: {error}")),
         Ok(about) if about.is_dir() => return failed(report, "is a folder".into()),
         Ok(about) if !about.is_file() => return failed(report, "is not a file".into()),
-        Ok(about) if about.len() > LARGEST => return failed(report, "is too large for a password".into()),
+        Ok(about) if about.len() > LARGEST => return failed(report, "is too large for a secret".into()),
         Ok(about) => warn_if_readable_for_all(file, &about, path, report),
     }
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
+    let mut bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
         Err(error) => return failed(report, format!("cannot be read: {error}")),
     };
-    // Editors and `echo` end a file with a line end; it is not part of the password.
-    let password = text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
-    if password.is_empty() {
+    // Editors and `echo` end a file with a line end; it is not part of the secret.
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    if bytes.is_empty() {
         return failed(report, "is empty".into());
     }
-    Some(password.to_owned())
+    Some(bytes)
 }
 
 fn warn_if_readable_for_all(file: &Path, about: &std::fs::Metadata, path: &KeyPath, report: &mut Report) {

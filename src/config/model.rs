@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bus::gpio::Pins;
 use crate::bus::BusName;
+use crate::bus::gpio::Pins;
 use crate::reading::{Channel, Place, Qos, SensorId};
 use crate::sensor::{Attachment, Driver, QuantityInfo};
 
@@ -280,6 +280,19 @@ pub enum Change {
     Absolute(f64),
     /// By at least this fraction of the last value sent (1 % is 0.01).
     Relative(f64),
+}
+
+impl Change {
+    /// Reads `any`, `always`, `0.1` or `1%`; how large it is, is not judged.
+    pub fn read(text: &str) -> Option<Self> {
+        let text = text.trim();
+        match (text, text.strip_suffix('%')) {
+            ("any", _) => Some(Change::Any),
+            ("always", _) => Some(Change::Always),
+            (_, Some(percent)) => percent.trim().parse().ok().map(|p: f64| Change::Relative(p / 100.0)),
+            (number, None) => number.parse().ok().map(Change::Absolute),
+        }
+    }
 }
 
 /// One mirror: topic filters into one sink.

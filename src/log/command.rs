@@ -273,7 +273,9 @@ mod tests {
         assert!(matches!(again, CommandLogged::Repeat { first: row, answer: None, .. } if row == first));
         step(&connection, CommandStep::Finish { row: first, at: Timestamp(NOW), answer: answered(200) });
         let again = step(&connection, new("a", None));
-        assert!(matches!(again, CommandLogged::Repeat { answer: Some(said), .. } if said == (200, "said".into())));
+        assert!(
+            matches!(again, CommandLogged::Repeat { answer: Some(said), .. } if said == (200, "said".into()))
+        );
         let expected = [("done", Some(200)), ("repeat", None), ("repeat", None)];
         assert_eq!(outcomes(&connection), expected.map(|(text, rc)| (text.to_owned(), rc)));
     }

@@ -10,7 +10,8 @@ use super::error::{LogError, at};
 pub(super) const APPLICATION_ID: i64 = 0x5342_6C67;
 
 /// Step n leads from version n to n + 1. A released step is never edited: what is out there has run it.
-pub(super) const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("pictures.sql"), include_str!("commands.sql")];
+pub(super) const STEPS: &[&str] =
+    &[include_str!("schema.sql"), include_str!("pictures.sql"), include_str!("commands.sql")];
 
 /// What the header of a file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +168,10 @@ mod tests {
             )
             .unwrap();
         let text = |sql: &str| -> String { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
-        assert_eq!(text("SELECT time || outcome || clock FROM commands"), "1970-01-01T00:00:01.000000Zdonesynced");
+        assert_eq!(
+            text("SELECT time || outcome || clock FROM commands"),
+            "1970-01-01T00:00:01.000000Zdonesynced"
+        );
         assert_eq!(text("SELECT id || sensor || value FROM readings"), "5s21.5");
     }
 

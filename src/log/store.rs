@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use rusqlite::{Connection, params};
 
-use super::{CommandLogged, Stored};
 use super::error::{Fault, classify};
 use super::inbox::{Batch, Job};
 use super::mirror::{self, StoreError};
+use super::{CommandLogged, Stored};
 use super::{channel, command, gap, picture};
 use crate::reading::{ChannelId, Clock, Moment, Reading, Value};
 

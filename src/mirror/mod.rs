@@ -95,10 +95,7 @@ impl Batch {
 
     /// Something to remember besides messages.
     pub(crate) fn has_notes(&self) -> bool {
-        self.forget_all
-            || !self.released.is_empty()
-            || self.subscribed.is_some()
-            || !self.answered.is_empty()
+        self.forget_all || !self.released.is_empty() || self.subscribed.is_some() || !self.answered.is_empty()
     }
 
     /// What the log keeps for `mirror`, without the messages and their packet ids.

@@ -240,7 +240,9 @@ mod tests {
             assert!(answers.try_recv().is_err(), "answered before it was stored");
             std::thread::yield_now();
         }
-        let Some(Answer::Stored { acks, connection, .. }) = answers.blocking_recv() else { panic!("no answer") };
+        let Some(Answer::Stored { acks, connection, .. }) = answers.blocking_recv() else {
+            panic!("no answer")
+        };
         assert_eq!((acks, connection), (vec![(7, Qos::AtLeastOnce)], 3));
         assert_eq!(part.state().0, State::Ok);
         assert!(part.figures().contains(&("stored", 2)) && part.figures().contains(&("repeats", 1)));

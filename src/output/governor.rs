@@ -218,7 +218,15 @@ mod tests {
     }
 
     fn limits() -> Limits {
-        Limits { safe: 0.0, min: 0.0, max: 100.0, min_interval: None, slew: None, max_on: None, link_lost: None }
+        Limits {
+            safe: 0.0,
+            min: 0.0,
+            max: 100.0,
+            min_interval: None,
+            slew: None,
+            max_on: None,
+            link_lost: None,
+        }
     }
 
     /// Lets time pass and writes what is due, as the worker does.

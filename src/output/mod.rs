@@ -9,7 +9,7 @@ mod device;
 mod governor;
 mod seat;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -145,7 +145,9 @@ impl Outputs {
         let (index, state) = {
             let states = self.shared.states();
             let found = states.iter().enumerate().find(|(_, state)| state.id.as_str() == id);
-            found.map(|(index, state)| (index, state.clone())).ok_or_else(|| SetError::Unknown(id.to_owned()))?
+            found
+                .map(|(index, state)| (index, state.clone()))
+                .ok_or_else(|| SetError::Unknown(id.to_owned()))?
         };
         let level = match level {
             Level::Off => 0.0,
@@ -265,7 +267,8 @@ impl Running {
         let mut abandoned = Vec::new();
         for (name, thread) in self.workers.drain(..) {
             if !ended && !thread.is_finished() {
-                abandoned.push(format!("{name}: an output does not answer, and may not be at its safe level"));
+                abandoned
+                    .push(format!("{name}: an output does not answer, and may not be at its safe level"));
             } else if thread.join().is_err() {
                 warn!("{name}: its outputs had ended by a fault of the program");
             }

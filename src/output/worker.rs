@@ -29,7 +29,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(seats: Vec<Seat>, buses: Arc<Buses>, shared: Arc<Shared>, asked: Receiver<Ask>) -> Self {
+    pub(super) fn new(
+        seats: Vec<Seat>,
+        buses: Arc<Buses>,
+        shared: Arc<Shared>,
+        asked: Receiver<Ask>,
+    ) -> Self {
         Self { seats, buses, shared, asked, start: Instant::now() }
     }
 

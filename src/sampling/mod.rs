@@ -142,8 +142,14 @@ pub fn start(
     let (running, all_ended) = sync_channel(0);
     let life = Arc::new(Life::new());
     let mut desks = Desks::default();
-    let mut sampling =
-        Sampling { workers: Vec::new(), supervisor: None, stop, life, all_ended, control: Control::default() };
+    let mut sampling = Sampling {
+        workers: Vec::new(),
+        supervisor: None,
+        stop,
+        life,
+        all_ended,
+        control: Control::default(),
+    };
     // An error on the way drops `sampling`, which ends what was started.
     for (name, plans) in by_worker {
         sampling.spawn(name, plans, &shared, board, running.clone(), &mut desks)?;

@@ -257,8 +257,7 @@ impl Drive for SimOutput {
 
 impl Drop for SimOutput {
     fn drop(&mut self) {
-        if let Some((_, held)) =
-            lock(&self.pins.0).get_mut(&self.number).and_then(|pin| pin.driven.as_mut())
+        if let Some((_, held)) = lock(&self.pins.0).get_mut(&self.number).and_then(|pin| pin.driven.as_mut())
         {
             *held = false;
         }

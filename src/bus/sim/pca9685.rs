@@ -42,7 +42,9 @@ impl Pca9685Registers {
         match (on_high & 0x10 != 0, off_high & 0x10 != 0) {
             (_, true) => 0,
             (true, false) => 4096,
-            _ => u16::from_le_bytes([off_low, off_high]).saturating_sub(u16::from_le_bytes([on_low, on_high])),
+            _ => {
+                u16::from_le_bytes([off_low, off_high]).saturating_sub(u16::from_le_bytes([on_low, on_high]))
+            }
         }
     }
 

@@ -31,15 +31,20 @@ pub(super) fn check(
     let mut sources = Vec::new();
     for (index, raw) in raw.into_iter().enumerate() {
         let path = path.index(index);
-        let topic = raw.topic.as_deref().and_then(|text| filled(text, named.device, &path.key("topic"), report));
+        let topic =
+            raw.topic.as_deref().and_then(|text| filled(text, named.device, &path.key("topic"), report));
         if let Some(topic) = &topic
             && let Some(first) = topics.insert(topic.clone(), index)
         {
             let hint = "a topic has one list of what it may do".to_owned();
             report.suggest(&path.key("topic"), format!("is that of commands[{first}] already"), Some(hint));
         }
-        let key = raw.hmac_key_file.as_deref().and_then(|file| key(file, places, &path.key("hmac_key_file"), report));
-        let reply = raw.reply.as_deref().and_then(|text| filled(text, named.device, &path.key("reply"), report));
+        let key = raw
+            .hmac_key_file
+            .as_deref()
+            .and_then(|file| key(file, places, &path.key("hmac_key_file"), report));
+        let reply =
+            raw.reply.as_deref().and_then(|text| filled(text, named.device, &path.key("reply"), report));
         let allow = allow(raw.allow.unwrap_or_default(), named, &path.key("allow"), report);
         sources.push(CommandSource {
             topic: topic.unwrap_or_default(),
@@ -61,10 +66,12 @@ pub(super) fn check(
 
 /// An output that waits for the link must be commanded over it.
 pub(super) fn links(outputs: &[Output], sources: &[CommandSource], path: &KeyPath, report: &mut Report) {
-    for (index, output) in outputs.iter().enumerate().filter(|(_, output)| output.limits.link_lost.is_some()) {
+    for (index, output) in outputs.iter().enumerate().filter(|(_, output)| output.limits.link_lost.is_some())
+    {
         let wanted = Permission::Output(output.id.clone());
         if !sources.iter().any(|source| source.allow.contains(&wanted)) {
-            let hint = format!("add {} to the `allow` of a topic under `commands`, or leave this out", output.id);
+            let hint =
+                format!("add {} to the `allow` of a topic under `commands`, or leave this out", output.id);
             let message = "no command reaches this output over the link";
             report.suggest(&path.index(index).key("link_lost"), message, Some(hint));
         }

@@ -67,6 +67,13 @@ pub(super) fn configuration(
         report.suggest(&root.key("mirror"), "a mirror needs a broker to subscribe at", Some(hint));
     }
     let mirrors = mirror::check(raw_mirrors, &log.path, &root.key("mirror"), report);
+    let clash = mirrors.iter().position(|mirror| mirror.id == COMMANDS);
+    if let Some(index) = clash.filter(|_| raw.commands.as_ref().is_some_and(|commands| !commands.is_empty()))
+    {
+        let path = root.key("mirror").index(index).key("id");
+        report
+            .problem(&path, format!("\"{COMMANDS}\" is the name under which the commands are subscribed to"));
+    }
 
     let raw_commands = raw.commands.unwrap_or_default();
     if !raw_commands.is_empty() && !has_broker {
@@ -127,6 +134,9 @@ fn parsed<T>(result: Result<T, AmountError>, path: &KeyPath, report: &mut Report
         }
     }
 }
+
+/// What the client id of the connection for commands ends with, as that of a mirror does with its id.
+const COMMANDS: &str = "commands";
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

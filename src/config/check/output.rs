@@ -37,7 +37,12 @@ impl House<'_> {
             let id = id(raw.id.as_deref(), index, sensors, &outputs, &path, report);
             let limits = limits(&raw, &path, report);
             let Some(driver) = driver(&raw, &path, report) else { continue };
-            self.seat(driver.attachment(), format!("output {}", quoted(id.as_str())), &place(&raw, &path), report);
+            self.seat(
+                driver.attachment(),
+                format!("output {}", quoted(id.as_str())),
+                &place(&raw, &path),
+                report,
+            );
             same_frequency(&driver, &outputs, &path, report);
             let own = raw::Sensor {
                 topic: raw.topic,
@@ -164,7 +169,8 @@ fn pca9685(raw: &raw::Output, active_low: bool, path: &KeyPath, report: &mut Rep
     let address = match &raw.address {
         None => Some(0x40),
         Some(given) => address(given).or_else(|| {
-            let message = "is no address of a PCA9685: it can have 0x40 to 0x77 but for 0x70, which is everybody's";
+            let message =
+                "is no address of a PCA9685: it can have 0x40 to 0x77 but for 0x70, which is everybody's";
             report.problem(&path.key("address"), message);
             None
         }),
@@ -175,7 +181,8 @@ fn pca9685(raw: &raw::Output, active_low: bool, path: &KeyPath, report: &mut Rep
     let frequency = raw.frequency.unwrap_or(200.0);
     let (least, most) = PCA9685_FREQUENCIES;
     if !(least..=most).contains(&frequency) && !report.has_problem_at(&path.key("frequency")) {
-        report.problem(&path.key("frequency"), format!("must be between {least} and {most} Hz with `pca9685`"));
+        report
+            .problem(&path.key("frequency"), format!("must be between {least} and {most} Hz with `pca9685`"));
     }
     Some(OutputDriver::Pca9685 { bus: bus?, address: address?, channel: raw.channel?, frequency, active_low })
 }
@@ -188,14 +195,17 @@ fn address(given: &NumberOrText) -> Option<u8> {
             None => text.parse().ok(),
         },
     };
-    number.and_then(|number| u8::try_from(number).ok()).filter(|address| matches!(address, 0x40..=0x77) && *address != 0x70)
+    number
+        .and_then(|number| u8::try_from(number).ok())
+        .filter(|address| matches!(address, 0x40..=0x77) && *address != 0x70)
 }
 
 /// All channels of a chip have one frequency.
 fn same_frequency(driver: &OutputDriver, others: &[Output], path: &KeyPath, report: &mut Report) {
     let OutputDriver::Pca9685 { bus, address, frequency, .. } = driver else { return };
     for other in others {
-        if let OutputDriver::Pca9685 { bus: bus2, address: address2, frequency: frequency2, .. } = &other.driver
+        if let OutputDriver::Pca9685 { bus: bus2, address: address2, frequency: frequency2, .. } =
+            &other.driver
             && (bus, address) == (bus2, address2)
             && frequency != frequency2
         {
@@ -209,9 +219,14 @@ fn same_frequency(driver: &OutputDriver, others: &[Output], path: &KeyPath, repo
 
 fn limits(raw: &raw::Output, path: &KeyPath, report: &mut Report) -> Limits {
     let digital = raw.driver == Some(OutputKind::DigitalOutput);
-    for (key, given) in [("min", raw.min.is_some()), ("max", raw.max.is_some()), ("slew", raw.slew.is_some())] {
+    for (key, given) in [("min", raw.min.is_some()), ("max", raw.max.is_some()), ("slew", raw.slew.is_some())]
+    {
         if given && digital {
-            report.suggest(&path.key(key), "means nothing here", Some("`digital-output` is on or off".into()));
+            report.suggest(
+                &path.key(key),
+                "means nothing here",
+                Some("`digital-output` is on or off".into()),
+            );
         }
     }
     let (min, max) = (raw.min.unwrap_or(0.0), raw.max.unwrap_or(100.0));
@@ -222,7 +237,13 @@ fn limits(raw: &raw::Output, path: &KeyPath, report: &mut Report) -> Limits {
         None | Some(LevelGiven::Switch(false)) => 0.0,
         Some(LevelGiven::Switch(true)) => max,
         Some(LevelGiven::Percent(percent)) => percent,
-        Some(LevelGiven::Text(ref text)) => if text == "on" { max } else { 0.0 },
+        Some(LevelGiven::Text(ref text)) => {
+            if text == "on" {
+                max
+            } else {
+                0.0
+            }
+        }
     };
     let safe_path = path.key("safe");
     if digital && safe != 0.0 && safe != 100.0 {

@@ -207,13 +207,19 @@ impl<'a> House<'a> {
         if let Some(pin) = attachment.header_pin()
             && let Some(bus) = bus_of_pin(pin)
         {
-            report
-                .warn(path, format!("pin {pin} belongs to {bus}: it is free only while that is switched off"));
+            report.warn(
+                path,
+                format!("pin {pin} belongs to {bus}: it is free only while that is switched off"),
+            );
         }
         let clash = self.seats.iter().find_map(|(other, who)| Some((attachment.clash(other)?, who)));
         match clash {
             Some((place, first)) => {
-                report.suggest(path, format!("{place} is taken by {first}"), Some(own_place(&attachment).into()));
+                report.suggest(
+                    path,
+                    format!("{place} is taken by {first}"),
+                    Some(own_place(&attachment).into()),
+                );
             }
             // What conflicts with nothing need not be looked at again and again.
             None if matches!(attachment, Attachment::Worker(_)) => {}
@@ -222,7 +228,12 @@ impl<'a> House<'a> {
     }
 
     /// How a sensor is published: its own keys, and for the rest those of `mqtt`.
-    pub(super) fn delivery(&self, own: Option<&raw::Sensor>, path: &KeyPath, report: &mut Report) -> Option<Delivery> {
+    pub(super) fn delivery(
+        &self,
+        own: Option<&raw::Sensor>,
+        path: &KeyPath,
+        report: &mut Report,
+    ) -> Option<Delivery> {
         let common = self.publishing?;
         let topic_path = path.key("topic");
         let topic =

@@ -11,14 +11,12 @@ use tokio::time::sleep_until;
 use tracing::{info, warn};
 
 use super::super::backoff::{Backoff, chance};
-use super::super::connection::{
-    Connected, Connection, Event, NotTaken, Outgoing, Parameters, Requests,
-};
+use super::super::connection::{Connected, Connection, Event, NotTaken, Outgoing, Parameters, Requests};
 use super::super::failure::Failure;
-use super::{STOP, Watcher};
 use super::filters::{Filters, Request};
 use super::intake::{Intake, Taken};
 use super::replies::Replies;
+use super::{STOP, Watcher};
 use crate::config;
 use crate::enrich::clock;
 use crate::mirror::{Answer, Aspect, Health, Job, Reply, Worker};
@@ -394,11 +392,13 @@ impl Link {
         {
             let correlation = reply.correlation.clone();
             let payload = reply.payload.clone();
-            let message = Outgoing { topic: reply.topic.clone(), qos: Qos::AtLeastOnce, retain: false, payload };
+            let message =
+                Outgoing { topic: reply.topic.clone(), qos: Qos::AtLeastOnce, retain: false, payload };
             // The properties: two bytes more of their length, an identifier, and two of the data's length.
             let size = message.packet_size() + correlation.as_ref().map_or(0, |data| data.len() + 5);
             let fits = current.max_packet_size.is_none_or(|most| size <= most as usize);
-            let taken = if fits { current.requests.try_answer(message, correlation) } else { Err(NotTaken::Invalid) };
+            let taken =
+                if fits { current.requests.try_answer(message, correlation) } else { Err(NotTaken::Invalid) };
             match taken {
                 Ok(()) => {
                     self.replies.handed_over();
@@ -407,7 +407,10 @@ impl Link {
                 }
                 Err(NotTaken::Full) => return,
                 Err(NotTaken::Invalid) => {
-                    warn!("{}: an answer to {} cannot be sent: too large, or no topic", self.client_id, reply.topic);
+                    warn!(
+                        "{}: an answer to {} cannot be sent: too large, or no topic",
+                        self.client_id, reply.topic
+                    );
                     if let Some(number) = self.replies.give_up() {
                         self.intake.answered(number);
                     }

@@ -16,7 +16,8 @@ pub(super) fn open(
     active_low: bool,
     level: f64,
 ) -> Result<Box<dyn Device>, DriveError> {
-    let pin = buses.drive(pins, pin, is_high(level, active_low)).map_err(|error| DriveError(error.to_string()))?;
+    let pin =
+        buses.drive(pins, pin, is_high(level, active_low)).map_err(|error| DriveError(error.to_string()))?;
     Ok(Box::new(Digital { pin, active_low }))
 }
 

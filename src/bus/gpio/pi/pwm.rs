@@ -26,8 +26,7 @@ pub(in super::super) fn pulses(pin: u8, frequency: f64, high: f64) -> Result<PiP
     let channel = channel(pin, model).ok_or_else(|| {
         BusError(format!("pin {pin} has no hardware PWM: the pins that have are 12, 13, 18 and 19"))
     })?;
-    let mut pwm =
-        Pwm::with_frequency(channel, frequency, high, Polarity::Normal, true).map_err(failed)?;
+    let mut pwm = Pwm::with_frequency(channel, frequency, high, Polarity::Normal, true).map_err(failed)?;
     pwm.set_reset_on_drop(false);
     Ok(PiPulses { pwm, pin })
 }

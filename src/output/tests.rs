@@ -39,7 +39,10 @@ impl House {
         let plans = plans.collect();
         let buses = Arc::new(buses);
         let running = start(plans, &buses, &log, &board, clock::now).unwrap();
-        Self { folder, buses, log, board, running: Some(running) }
+        let house = Self { folder, buses, log, board, running: Some(running) };
+        let parts = || config.outputs.iter().map(|output| house.state(output.id.as_str()));
+        until("every output was driven once", || parts().all(|state| state != State::Starting));
+        house
     }
 
     pub(crate) fn outputs(&self) -> Outputs {

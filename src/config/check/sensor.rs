@@ -364,7 +364,7 @@ fn own_place(attachment: &Attachment) -> &'static str {
         Attachment::Spi { .. } => "each device has a chip select of its own: spi-0.0, spi-0.1",
         Attachment::Serial { .. } => "a port serves one device",
         Attachment::Gpio { .. } | Attachment::Worker(_) | Attachment::Alone(_) => {
-            "each sensor has its own pin"
+            "each sensor or output has its own pin"
         }
     }
 }

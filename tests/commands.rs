@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::Value;
 use support::{Bridge, Message, Mosquitto, Publisher, Subscriber, find, wait_until};
@@ -38,8 +38,7 @@ commands:
 
 /// Seconds since 1970, so much later.
 fn in_seconds(seconds: i64) -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    i64::try_from(now).unwrap() + seconds
+    sensor_bridge::enrich::clock::now().wall.0 / 1_000_000 + seconds
 }
 
 fn command(id: &str, seconds: i64, rest: &str) -> String {

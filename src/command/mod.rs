@@ -22,8 +22,8 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ use crate::mirror::Sink;
 use crate::output::{OutputState, Outputs};
 use crate::reading::{Moment, Timestamp};
 use crate::sampling::Control;
-use crate::status::{Board, Figure};
+use crate::status::{Board, State};
 
 pub use request::Request;
 
@@ -92,39 +92,15 @@ pub struct Commander {
     means: Arc<Means>,
     /// Commands of somebody on this machine so far.
     local: Arc<AtomicU64>,
-    figures: Figures,
-}
-
-#[derive(Debug, Clone)]
-struct Figures {
-    done: Figure,
-    failed: Figure,
-    refused: Figure,
-    repeated: Figure,
-}
-
-impl Figures {
-    fn count(&self, rc: u16) {
-        let figure = match rc {
-            ..300 => &self.done,
-            300..500 => &self.refused,
-            500.. => &self.failed,
-        };
-        figure.add(1);
-    }
+    /// What an earlier run left under way has been finished as such.
+    begun: Arc<Mutex<bool>>,
 }
 
 impl Commander {
-    /// Begins with the part `commands` on the board: the figures done, failed, refused and repeated.
+    /// Does nothing until it is asked to. With the first command the part `commands` on the board gets the figures
+    /// done, failed, refused and repeated.
     pub fn new(means: Means) -> Self {
-        let part = means.board.part(sink::NAME);
-        let figures = Figures {
-            done: part.figure("done"),
-            failed: part.figure("failed"),
-            refused: part.figure("refused"),
-            repeated: part.figure("repeated"),
-        };
-        Self { means: Arc::new(means), local: Arc::default(), figures }
+        Self { means: Arc::new(means), local: Arc::default(), begun: Arc::default() }
     }
 
     /// All outputs as they are now.
@@ -138,6 +114,7 @@ impl Commander {
     /// # Errors
     /// The log could not take it; then nothing was done.
     pub fn submit(&self, user: &str, request: Request) -> Result<Answer, LogError> {
+        self.close_interrupted()?;
         let received = (self.means.clock)();
         // Tells it from those of earlier runs as well; who is at it twice in a microsecond is told apart by the count.
         let id = format!("{}-{}", received.wall.0, self.local.fetch_add(1, Ordering::Relaxed));
@@ -175,8 +152,42 @@ impl Commander {
     fn act(&self, source: &str, request: &Request) -> Answer {
         let answer = act::carry_out(&self.means, request);
         info!("command from {source}: {request}: {} {}", answer.rc, answer.message);
-        self.figures.count(answer.rc);
+        self.count(figure(answer.rc));
         answer
+    }
+
+    fn count(&self, figure: &'static str) {
+        let part = self.means.board.part(sink::NAME);
+        // Without commands over MQTT nobody else says how it is.
+        if self.means.sources.is_empty() {
+            part.set(State::Ok);
+        }
+        part.figure(figure).add(1);
+    }
+
+    /// What an earlier run left under way is finished as such, before anything of this one is.
+    fn close_interrupted(&self) -> Result<(), LogError> {
+        // A flag that is set last is whole whoever panicked.
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if *begun {
+            return Ok(());
+        }
+        let now = (self.means.clock)().wall;
+        let why =
+            "sensor-bridge ended while the command was under way; whether it was carried out is not known";
+        let answer = Answer::new(500, why);
+        let finish = |(row, id): &(i64, String)| CommandStep::Finish {
+            row: *row,
+            at: now,
+            answer: self.worded(Some(id.as_str()), &answer, false),
+        };
+        let left = self.means.log.commands_left(now)?;
+        let steps: Vec<CommandStep> = left.interrupted.iter().map(finish).collect();
+        if !steps.is_empty() {
+            self.means.log.note_commands(steps)?;
+        }
+        *begun = true;
+        Ok(())
     }
 
     /// An answer as it is sent and logged.
@@ -195,6 +206,15 @@ impl Commander {
             body["repeated"] = Value::Bool(true);
         }
         CommandAnswer { rc: answer.rc, message: answer.message.clone(), payload: body.to_string() }
+    }
+}
+
+/// The figure that a return code counts under.
+fn figure(rc: u16) -> &'static str {
+    match rc {
+        ..300 => "done",
+        300..500 => "refused",
+        500.. => "failed",
     }
 }
 

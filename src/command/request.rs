@@ -13,6 +13,9 @@ use crate::reading::{Quantity, Timestamp};
 /// Longest id, bytes.
 const LONGEST_ID: usize = 64;
 
+/// Longest name of a sensor, an output or a quantity, bytes.
+const LONGEST_NAME: usize = 128;
+
 /// Intervals that a sensor can have, as in the configuration.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(86_400));
 
@@ -256,6 +259,10 @@ fn of_sensor(action: Action, sensor: String, map: &mut Map<String, Value>) -> Re
 
 fn text(map: &mut Map<String, Value>, key: &str, what: &str) -> Result<String, String> {
     match map.remove(key) {
+        // They are said again in answers and in the journal.
+        Some(Value::String(text)) if text.len() > LONGEST_NAME || text.chars().any(char::is_control) => {
+            Err(format!("{key:?} has at most {LONGEST_NAME} bytes and no control characters"))
+        }
         Some(Value::String(text)) => Ok(text),
         Some(_) => Err(format!("{key:?} is a text: {what}")),
         None => Err(format!("{key:?} is missing: {what}")),
@@ -371,6 +378,7 @@ mod tests {
             (&body(r#""action":"set","output":"fan","value":1,"for":"0s""#), "cannot be nothing"),
             (&body(r#""action":"set","output":"fan","value":1,"until":1"#), "unknown key \"until\""),
             (&body(r#""action":"read""#), "\"sensor\" is missing"),
+            (&body("\"action\":\"read\",\"sensor\":\"a\\nb\""), "no control characters"),
             (&body(r#""action":"interval","sensor":"a","interval":"1ms""#), "10ms to 1d"),
             (&body(r#""action":"interval","sensor":"a","interval":"x""#), "\"interval\""),
             (&body(r#""action":"change","sensor":"a","quantity":"t","change":-1"#), "above 0"),

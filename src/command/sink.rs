@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::judge::{Judged, in_time, judge};
-use super::{Answer, Commander, Request, kept};
+use super::{Answer, Commander, Request, figure, kept};
 use crate::config::{CommandSource, topic};
 use crate::log::{
     CommandAnswer, CommandLogged, CommandStep, LogError, MirrorBatch, NewCommand, PendingReply, ReplyTo,
@@ -95,7 +95,7 @@ impl Commands {
     }
 
     fn refused(&mut self, topic: &str, answer: &CommandAnswer) {
-        self.commander.figures.count(answer.rc);
+        self.commander.count(figure(answer.rc));
         if self.warned.is_some_and(|at| at.elapsed() < BETWEEN_WARNINGS) {
             self.unsaid += 1;
             return;
@@ -147,12 +147,12 @@ impl Commands {
                 Stage::Taken(request) => match in_time(source, command.expires, self.now()) {
                     Ok(()) => (self.commander.act(&source.topic, request), false),
                     Err(answer) => {
-                        self.commander.figures.count(answer.rc);
+                        self.commander.count(figure(answer.rc));
                         (answer, false)
                     }
                 },
                 Stage::Repeat(first, answer) => {
-                    self.commander.figures.repeated.add(1);
+                    self.commander.count("repeated");
                     let here = done.iter().find(|(row, _)| row == first).map(|(_, answer)| answer.clone());
                     let earlier = answer.clone().map(|(rc, message)| Answer::new(rc, message));
                     let unknown = || Answer::new(503, "the command is under way");
@@ -164,32 +164,11 @@ impl Commands {
             command.stage = Stage::Finished(worded);
         }
     }
-
-    /// What an earlier run left half done is finished as such.
-    fn close_interrupted(&self) -> Result<(), LogError> {
-        let left = self.commander.means.log.commands_left(self.now().wall)?;
-        let why =
-            "sensor-bridge ended while the command was under way; whether it was carried out is not known";
-        let answer = Answer::new(500, why);
-        let steps: Vec<CommandStep> = left
-            .interrupted
-            .iter()
-            .map(|(row, id)| CommandStep::Finish {
-                row: *row,
-                at: self.now().wall,
-                answer: self.commander.worded(Some(id.as_str()), &answer, false),
-            })
-            .collect();
-        if steps.is_empty() {
-            return Ok(());
-        }
-        self.commander.means.log.note_commands(steps).map(drop)
-    }
 }
 
 impl Sink for Commands {
     fn open(&mut self) -> Result<Session, SinkError> {
-        self.close_interrupted()?;
+        self.commander.close_interrupted()?;
         let log = &self.commander.means.log;
         let left = log.commands_left(self.now().wall)?;
         let state = Ledger::state(log, SESSION)?;

@@ -85,9 +85,9 @@ impl Worker {
     }
 
     /// Hands over a batch; gives it back when one waits already.
-    pub fn give(&self, job: Job) -> Result<(), Job> {
+    pub fn give(&self, job: Job) -> Result<(), Box<Job>> {
         self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(job) | TrySendError::Disconnected(job) => job,
+            TrySendError::Full(job) | TrySendError::Disconnected(job) => Box::new(job),
         })
     }
 

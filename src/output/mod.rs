@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::warn;
 
@@ -158,7 +158,8 @@ impl Outputs {
             return Err(SetError::NotDigital(level));
         }
         let (reply, answer) = sync_channel(1);
-        let ask = Ask::Set { index, level, hold, reply };
+        let by = Instant::now() + PATIENCE;
+        let ask = Ask::Set { index, level, hold, by, reply };
         if self.shared.leaving.load(Ordering::SeqCst) {
             return Err(SetError::Leaving);
         }

@@ -1,7 +1,5 @@
 //! Outputs over simulated pins and a simulated chip, into a real log.
 
-use std::time::Instant;
-
 use super::*;
 use crate::bus::sim::pca9685::Pca9685;
 use crate::enrich::clock;

@@ -13,8 +13,14 @@ use crate::bus::Buses;
 /// What a worker is asked.
 #[derive(Debug)]
 pub(super) enum Ask {
-    /// Set an output, by its position among all.
-    Set { index: usize, level: f64, hold: Option<Duration>, reply: SyncSender<Result<(), SetError>> },
+    /// Set an output, by its position among all. After `by` nobody waits for it, and it has been reported as not done.
+    Set {
+        index: usize,
+        level: f64,
+        hold: Option<Duration>,
+        by: Instant,
+        reply: SyncSender<Result<(), SetError>>,
+    },
     /// Something shared has changed.
     Look,
 }
@@ -55,7 +61,8 @@ impl Worker {
                 return;
             }
             match self.wait() {
-                Some(Ask::Set { index, level, hold, reply }) => {
+                Some(Ask::Set { by, .. }) if Instant::now() >= by => {}
+                Some(Ask::Set { index, level, hold, reply, .. }) => {
                     let done = self.set(index, level, hold);
                     // Nobody listens when it took too long.
                     reply.try_send(done).unwrap_or_default();

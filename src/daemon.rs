@@ -15,9 +15,10 @@ use crate::bus::Buses;
 use crate::command::{Commander, Means};
 use crate::config::{Config, Problems};
 use crate::enrich::{SyncWatch, clock};
+use crate::facts::{Facts, socket};
 use crate::log::{Log, Machine};
-use crate::mqtt::Publisher;
 use crate::mqtt::subscriber::{self, Subscriber, Subscription};
+use crate::mqtt::{Publisher, Report};
 use crate::output::{self, OutputPlan};
 use crate::sampling::{self, Sampling, SensorPlan};
 use crate::status::Board;
@@ -40,6 +41,8 @@ pub struct Bridge {
     outputs: output::Running,
     commander: Commander,
     sync_watch: SyncWatch,
+    facts: Facts,
+    status: Option<socket::Server>,
 }
 
 impl Bridge {
@@ -54,10 +57,12 @@ impl Bridge {
         // Early: nothing that can be switched should wait for the rest to become safe.
         let outputs = output::start(output_plans, &buses, &log, board, clock::now)?;
 
+        let facts = Facts::new(config, board, &log, clock::now);
         let mut publisher = None;
         let mut mirrors = Vec::new();
         if let Some(mqtt) = &config.mqtt {
-            publisher = Some(Publisher::start(mqtt, config.clock, log.clone(), board)?);
+            publisher =
+                Some(Publisher::start(mqtt, config.clock, log.clone(), board, report(config, &facts))?);
             for mirror in &config.mirrors {
                 mirrors.push(subscriber::start(mqtt, mirror, log.clone(), board)?);
             }
@@ -75,11 +80,22 @@ impl Bridge {
         if let Some(mqtt) = config.mqtt.as_ref().filter(|_| !config.commands.is_empty()) {
             mirrors.push(listen(mqtt, config, &commander, board)?);
         }
-        Ok(Bridge { log, sampling, publisher, mirrors, outputs, commander, sync_watch: SyncWatch::new() })
+        facts.watch(sampling.view());
+        let runtime = std::env::var_os("RUNTIME_DIRECTORY");
+        let status =
+            socket::Server::start(config, runtime.as_deref(), &facts, || board.part("status socket"));
+        let sync_watch = SyncWatch::new();
+        Ok(Bridge { log, sampling, publisher, mirrors, outputs, commander, sync_watch, facts, status })
     }
 
-    /// Does what is due each second: corrects readings taken before the clock was right.
+    /// What is worth knowing about it, for those who show it. Good until the bridge stops.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Does what is due each second: corrects readings taken before the clock was right, looks how fast things move.
     pub fn tick(&mut self) {
+        self.facts.tick();
         if let Some(offset) = self.sync_watch.observe(clock::now())
             && let Err(error) = self.log.correct_clock(offset)
         {
@@ -118,6 +134,8 @@ impl Bridge {
                 scope.spawn(move || mirror.stop());
             }
         });
+        // Until here it could be asked how the leaving goes.
+        drop(self.status);
         self.log.close()?;
         Ok(())
     }
@@ -135,6 +153,13 @@ fn listen(
     let watcher = commander.clone();
     let watcher = Box::new(move |up| watcher.link(up));
     Ok(subscriber::subscribe(mqtt, subscription, commander.sink(), board, watcher)?)
+}
+
+/// The facts as the publisher sends them.
+fn report(config: &Config, facts: &Facts) -> Option<Report> {
+    let facts = facts.clone();
+    let report = |every| Report { every, make: Arc::new(move || facts.message()) };
+    config.status.interval.map(report)
 }
 
 /// Registers every channel of the configuration and joins sensors and outputs with their row ids.

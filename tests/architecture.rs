@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("command", &["config", "log", "mirror", "output", "reading", "sampling", "status"]),
     ("config", &["bus", "reading", "sensor"]),
     ("enrich", &["reading"]),
+    ("facts", &["config", "enrich", "filter", "log", "reading", "sampling", "status"]),
     ("filter", &["config", "reading"]),
     ("log", &["config", "reading", "status"]),
     ("mirror", &["config", "enrich", "log", "reading", "status"]),
@@ -29,8 +30,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "bus", "command", "config", "enrich", "filter", "log", "mirror", "mqtt", "output", "payload",
-            "reading", "sampling", "sensor", "status",
+            "bus", "command", "config", "enrich", "facts", "filter", "log", "mirror", "mqtt", "output",
+            "payload", "reading", "sampling", "sensor", "status",
         ],
     ),
     ("demo", &["config", "daemon", "log", "reading", "status"]),
@@ -38,8 +39,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "bus", "command", "config", "daemon", "demo", "doctor", "enrich", "filter", "log", "mirror",
-            "mqtt", "output", "payload", "reading", "sampling", "sensor", "status",
+            "bus", "command", "config", "daemon", "demo", "doctor", "enrich", "facts", "filter", "log",
+            "mirror", "mqtt", "output", "payload", "reading", "sampling", "sensor", "status",
         ],
     ),
 ];

@@ -1,4 +1,4 @@
--- From version 2 to 3: commands.
+-- From version 4 to 5: commands.
 
 -- Every command that came in, and what became of it. `stage`: 0 refused, 1 taken and not finished, 2 finished,
 -- 3 a repeat of one taken before. `pending` is 1 while an answer waits for the broker's acknowledgement.

@@ -14,7 +14,9 @@
 //! | `channel`, `command`, `delivery`, `mirror`, `gap`, `picture` | their tables |
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
-//! | `query`, `times`, `backup`, `look` | what people ask for |
+//! | `query`, `times`, `backup`, `look`, `extent`, `newest` | what people ask for |
+//! | `rollup`, `pieces` | what many readings come to, kept and read |
+//! | `series`, `silence`, `latest` | what is drawn: few points, gaps, newest values |
 
 mod age;
 mod album;
@@ -24,20 +26,28 @@ mod checkpoint;
 mod command;
 mod delivery;
 mod error;
+mod extent;
 mod gap;
 pub mod gather;
 
 mod inbox;
+pub mod latest;
 pub mod look;
 mod messages;
 mod mirror;
+mod newest;
 mod open;
 mod picture;
+mod pieces;
 pub mod query;
 mod reader;
 mod retention;
+mod rollup;
 mod schema;
+pub mod series;
+mod silence;
 mod store;
+mod stretch;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -62,7 +72,9 @@ pub use command::{
     CommandAnswer, CommandLogged, CommandStep, CommandsLeft, NewCommand, PendingReply, ReplyTo,
 };
 pub use error::{Busy, LogError};
+pub use extent::Extent;
 pub use messages::Message;
+pub use newest::{Newest, Refusal};
 pub use reader::Reader;
 
 use inbox::{Inbox, Job};
@@ -124,6 +136,7 @@ impl Log {
             part,
             notice,
             sweeper: retention::Sweeper::new(config.retention.clone()),
+            roller: rollup::Roller::new(opened.rolled, opened.last_row),
             checkpointer,
         });
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run());

@@ -6,7 +6,7 @@ use super::super::SecretPlaces;
 use super::super::model::{Action, CommandSource, Output, Permission, SecretBytes, Sensor};
 use super::super::problem::{KeyPath, Report, did_you_mean_or_list, quoted};
 use super::super::raw::{self, CommandsUnsynced};
-use super::credentials::secret;
+use super::credentials::secret_file;
 use super::mqtt::{qos, template};
 use crate::reading::Qos;
 
@@ -89,7 +89,7 @@ fn filled(text: &str, device: &str, path: &KeyPath, report: &mut Report) -> Opti
 }
 
 fn key(file: &str, places: &SecretPlaces, path: &KeyPath, report: &mut Report) -> Option<SecretBytes> {
-    let key = secret(file, places, path, report)?;
+    let key = secret_file(file, places, path, report)?.into_bytes();
     if key.len() < SHORTEST_KEY {
         let hint = "make one with `openssl rand -hex 32`".to_owned();
         report.suggest(path, format!("holds a key of less than {SHORTEST_KEY} bytes"), Some(hint));

@@ -1,11 +1,15 @@
-//! `mqtt.username`, `password` and `password_file`. No message here repeats a password.
+//! `mqtt.username`, `password`, `password_file`, and `token` in their place. No message here repeats a password.
 
 use std::path::{Path, PathBuf};
 
 use super::super::SecretPlaces;
-use super::super::model::{Credentials, Secret};
+use super::super::model::{Credentials, Password, Secret};
 use super::super::problem::{KeyPath, Report, quoted};
 use super::super::raw;
+use super::token;
+
+/// Where a broker wants a password and no user name, it wants something in its place (MQTT 3.1.1, 3.1.2.9).
+const NOBODY: &str = "unused";
 
 pub(super) fn credentials(
     raw: &raw::Mqtt,
@@ -13,8 +17,37 @@ pub(super) fn credentials(
     path: &KeyPath,
     report: &mut Report,
 ) -> Option<Credentials> {
-    let file_path = path.key("password_file");
-    let password = match (&raw.password, &raw.password_file) {
+    let password = password(raw, places, path, report);
+    let has_password = raw.password.is_some() || raw.password_file.is_some();
+    match &raw.username {
+        Some(name) if name.is_empty() || name.contains('\0') || name.len() > 65_535 => {
+            report.problem(&path.key("username"), "must be 1 to 65,535 bytes without the character NUL");
+            None
+        }
+        Some(name) => {
+            let password = password.unwrap_or_else(|| Password::Fixed(Secret::default()));
+            Some(Credentials { username: name.clone(), password })
+        }
+        None if raw.token.is_some() => Some(Credentials { username: NOBODY.to_owned(), password: password? }),
+        None => {
+            if has_password && !report.has_problem_at(&path.key("username")) {
+                report.problem(&path.key("username"), "is missing beside the password");
+            }
+            None
+        }
+    }
+}
+
+fn password(raw: &raw::Mqtt, places: &SecretPlaces, path: &KeyPath, report: &mut Report) -> Option<Password> {
+    if let Some(token) = &raw.token {
+        for (key, given) in [("password", &raw.password), ("password_file", &raw.password_file)] {
+            if given.is_some() {
+                report.suggest(&path.key(key), "contradicts `token`", Some("keep one of them".into()));
+            }
+        }
+        return token::token(token, places, &path.key("token"), report);
+    }
+    let text = match (&raw.password, &raw.password_file) {
         (Some(_), Some(_)) => {
             let hint = "keep `password_file` and remove `password`".to_owned();
             report.suggest(&path.key("password"), "is given twice: here and in `password_file`", Some(hint));
@@ -28,25 +61,20 @@ pub(super) fn credentials(
             );
             Some(password.clone())
         }
-        (None, Some(file)) => password(file, places, &file_path, report),
+        (None, Some(file)) => secret_file(file, places, &path.key("password_file"), report),
         (None, None) => None,
     };
-    let has_password = raw.password.is_some() || raw.password_file.is_some();
-    match &raw.username {
-        Some(name) if name.is_empty() || name.contains('\0') || name.len() > 65_535 => {
-            report.problem(&path.key("username"), "must be 1 to 65,535 bytes without the character NUL");
-            None
-        }
-        Some(name) => {
-            Some(Credentials { username: name.clone(), password: Secret(password.unwrap_or_default()) })
-        }
-        None => {
-            if has_password && !report.has_problem_at(&path.key("username")) {
-                report.problem(&path.key("username"), "is missing beside the password");
-            }
-            None
-        }
-    }
+    text.map(|text| Password::Fixed(Secret(text)))
+}
+
+/// What a file holds that only the service should read.
+pub(super) fn secret_file(
+    file: &str,
+    places: &SecretPlaces,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<String> {
+    read_password(&resolved(file, places), path, report)
 }
 
 /// Where a password file is. A path that is not absolute is first a credential that systemd has handed over
@@ -55,7 +83,7 @@ pub(super) fn credentials(
 ///
 /// An empty credential counts as none: the unit sets one where there is no file, because a credential that
 /// is missing would keep it from starting.
-fn resolved(file: &str, places: &SecretPlaces) -> PathBuf {
+pub(super) fn resolved(file: &str, places: &SecretPlaces) -> PathBuf {
     let credential = places.credentials.as_ref().map(|folder| folder.join(file));
     let handed_over = |file: &PathBuf| std::fs::read(file).is_ok_and(|text| !text.trim_ascii().is_empty());
     match credential.filter(|_| Path::new(file).is_relative()).filter(handed_over) {
@@ -64,25 +92,9 @@ fn resolved(file: &str, places: &SecretPlaces) -> PathBuf {
     }
 }
 
-fn password(file: &str, places: &SecretPlaces, path: &KeyPath, report: &mut Report) -> Option<String> {
-    let bytes = secret(file, places, path, report)?;
-    let text = String::from_utf8(bytes);
-    if text.is_err() {
-        report.problem(path, format!("{} cannot be read: it is not UTF-8 text", quoted(file)));
-    }
-    text.ok()
-}
-
-/// What a file of a secret holds.
-pub(super) fn secret(
-    file: &str,
-    places: &SecretPlaces,
-    path: &KeyPath,
-    report: &mut Report,
-) -> Option<Vec<u8>> {
+fn read_password(file: &Path, path: &KeyPath, report: &mut Report) -> Option<String> {
     // Far beyond any password; guards against /dev/zero and slips of the path.
     const LARGEST: u64 = 65_535;
-    let file = &resolved(file, places);
     let failed = |report: &mut Report, why: String| {
         report.problem(path, format!("{} {why}", quoted(&file.to_string_lossy())));
         None
@@ -91,24 +103,19 @@ pub(super) fn secret(
         Err(error) => return failed(report, format!("cannot be read: {error}")),
         Ok(about) if about.is_dir() => return failed(report, "is a folder".into()),
         Ok(about) if !about.is_file() => return failed(report, "is not a file".into()),
-        Ok(about) if about.len() > LARGEST => return failed(report, "is too large for a secret".into()),
+        Ok(about) if about.len() > LARGEST => return failed(report, "is too large for a password".into()),
         Ok(about) => warn_if_readable_for_all(file, &about, path, report),
     }
-    let mut bytes = match std::fs::read(file) {
-        Ok(bytes) => bytes,
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
         Err(error) => return failed(report, format!("cannot be read: {error}")),
     };
-    // Editors and `echo` end a file with a line end; it is not part of the secret.
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
-        }
-    }
-    if bytes.is_empty() {
+    // Editors and `echo` end a file with a line end; it is not part of the password.
+    let password = text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
+    if password.is_empty() {
         return failed(report, "is empty".into());
     }
-    Some(bytes)
+    Some(password.to_owned())
 }
 
 fn warn_if_readable_for_all(file: &Path, about: &std::fs::Metadata, path: &KeyPath, report: &mut Report) {

@@ -13,13 +13,15 @@ use std::path::{Path, PathBuf};
 /// Every room and the rooms that it may use. Not in the list, not allowed; `cli` and `daemon` wire the rest.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("bus", &[]),
-    ("config", &["reading", "sensor"]),
+    ("command", &["config", "log", "mirror", "output", "reading", "sampling", "status"]),
+    ("config", &["bus", "reading", "sensor"]),
     ("enrich", &["reading"]),
     ("facts", &["config", "enrich", "filter", "log", "reading", "sampling", "status"]),
     ("filter", &["config", "reading"]),
     ("log", &["config", "reading", "status"]),
     ("mirror", &["config", "enrich", "log", "reading", "status"]),
     ("mqtt", &["config", "enrich", "log", "mirror", "payload", "reading", "status"]),
+    ("output", &["bus", "config", "log", "reading", "status"]),
     ("payload", &["reading"]),
     ("reading", &[]),
     ("sampling", &["bus", "config", "enrich", "filter", "log", "reading", "sensor", "status"]),
@@ -28,8 +30,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "bus", "config", "enrich", "facts", "filter", "log", "mirror", "mqtt", "payload", "reading",
-            "sampling", "sensor", "status",
+            "bus", "command", "config", "enrich", "facts", "filter", "log", "mirror", "mqtt", "output",
+            "payload", "reading", "sampling", "sensor", "status",
         ],
     ),
     ("demo", &["config", "daemon", "log", "reading", "status"]),
@@ -37,14 +39,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "bus", "config", "daemon", "demo", "doctor", "enrich", "facts", "filter", "log", "mirror",
-            "mqtt", "payload", "reading", "sampling", "sensor", "status",
+            "bus", "command", "config", "daemon", "demo", "doctor", "enrich", "facts", "filter", "log",
+            "mirror", "mqtt", "output", "payload", "reading", "sampling", "sensor", "status",
         ],
     ),
 ];
 
 /// Where an allowed edge is meant for one thing only: room, used room, what may be named of it.
 const ONLY_THIS: &[(&str, &str, &[&str])] = &[
+    // What an output is made of and where it sits, in the words of those who open it.
+    ("config", "bus", &["BusName", "gpio"]),
     // A driver that takes a duration or a size as an option parses it as the rest of the configuration does.
     ("sensor", "config", &["duration", "size"]),
     // The simulated sensor whose value is the time.
@@ -59,6 +63,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("csv", &["mirror", "cli"]),
     ("image", &["sensor"]),
     ("libc", &["enrich"]),
+    ("ring", &["command"]),
     ("rppal", &["bus"]),
     ("rumqttc", &["mqtt"]),
     ("rumqttd", &["demo"]),

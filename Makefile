@@ -13,7 +13,7 @@ BENCH ?=
 C_COMPILER := cc=build-essential /usr/include/stdlib.h=build-essential
 TEST_TOOLS := mosquitto=mosquitto mosquitto_sub=mosquitto-clients sqlite3=sqlite3
 
-.PHONY: help demo test check format lint docs bench chaos cross cross-armv6 deb deb-test virtual-pi virtual-pi-long virtual-pi-systemd \
+.PHONY: help demo test check format lint docs bench query-tools chaos cross cross-armv6 deb deb-test virtual-pi virtual-pi-long virtual-pi-systemd \
   aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf clean compiler test-tools
 
 help: ## this list
@@ -41,6 +41,11 @@ docs: compiler
 
 bench: compiler test-tools ## speed and size beside mosquitto and SQLite alone (BENCH=mirror|drain|latency|idle|start|query|size for one)
 	$(CARGO) bench --locked --bench bridge -- $(BENCH)
+
+query-tools: ## pandas, DuckDB and Datasette in target/query-tools, so that `make test` tries docs/queries.md with them
+	python3 -m venv target/query-tools
+	target/query-tools/bin/pip install --quiet pandas duckdb datasette
+	-target/query-tools/bin/python3 -c "import duckdb; duckdb.sql('INSTALL sqlite')"
 
 chaos: compiler test-tools ## brokers and daemons killed, networks cut, EVENTS=300 times (SENSOR_BRIDGE_TEST_SEED=… repeats a run)
 	CHAOS_EVENTS=$(EVENTS) $(CARGO) test $(FLAGS) --test chaos -- --nocapture

@@ -64,8 +64,7 @@ impl Bridge {
         let sampling = sampling::start(plans, buses, Arc::new(log.clone()), board, clock::now)?;
         facts.watch(sampling.view());
         let runtime = std::env::var_os("RUNTIME_DIRECTORY");
-        let status =
-            socket::Server::start(config, runtime.as_deref(), &facts, || board.part("status socket"));
+        let status = socket::Server::start(config, runtime.as_deref(), &facts, board);
         Ok(Bridge { log, sampling, publisher, mirrors, sync_watch: SyncWatch::new(), facts, status })
     }
 

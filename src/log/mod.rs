@@ -15,6 +15,8 @@
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
 //! | `query`, `times`, `backup`, `look`, `extent`, `newest` | what people ask for |
+//! | `rollup`, `pieces` | what many readings come to, kept and read |
+//! | `series`, `silence`, `latest` | what is drawn: few points, gaps, newest values |
 
 mod age;
 mod album;
@@ -28,17 +30,23 @@ mod gap;
 pub mod gather;
 
 mod inbox;
+pub mod latest;
 pub mod look;
 mod messages;
 mod mirror;
 mod newest;
 mod open;
 mod picture;
+mod pieces;
 pub mod query;
 mod reader;
 mod retention;
+mod rollup;
 mod schema;
+pub mod series;
+mod silence;
 mod store;
+mod stretch;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -124,6 +132,7 @@ impl Log {
             part,
             notice,
             sweeper: retention::Sweeper::new(config.retention.clone()),
+            roller: rollup::Roller::new(opened.rolled, opened.last_row),
             checkpointer,
         });
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run());

@@ -13,6 +13,8 @@ mod mqtt;
 mod quantity;
 mod sensor;
 mod status;
+mod tls;
+mod token;
 mod topics;
 
 use std::time::Duration;
@@ -48,7 +50,7 @@ pub(super) fn configuration(
     let clock = log::clock(raw.clock.unwrap_or_default(), &root.key("clock"), report);
     let status = status::check(raw.status.unwrap_or_default(), has_broker, &root.key("status"), report);
 
-    let mut house = sensor::House::new(&device, publishing.as_ref(), drivers);
+    let mut house = sensor::House::new(&device, publishing.as_ref(), drivers, places.beside.as_deref());
     let raw_sensors = raw.sensors.unwrap_or_default();
     let raw_mirrors = raw.mirror.unwrap_or_default();
     if raw_sensors.is_empty() && raw_mirrors.is_empty() && !report.has_problem_at(&root.key("sensors")) {

@@ -82,8 +82,7 @@ impl Bridge {
         }
         facts.watch(sampling.view());
         let runtime = std::env::var_os("RUNTIME_DIRECTORY");
-        let status =
-            socket::Server::start(config, runtime.as_deref(), &facts, || board.part("status socket"));
+        let status = socket::Server::start(config, runtime.as_deref(), &facts, board);
         let sync_watch = SyncWatch::new();
         Ok(Bridge { log, sampling, publisher, mirrors, outputs, commander, sync_watch, facts, status })
     }

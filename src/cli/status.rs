@@ -139,13 +139,17 @@ fn plain(snapshot: &Snapshot, zone: &TimeZone, colours: bool) -> io::Result<Stri
     }
     let skipped = snapshot.events.len().saturating_sub(EVENTS);
     if skipped < snapshot.events.len() {
-        text += &format!("\nlast events, {} warnings since the start\n", count(snapshot.warnings));
+        text += &format!("\nlast events, {} since the start\n", many(snapshot.warnings, "warning"));
     }
     for Event { age_seconds, part, what, warning, .. } in &snapshot.events[skipped..] {
         let what = if *warning { paint.doubtful(what) } else { what.clone() };
         text += &format!("{:>9} ago  {part}: {what}\n", duration(*age_seconds));
     }
     Ok(text)
+}
+
+fn many(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
 fn heading(snapshot: &Snapshot, paint: Paint) -> Vec<String> {
@@ -165,7 +169,7 @@ fn broker(broker: Option<&Broker>, paint: Paint) -> Vec<String> {
     };
     let mut link = format!("{}, {}", broker.url, paint.condition(&broker.condition));
     if let Some(retry) = broker.retry_seconds {
-        link += &format!("; tried again every {} or so", duration(retry));
+        link += &format!("; tried again within {}", duration(retry));
     }
     let mut traffic = Vec::new();
     traffic.extend(broker.round_trip_seconds.map(|took| format!("round trip {}", duration(took))));
@@ -180,7 +184,7 @@ fn broker(broker: Option<&Broker>, paint: Paint) -> Vec<String> {
     totals
         .extend((broker.refused > 0).then(|| paint.doubtful(&format!("{} refused", count(broker.refused)))));
     totals.extend((broker.discarded > 0).then(|| format!("{} given up (QoS 0)", count(broker.discarded))));
-    totals.push(format!("{} connections", count(broker.connections)));
+    totals.push(many(broker.connections, "connection"));
     vec![link, traffic.join(", "), totals.join(", ")]
 }
 
@@ -233,9 +237,8 @@ fn sensors(snapshot: &Snapshot, zone: &TimeZone, bold: bool) -> io::Result<Strin
     let time = |seconds: Option<f64>| seconds.map(duration).unwrap_or_default();
     let mut rows = Vec::new();
     for sensor in &snapshot.sensors {
-        let Condition { state, reason, .. } = &sensor.condition;
-        let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-        let state = format!("{}{reason}", state.as_str());
+        // The reason stands at the top of the page, among the faults and warnings.
+        let state = sensor.condition.state.as_str().to_owned();
         let mut head = (sensor.sensor.clone(), time(sensor.next_read_seconds), state);
         for quantity in &sensor.quantities {
             let value = quantity
@@ -267,15 +270,13 @@ fn mirrors(snapshot: &Snapshot, zone: &TimeZone, bold: bool) -> io::Result<Strin
         .mirrors
         .iter()
         .map(|mirror| {
-            let Condition { state, reason, .. } = &mirror.condition;
-            let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
             vec![
                 mirror.mirror.clone(),
                 mirror.to.clone(),
                 count(mirror.stored),
                 format!("{:.1}/s", mirror.per_second),
                 mirror.last_message_seconds.map(duration).unwrap_or_default(),
-                format!("{}{reason}", state.as_str()),
+                mirror.condition.state.as_str().to_owned(),
             ]
         })
         .collect();

@@ -753,7 +753,7 @@ fn status() {
         ),
         (
             "mqtt: {url: \"mqtt://b\", topic: \"a/{device}/{sensor}/{quantity}\"}\ndevice: {id: d}\nsensors: [{id: x, driver: panel, quantities: {count: {topic: a/d/status/facts}}}]",
-            "line 3: sensors[0].quantities.count.topic: x/count would publish on \"a/d/status/facts\", as the status message does; choose another topic, or set `mqtt.status_topic`",
+            "line 3: sensors[0].quantities.count: x/count would publish on \"a/d/status/facts\", as the status message does; choose another topic, or set `mqtt.status_topic`",
         ),
     ]);
 }

@@ -1,4 +1,4 @@
-//! `mqtt.username`, `password` and `password_file`. No message here repeats a password.
+//! `mqtt.username`, and `password` and `password_file` of any section. No message here repeats a password.
 
 use std::path::{Path, PathBuf};
 
@@ -13,24 +13,7 @@ pub(super) fn credentials(
     path: &KeyPath,
     report: &mut Report,
 ) -> Option<Credentials> {
-    let file_path = path.key("password_file");
-    let password = match (&raw.password, &raw.password_file) {
-        (Some(_), Some(_)) => {
-            let hint = "keep `password_file` and remove `password`".to_owned();
-            report.suggest(&path.key("password"), "is given twice: here and in `password_file`", Some(hint));
-            None
-        }
-        (Some(password), None) => {
-            report.warn(
-                &path.key("password"),
-                "the password stands in the configuration; a file of its own (`password_file`), readable \
-                 only for the service, is safer",
-            );
-            Some(password.clone())
-        }
-        (None, Some(file)) => read_password(&resolved(file, places), &file_path, report),
-        (None, None) => None,
-    };
+    let password = password(raw.password.as_deref(), raw.password_file.as_deref(), places, path, report);
     let has_password = raw.password.is_some() || raw.password_file.is_some();
     match &raw.username {
         Some(name) if name.is_empty() || name.contains('\0') || name.len() > 65_535 => {
@@ -46,6 +29,33 @@ pub(super) fn credentials(
             }
             None
         }
+    }
+}
+
+/// What `password` or `password_file` of the section at `path` say.
+pub(super) fn password(
+    given: Option<&str>,
+    file: Option<&str>,
+    places: &SecretPlaces,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<String> {
+    match (given, file) {
+        (Some(_), Some(_)) => {
+            let hint = "keep `password_file` and remove `password`".to_owned();
+            report.suggest(&path.key("password"), "is given twice: here and in `password_file`", Some(hint));
+            None
+        }
+        (Some(password), None) => {
+            report.warn(
+                &path.key("password"),
+                "the password stands in the configuration; a file of its own (`password_file`), readable \
+                 only for the service, is safer",
+            );
+            Some(password.to_owned())
+        }
+        (None, Some(file)) => read_password(&resolved(file, places), &path.key("password_file"), report),
+        (None, None) => None,
     }
 }
 

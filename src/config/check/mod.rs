@@ -13,6 +13,7 @@ mod mqtt;
 mod quantity;
 mod sensor;
 mod topics;
+mod web;
 
 use std::time::Duration;
 
@@ -62,12 +63,14 @@ pub(super) fn configuration(
         report.suggest(&root.key("mirror"), "a mirror needs a broker to subscribe at", Some(hint));
     }
     let mirrors = mirror::check(raw_mirrors, &log.path, &root.key("mirror"), report);
+    let web_path = root.key("web");
+    let web = raw.web.and_then(|raw| web::check(raw, places, &web_path, report));
 
     // A broker that is named but wrong was reported; without this the type would claim there is none.
     if has_broker && mqtt.is_none() {
         return None;
     }
-    let config = Config { device, mqtt, log, clock, sensors, mirrors, gap_channel };
+    let config = Config { device, mqtt, log, clock, sensors, mirrors, gap_channel, web };
     Some(Outcome { config, disabled })
 }
 

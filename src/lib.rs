@@ -25,3 +25,4 @@ pub mod reading;
 pub mod sampling;
 pub mod sensor;
 pub mod status;
+pub mod web;

@@ -24,11 +24,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sampling", &["bus", "config", "enrich", "filter", "log", "reading", "sensor", "status"]),
     ("sensor", &["bus", "config", "enrich", "reading"]),
     ("status", &[]),
+    ("web", &["config", "enrich", "log", "reading", "status"]),
     (
         "daemon",
         &[
             "bus", "config", "enrich", "filter", "log", "mirror", "mqtt", "payload", "reading", "sampling",
-            "sensor", "status",
+            "sensor", "status", "web",
         ],
     ),
     ("demo", &["config", "daemon", "log", "reading", "status"]),
@@ -56,6 +57,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("bme280", &["sensor"]),
     ("clap", &["cli"]),
     ("csv", &["mirror", "cli"]),
+    ("hyper", &["web"]),
+    ("hyper_util", &["web"]),
     ("image", &["sensor"]),
     ("libc", &["enrich"]),
     ("rppal", &["bus"]),

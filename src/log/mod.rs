@@ -14,7 +14,7 @@
 //! | `channel`, `delivery`, `mirror`, `gap`, `picture` | their tables |
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
-//! | `query`, `times`, `backup`, `look` | what people ask for |
+//! | `query`, `glance`, `times`, `backup`, `look` | what people ask for |
 
 mod age;
 mod album;
@@ -25,7 +25,7 @@ mod delivery;
 mod error;
 mod gap;
 pub mod gather;
-
+pub mod glance;
 mod inbox;
 pub mod look;
 mod messages;

@@ -355,7 +355,7 @@ fn merge(
 }
 
 /// From a row of `id, time, flags, value`.
-fn line(row: &Row<'_>, channel: &Arc<Channel>) -> rusqlite::Result<Line> {
+pub(super) fn line(row: &Row<'_>, channel: &Arc<Channel>) -> rusqlite::Result<Line> {
     let value: ValueRef<'_> = row.get_ref(3)?;
     Ok(Line {
         row: row.get(0)?,

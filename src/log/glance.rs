@@ -1,12 +1,11 @@
-//! What a person sees at a glance: the last reading of every channel, the last message of every topic, which
-//! pictures there are. Each answer is bounded and found by an index, however large the log is.
+//! What a person sees at a glance: the last message of every topic, which pictures there are. Each answer is
+//! bounded and found by an index, however large the log is. The readings are in `latest` and `series`.
 
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
 use super::channel;
 use super::error::{LogError, at};
-use super::query::{Line, line};
 use super::reader::Reader;
 use crate::reading::Timestamp;
 
@@ -45,29 +44,6 @@ pub struct Shot {
 }
 
 impl Reader {
-    /// The newest reading of every channel that has one.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn latest(&mut self) -> Result<Vec<Line>, LogError> {
-        let path = self.path.clone();
-        let read = |reader: &mut Reader| -> rusqlite::Result<Vec<Line>> {
-            reader.channels = channel::load(&reader.connection)?;
-            let mut statement = reader.connection.prepare_cached(
-                "SELECT id, time, flags, value FROM reading WHERE channel = ?1 ORDER BY time DESC LIMIT 1",
-            )?;
-            let mut lines = Vec::with_capacity(reader.channels.len());
-            for (id, channel) in &reader.channels {
-                let mut rows = statement.query([id])?;
-                if let Some(row) = rows.next()? {
-                    lines.push(line(row, channel)?);
-                }
-            }
-            Ok(lines)
-        };
-        read(self).map_err(at(&path))
-    }
-
     /// The topics of messages with `after < id`, most recent first, at most `topics`; of more than `messages`
     /// new ones only the last are looked at. And the highest id there is.
     ///
@@ -153,11 +129,6 @@ fn shot(row: &Row<'_>) -> rusqlite::Result<Shot> {
     })
 }
 
-/// The newer of two readings: by the order taken, whatever the clock said.
-pub fn newer(one: Line, other: Line) -> Line {
-    if one.row > other.row { one } else { other }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -167,22 +138,6 @@ mod tests {
     use super::*;
     use crate::reading::picture::{ContentType, Sha256};
     use crate::reading::{Channel, Image, Qos, Reading, Value, ValueKind};
-
-    #[test]
-    fn the_newest_of_every_channel() {
-        let folder = Folder::new();
-        let log = folder.open();
-        let ids = log.register(&[channel("a"), channel("b"), channel("never")]).unwrap();
-        for (place, time, value) in [(0, 1, 1.0), (1, 2, 2.0), (0, 3, 3.0)] {
-            log.append(vec![reading(ids[place], NOON + time, value)]).unwrap();
-        }
-        until_committed(&log, 3);
-        let mut latest = log.reader().unwrap().latest().unwrap();
-        latest.sort_by_key(|line| line.row);
-        let found: Vec<_> = latest.iter().map(|l| (l.channel.quantity.as_str(), l.value.clone())).collect();
-        assert_eq!(found, [("b", Value::Float(2.0)), ("a", Value::Float(3.0))]);
-        assert_eq!(newer(latest[0].clone(), latest[1].clone()).row, 3);
-    }
 
     fn message(topic: &str, payload: &[u8]) -> NewMessage {
         NewMessage {

@@ -19,6 +19,7 @@ use crate::mqtt::Publisher;
 use crate::mqtt::subscriber::{self, Subscriber};
 use crate::sampling::{self, Sampling, SensorPlan};
 use crate::status::Board;
+use crate::web::Web;
 
 /// How often the clock is looked at and systemd is told that we live. Well under any sane `WatchdogSec`.
 const TICK: Duration = Duration::from_secs(1);
@@ -36,6 +37,7 @@ pub struct Bridge {
     publisher: Option<Publisher>,
     mirrors: Vec<Subscriber>,
     sync_watch: SyncWatch,
+    web: Option<Web>,
 }
 
 impl Bridge {
@@ -57,7 +59,8 @@ impl Bridge {
         }
         let buses = Arc::new(Buses::new());
         let sampling = sampling::start(plans, buses, Arc::new(log.clone()), board, clock::now)?;
-        Ok(Bridge { log, sampling, publisher, mirrors, sync_watch: SyncWatch::new() })
+        let web = config.web.as_ref().map(|settings| Web::start(settings, config, &log, board)).transpose()?;
+        Ok(Bridge { log, sampling, publisher, mirrors, sync_watch: SyncWatch::new(), web })
     }
 
     /// Does what is due each second: corrects readings taken before the clock was right.
@@ -89,6 +92,9 @@ impl Bridge {
             }
             for mirror in self.mirrors {
                 scope.spawn(move || mirror.stop());
+            }
+            if let Some(web) = self.web {
+                scope.spawn(move || web.stop());
             }
         });
         self.log.close()?;

@@ -11,17 +11,17 @@ pub(super) type Answer = Response<Body>;
 
 /// Everything comes from this server and nothing is inline, so a text that found its way into the page
 /// cannot run; no other site may frame the page, or use its pictures and data.
-const SAFETY: &[(HeaderName, &str)] = &[
+const SAFETY: &[(&str, &str)] = &[
     (
-        header::CONTENT_SECURITY_POLICY,
+        "content-security-policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
          form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::X_FRAME_OPTIONS, "DENY"),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
     // Not `no-referrer`: with that, browsers send `Origin: null` with the form of the password.
-    (header::REFERRER_POLICY, "same-origin"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
 ];
 
 /// An answer with a body that is known.
@@ -35,7 +35,7 @@ pub(super) fn with_body(status: StatusCode, content_type: &'static str, body: Bo
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     for (name, value) in SAFETY {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -7,7 +7,9 @@ mod answer;
 mod body;
 mod collect;
 mod door;
+mod drain;
 mod live;
+mod machine;
 mod page;
 mod pictures;
 mod plots;
@@ -54,12 +56,13 @@ impl Web {
     /// No thread can be made.
     pub fn start(settings: &config::Web, config: &Config, log: &Log, board: &Board) -> io::Result<Self> {
         let part = board.part("web");
+        let collector = collect::Collector::new(config, board);
         let site = Arc::new(route::Site {
             door: door::Door::new(settings, part.figure("refused")),
-            live: live::Live::new(part.figure("visitors")),
-            pool: pool::Pool::new(log),
+            live: Arc::new(live::Live::new(part.figure("visitors"))),
+            pool: Arc::new(pool::Pool::new(log)),
+            quantities: collector.wanted(),
         });
-        let collector = collect::Collector::new(config, board);
         let listen = settings.listen;
         let (stop, stopped) = watch::channel(());
         let (end, ended) = sync_channel(1);

@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use crate::bus::Buses;
 use crate::config::{Config, Problems};
 use crate::enrich::{SyncWatch, clock};
+use crate::facts::Facts;
 use crate::log::{Log, Machine};
 use crate::mqtt::Publisher;
 use crate::mqtt::subscriber::{self, Subscriber};
@@ -37,6 +38,7 @@ pub struct Bridge {
     publisher: Option<Publisher>,
     mirrors: Vec<Subscriber>,
     sync_watch: SyncWatch,
+    facts: Facts,
     web: Option<Web>,
 }
 
@@ -49,6 +51,7 @@ impl Bridge {
         let plans = plans(config, &log)?;
         resume(config, &log)?;
 
+        let facts = Facts::new(config, board, &log, clock::now);
         let mut publisher = None;
         let mut mirrors = Vec::new();
         if let Some(mqtt) = &config.mqtt {
@@ -59,12 +62,20 @@ impl Bridge {
         }
         let buses = Arc::new(Buses::new());
         let sampling = sampling::start(plans, buses, Arc::new(log.clone()), board, clock::now)?;
-        let web = config.web.as_ref().map(|settings| Web::start(settings, config, &log, board)).transpose()?;
-        Ok(Bridge { log, sampling, publisher, mirrors, sync_watch: SyncWatch::new(), web })
+        facts.watch(sampling.view());
+        let web = config.web.as_ref().map(|settings| Web::start(settings, config, &log, &facts, board));
+        let web = web.transpose().context("starting the web page")?;
+        Ok(Bridge { log, sampling, publisher, mirrors, sync_watch: SyncWatch::new(), facts, web })
     }
 
-    /// Does what is due each second: corrects readings taken before the clock was right.
+    /// What is worth knowing about it, for those who show it. Good until the bridge stops.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Does what is due each second: corrects readings taken before the clock was right, looks how fast things move.
     pub fn tick(&mut self) {
+        self.facts.tick();
         if let Some(offset) = self.sync_watch.observe(clock::now())
             && let Err(error) = self.log.correct_clock(offset)
         {

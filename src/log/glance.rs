@@ -168,7 +168,10 @@ mod tests {
         assert_eq!(names, [("often", 11), ("binary", 1), ("kept", 1)]);
         assert_eq!((heard[0].beginning.as_str(), heard[0].retained), ("last", false));
         assert_eq!((heard[1].beginning.as_str(), heard[1].size), ("", 3));
-        assert_eq!((heard[2].beginning.clone(), heard[2].size, heard[2].retained), ("ä".repeat(200), 600, true));
+        assert_eq!(
+            (heard[2].beginning.clone(), heard[2].size, heard[2].retained),
+            ("ä".repeat(200), 600, true)
+        );
         assert_eq!(reader.heard(0, 1_000, 1).unwrap().0.len(), 1);
         assert_eq!(reader.heard(0, 2, 10).unwrap().0.len(), 2, "the last two messages only");
         assert_eq!(reader.heard(13, 1_000, 10).unwrap(), (Vec::new(), 13));

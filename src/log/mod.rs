@@ -14,7 +14,7 @@
 //! | `channel`, `delivery`, `mirror`, `gap`, `picture` | their tables |
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
-//! | `query`, `glance`, `times`, `backup`, `look` | what people ask for |
+//! | `query`, `glance`, `times`, `backup`, `look`, `extent` | what people ask for |
 //! | `series`, `silence`, `latest` | what is drawn: few points, gaps, newest values |
 
 mod age;
@@ -24,6 +24,7 @@ mod channel;
 mod checkpoint;
 mod delivery;
 mod error;
+mod extent;
 mod gap;
 pub mod gather;
 pub mod glance;
@@ -62,6 +63,7 @@ use crate::reading::{Channel, ChannelId, Moment, Qos, Reading};
 use crate::status::Board;
 
 pub use error::{Busy, LogError};
+pub use extent::Extent;
 pub use messages::Message;
 pub use reader::Reader;
 

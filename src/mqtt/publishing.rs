@@ -20,7 +20,7 @@ use super::v4::V4;
 use super::v5::V5;
 use crate::config::{ClockPolicy, Mqtt, MqttVersion};
 use crate::log::{InFlight, LogError, Stage, Urgency};
-use crate::status::{Figure, Part, State};
+use crate::status::{Figure, Histogram, Part, State};
 
 /// Saving progress when a connection has ended, or when the daemon leaves, waits at most this long.
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
@@ -39,6 +39,9 @@ pub(super) struct Figures {
     pub in_flight: Figure,
     pub backlog: Figure,
     pub late_waiting: Figure,
+    /// Rows committed, less what waits: with the log's own count of rows it tells the backlog while nobody is
+    /// here to move the figures.
+    pub delivered: Figure,
     pub refused: Figure,
     pub discarded: Figure,
     pub connections: Figure,
@@ -46,6 +49,10 @@ pub(super) struct Figures {
     pub retry_ms: Figure,
     /// Slowest acknowledgement of the last ten seconds in which there were any, µs.
     pub ack_max_us: Figure,
+    /// The last acknowledgement, µs.
+    pub ack_us: Figure,
+    /// From handing over to acknowledgement.
+    pub ack: Histogram,
 }
 
 impl Figures {
@@ -56,12 +63,15 @@ impl Figures {
             in_flight: part.figure("in_flight"),
             backlog: part.figure("backlog"),
             late_waiting: part.figure("late_waiting"),
+            delivered: part.figure("delivered"),
             refused: part.figure("refused"),
             discarded: part.figure("discarded"),
             connections: part.figure("connections"),
             reconnects: part.figure("reconnects"),
             retry_ms: part.figure("retry_ms"),
             ack_max_us: part.figure("ack_max_us"),
+            ack_us: part.figure("ack_us"),
+            ack: part.histogram("ack"),
         }
     }
 }
@@ -104,7 +114,7 @@ impl<O: Outbox> Publishing<O> {
         let state = outbox.state()?;
         let committed = outbox.committed();
         let unfinished = state.in_flight.iter().filter(|one| one.stage != Stage::Done);
-        Ok(Self {
+        let publishing = Self {
             config: config.clone(),
             outbox,
             committed,
@@ -120,7 +130,9 @@ impl<O: Outbox> Publishing<O> {
             backoff: Backoff::new(tuning.backoff.0, tuning.backoff.1),
             problems: HashSet::new(),
             problem_since: None,
-        })
+        };
+        publishing.show_waiting();
+        Ok(publishing)
     }
 
     /// Connection after connection, each with a fresh `EventLoop`: rumqttc's own reconnect tries without a
@@ -210,7 +222,7 @@ impl<O: Outbox> Publishing<O> {
             self.problems.clear();
         }
         if self.problems.insert((topic.to_owned(), reason.to_owned())) {
-            warn!("publisher: {topic}: {reason}");
+            self.figures.part.warn(format!("{topic}: {reason}"));
         }
         self.figures.part.set(State::Degraded(format!("{topic}: {reason}")));
     }
@@ -225,9 +237,11 @@ impl<O: Outbox> Publishing<O> {
 
     /// What waits, on the board.
     pub(super) fn show_waiting(&self) {
-        let (backlog, late) = self.lanes.backlog(*self.committed.borrow());
+        let committed = *self.committed.borrow();
+        let (backlog, late) = self.lanes.backlog(committed);
         self.figures.backlog.set(backlog);
         self.figures.late_waiting.set(late);
+        self.figures.delivered.set(committed - backlog);
     }
 
     /// What the end of an accepted connection looks like to a person.

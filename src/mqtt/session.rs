@@ -315,6 +315,7 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             self.moved = false;
             if let Some(progress) = self.shared.lanes.advance() {
                 self.shared.saver.progress(progress);
+                self.shared.show_waiting();
             }
         }
         self.save(now)?;

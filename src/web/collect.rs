@@ -1,40 +1,32 @@
-//! Looks once a second, while somebody is watching, and puts what there is into pieces for the page: the board's
-//! states and counters, the log's newest rows, the machine.
+//! Looks once a second, while somebody is watching, and puts what there is into pieces for the page: the facts of
+//! the bridge, and the topics that its mirrors heard. Judges nothing.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 use tokio::time::sleep;
+use tracing::warn;
 
-use super::drain::Backlog;
 use super::live::Pieces;
-use super::machine;
 use super::plots::Wanted;
 use super::route::Site;
 use super::topics::{self, Topics};
-use crate::config::{Change, Config, Quantity, Sensor};
+use crate::config::{Change, Config, Quantity, Sensor, Sink};
 use crate::enrich::clock;
-use crate::log::latest::{Latest, Name};
-use crate::log::query::Selection;
+use crate::facts::{self, Facts, Snapshot};
 use crate::log::series::Rhythm;
 use crate::log::{LogError, Reader};
-use crate::reading::{Clock, Value, ValueKind};
-use crate::status::{Board, Part, State};
+use crate::reading::ValueKind;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// After somebody came while others were watching already.
-const SOON: Duration = Duration::from_millis(150);
+/// Between a look and the next when somebody has come.
+const SOON: Duration = Duration::from_millis(100);
 
 /// How often is looked whether connections to the log are still needed.
 const TIDY: Duration = Duration::from_secs(15);
-
-/// New rows taken one by one; when there are more, the newest of each series are looked up instead.
-const ROWS: usize = 5_000;
 
 /// Messages looked at for their topics.
 const MESSAGES: u32 = 5_000;
@@ -43,52 +35,31 @@ const MESSAGES: u32 = 5_000;
 const TEXT: usize = 200;
 
 /// What the page shows, and how it is found.
-#[derive(Debug)]
 pub(super) struct Collector(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
-    /// What never changes while we run.
-    fixed: Pieces,
-    sensors: Vec<Sensor>,
-    mirrors: Vec<String>,
-    database: PathBuf,
-    board: Board,
-    seen: Mutex<Seen>,
+    config: Config,
+    facts: Facts,
+    /// Whether mirrored messages are in the log.
+    has_topics: bool,
+    heard: Mutex<Heard>,
 }
 
-/// What was found in the log, and how far it was read.
-#[derive(Debug, Default)]
-struct Seen {
-    newest: HashMap<Name, Latest>,
-    /// Up to here every reading is known; nothing before the first look.
-    row: Option<i64>,
+/// What was heard, and up to which row.
+#[derive(Default)]
+struct Heard {
     topics: Topics,
-    message: i64,
-    backlog: Backlog,
+    row: i64,
 }
 
 impl Collector {
-    /// For a bridge of this configuration, which shows itself on this board.
-    pub fn new(config: &Config, board: &Board) -> Self {
-        let mut fixed = Pieces::new();
-        let place = config.device.place.as_ref();
-        let device = json!({
-            "id": config.device.id,
-            "place": place.and_then(|place| place.name.clone()),
-            "program": env!("CARGO_PKG_VERSION"),
-            "database": config.log.path,
-            "broker": config.mqtt.as_ref().map(|mqtt| mqtt.broker.to_string()),
-            "started": clock::now().wall.0 / 1000,
-        });
-        fixed.insert("device".into(), device.to_string());
+    /// For a bridge of this configuration.
+    pub fn new(config: &Config, facts: &Facts) -> Self {
         Self(Arc::new(Inner {
-            fixed,
-            sensors: config.sensors.clone(),
-            mirrors: config.mirrors.iter().map(|mirror| mirror.id.clone()).collect(),
-            database: config.log.path.clone(),
-            board: board.clone(),
-            seen: Mutex::default(),
+            config: config.clone(),
+            facts: facts.clone(),
+            has_topics: config.mirrors.iter().any(|mirror| matches!(mirror.sink, Sink::Sqlite { .. })),
+            heard: Mutex::default(),
         }))
     }
 
@@ -104,11 +75,17 @@ impl Collector {
                     }
                 }
             }
+            if self.0.has_topics {
+                let inner = self.0.clone();
+                // What the log cannot say now it has said before.
+                site.pool.clone().read(move |reader| inner.hear(reader)).await;
+            }
             let inner = self.0.clone();
-            let fresh = site.pool.clone().read(move |reader| inner.look(reader)).await;
-            // A log that cannot be read is one more state on the board; the rest is shown as it is.
-            let pieces = fresh.unwrap_or_else(|| self.0.pieces());
-            site.live.show(pieces);
+            // Every few seconds it reads the log, so it goes to a thread that may wait.
+            match tokio::task::spawn_blocking(move || inner.pieces()).await {
+                Ok(pieces) => site.live.show(pieces),
+                Err(error) => warn!("web: gathering: {error}; please report this"),
+            }
             tokio::select! {
                 () = sleep(LOOK) => {}
                 () = async { site.live.arrival().await; sleep(SOON).await } => {}
@@ -116,9 +93,9 @@ impl Collector {
         }
     }
 
-    /// What is known of a quantity, for the one who plots it.
+    /// The quantities that can be plotted, with what is known of how often they come.
     pub fn wanted(&self) -> Vec<Wanted> {
-        let all = self.0.sensors.iter().flat_map(|sensor| {
+        let all = self.0.config.sensors.iter().flat_map(|sensor| {
             sensor.quantities.iter().map(|quantity| Wanted {
                 sensor: sensor.id.to_string(),
                 quantity: quantity.channel.quantity.to_string(),
@@ -140,71 +117,57 @@ fn rhythm(sensor: &Sensor, quantity: &Quantity) -> Rhythm {
 }
 
 impl Inner {
-    fn look(&self, reader: &mut Reader) -> Result<Pieces, LogError> {
-        {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.read(reader)?;
-            seen.hear(reader)?;
-        }
-        Ok(self.pieces())
+    fn hear(&self, reader: &mut Reader) -> Result<(), LogError> {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let (news, last) = reader.heard(heard.row, MESSAGES, topics::MOST as u32)?;
+        heard.row = last;
+        heard.topics.hear(news, Instant::now());
+        Ok(())
     }
 
-    /// Everything, from what is known by now.
     fn pieces(&self) -> Pieces {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = clock::now();
-        let when = Clocks { wall: now.wall.0 / 1000, monotonic: Instant::now() };
-        let parts: BTreeMap<String, Part> =
-            self.board.parts().into_iter().map(|part| (part.name().to_owned(), part)).collect();
-        let mut pieces = self.fixed.clone();
+        let snapshot = self.facts.snapshot();
+        let wall = clock::now().wall.0 / 1000;
+        let mut pieces = Pieces::new();
         let mut show = |name: String, piece: Json| pieces.insert(name, piece.to_string());
-        show("now".into(), json!({"t": when.wall, "clock": now.clock.as_str()}));
-        if let Some(part) = parts.get("publisher") {
-            let mut broker = when.part(part);
-            let backlog = part.figure("backlog").get();
-            seen.backlog.saw(backlog, when.monotonic);
-            broker["drain"] = json!(seen.backlog.drain());
-            show("broker".into(), broker);
+        show("now".into(), json!({"t": wall, "clock": snapshot.clock.quality}));
+        show("device".into(), self.device(&snapshot, wall));
+        show("health".into(), json!(snapshot.health));
+        if let Some(broker) = &snapshot.broker {
+            show("broker".into(), self::broker(broker, wall));
         }
-        for name in ["log", "web"] {
-            if let Some(part) = parts.get(name) {
-                show(name.into(), when.part(part));
-            }
-        }
-        show("machine".into(), machine::look(&self.database));
-        for (place, sensor) in self.sensors.iter().enumerate() {
-            let mut piece = parts.get(&format!("sensor {}", sensor.id)).map_or(json!({}), |part| when.part(part));
+        show("log".into(), log(&snapshot.log, wall));
+        show("machine".into(), machine(&snapshot.machine));
+        show("events".into(), snapshot.events.iter().rev().map(|event| self::event(event, wall)).collect());
+        for (place, (sensor, of)) in snapshot.sensors.iter().zip(&self.config.sensors).enumerate() {
+            let mut piece = condition(&sensor.condition, wall);
             piece["n"] = json!(place);
-            piece["driver"] = json!(sensor.driver.name());
-            piece["interval"] = json!(sensor.interval.as_secs_f64());
-            piece["quantities"] =
-                sensor.quantities.iter().map(|quantity| quantity.channel.quantity.as_str()).collect();
-            show(format!("sensor/{}", sensor.id), piece);
-            for quantity in &sensor.quantities {
-                let channel = &quantity.channel;
-                let name = Name {
-                    sensor: sensor.id.to_string(),
-                    quantity: channel.quantity.to_string(),
-                    unit: channel.unit.clone(),
-                };
-                let heartbeat = quantity.filter.heartbeat.map(|every| every.as_secs_f64());
-                let mut piece = json!({"u": channel.unit, "k": kind(channel.kind), "heartbeat": heartbeat});
-                if let Some(latest) = seen.newest.get(&name) {
-                    add_latest(&mut piece, latest);
-                }
-                show(format!("value/{}/{}", sensor.id, channel.quantity), piece);
+            piece["driver"] = json!(sensor.driver);
+            piece["interval"] = json!(sensor.interval_seconds);
+            piece["quantities"] = sensor.quantities.iter().map(|one| one.quantity.as_str()).collect();
+            show(format!("sensor/{}", sensor.sensor), piece);
+            for (quantity, of) in sensor.quantities.iter().zip(&of.quantities) {
+                show(
+                    format!("value/{}/{}", sensor.sensor, quantity.quantity),
+                    value(quantity, of.channel.kind, wall),
+                );
             }
         }
-        for id in &self.mirrors {
-            if let Some(part) = parts.get(&format!("mirror {id}")) {
-                show(format!("mirror/{id}"), when.part(part));
-            }
+        for mirror in &snapshot.mirrors {
+            let mut piece = condition(&mirror.condition, wall);
+            piece["to"] = json!(mirror.to);
+            piece["stored"] = json!(mirror.stored);
+            piece["rate"] = rounded(mirror.per_second);
+            show(format!("mirror/{}", mirror.mirror), piece);
         }
-        for topic in seen.topics.all() {
+        for part in &snapshot.parts {
+            show(format!("part/{}", part.part), condition(&part.condition, wall));
+        }
+        for topic in self.heard.lock().unwrap_or_else(PoisonError::into_inner).topics.all() {
             let heard = &topic.heard;
             let piece = json!({
                 "t": heard.received.0 / 1000,
-                "rate": (topic.rate * 100.0).round() / 100.0,
+                "rate": rounded(topic.rate),
                 "size": heard.size,
                 "retained": heard.retained,
                 "text": heard.beginning,
@@ -213,98 +176,103 @@ impl Inner {
         }
         pieces
     }
-}
 
-impl Seen {
-    /// Brings the newest readings up to date.
-    fn read(&mut self, reader: &mut Reader) -> Result<(), LogError> {
-        if let Some(row) = self.row {
-            let (lines, last) = reader.after(&Selection::default(), row, ROWS)?;
-            let is_all = lines.len() < ROWS;
-            for line in lines {
-                let channel = &line.channel;
-                let name = Name {
-                    sensor: channel.sensor.to_string(),
-                    quantity: channel.quantity.to_string(),
-                    unit: channel.unit.clone(),
-                };
-                let latest = Latest {
-                    name: name.clone(),
-                    row: line.row,
-                    value: line.value,
-                    at: line.at,
-                    clock: line.clock,
-                };
-                self.newest.insert(name, latest);
-            }
-            self.row = Some(last);
-            if is_all {
-                return Ok(());
-            }
-        }
-        // Asked first: what comes in between is then read twice, and not missed.
-        let last = reader.last_row()?;
-        self.newest = reader.latest()?.into_iter().map(|latest| (latest.name.clone(), latest)).collect();
-        self.row = Some(last);
-        Ok(())
-    }
-
-    fn hear(&mut self, reader: &Reader) -> Result<(), LogError> {
-        let (heard, last) = reader.heard(self.message, MESSAGES, topics::MOST as u32)?;
-        self.message = last;
-        self.topics.hear(heard, Instant::now());
-        Ok(())
+    fn device(&self, snapshot: &Snapshot, wall: i64) -> Json {
+        let place = self.config.device.place.as_ref();
+        json!({
+            "id": snapshot.device,
+            "place": place.and_then(|place| place.name.clone()),
+            "program": snapshot.version,
+            "database": snapshot.database,
+            "started": ago(wall, snapshot.uptime_seconds, 1_000),
+        })
     }
 }
 
-fn kind(kind: ValueKind) -> &'static str {
-    match kind {
+/// The time (ms) so long before `wall`, to the `step`: what does not change must not look as if it did because two
+/// clocks were read one after the other.
+fn ago(wall: i64, seconds: f64, step: i64) -> i64 {
+    let then = wall - (seconds * 1000.0) as i64;
+    (then + step / 2).div_euclid(step) * step
+}
+
+/// Two decimals are enough for a rate.
+fn rounded(rate: f64) -> Json {
+    json!((rate * 100.0).round() / 100.0)
+}
+
+fn condition(condition: &facts::Condition, wall: i64) -> Json {
+    json!({
+        "state": condition.state.as_str(),
+        "why": condition.reason,
+        "since": ago(wall, condition.state_seconds, 1_000),
+    })
+}
+
+fn broker(broker: &facts::Broker, wall: i64) -> Json {
+    let mut piece = condition(&broker.condition, wall);
+    piece["url"] = json!(broker.url);
+    piece["delay"] = json!(broker.round_trip_seconds);
+    piece["retry"] = json!(broker.retry_seconds);
+    piece["in_flight"] = json!(broker.in_flight);
+    piece["backlog"] = json!(broker.backlog_rows);
+    piece["late"] = json!(broker.late_rows);
+    piece["drain"] = rounded(broker.drain_per_second);
+    piece["left"] = json!(broker.drain_seconds_left);
+    piece["refused"] = json!(broker.refused);
+    piece
+}
+
+fn log(log: &facts::LogFacts, wall: i64) -> Json {
+    let mut piece = condition(&log.condition, wall);
+    piece["size"] = json!(log.size_bytes);
+    piece["rows"] = json!(log.rows);
+    piece["oldest"] = json!(log.oldest);
+    piece["most"] = json!(log.max_size_bytes);
+    let lost: u64 = log.gaps.iter().map(|gap| gap.lost).sum();
+    piece["lost"] = json!(lost);
+    piece
+}
+
+/// To a step that can be seen: the last digits change at every look.
+fn machine(machine: &facts::Machine) -> Json {
+    let rough = |bytes: Option<u64>, step: u64| bytes.map(|bytes| bytes / step * step);
+    json!({
+        "memory": rough(machine.memory_resident_bytes, 100_000),
+        "memory_free": rough(machine.memory_available_bytes, 1_000_000),
+        "memory_size": machine.memory_total_bytes,
+        "disk_free": rough(machine.disk_free_bytes, 1_000_000),
+        "disk_size": machine.disk_total_bytes,
+    })
+}
+
+fn event(event: &facts::Event, wall: i64) -> Json {
+    json!({
+        "t": ago(wall, event.age_seconds, 1_000),
+        "part": event.part,
+        "warning": event.warning,
+        "what": event.what,
+    })
+}
+
+fn value(quantity: &facts::Quantity, kind: ValueKind, wall: i64) -> Json {
+    let kind = match kind {
         ValueKind::Float => "float",
         ValueKind::Integer => "integer",
         ValueKind::Bool => "bool",
         ValueKind::Text => "text",
         ValueKind::Image => "image",
-    }
-}
-
-fn add_latest(piece: &mut Json, latest: &Latest) {
-    piece["v"] = match &latest.value {
-        Value::Float(number) => json!(number),
-        Value::Integer(number) => json!(number),
-        Value::Bool(state) => json!(state),
-        Value::Text(text) => json!(text.chars().take(TEXT).collect::<String>()),
-        Value::Image(image) => json!(image.bytes.len()),
     };
-    piece["t"] = json!(latest.at.0 / 1000);
-    piece["row"] = json!(latest.row);
-    if latest.clock != Clock::Synced {
-        piece["clock"] = json!(latest.clock.as_str());
-    }
-}
-
-/// Both clocks at one time.
-struct Clocks {
-    /// ms since the Unix epoch.
-    wall: i64,
-    monotonic: Instant,
-}
-
-impl Clocks {
-    /// State, since when, and figures of a part.
-    fn part(&self, part: &Part) -> Json {
-        let (state, since) = part.state();
-        let (word, why) = match &state {
-            State::Starting => ("starting", None),
-            State::Ok => ("ok", None),
-            State::Degraded(why) => ("degraded", Some(why)),
-            State::Failed(why) => ("failed", Some(why)),
-            State::Stopped => ("stopped", None),
-        };
-        let ago = self.monotonic.saturating_duration_since(since).as_millis();
-        // To the second, or the piece would be news at every look.
-        let since = (self.wall - i64::try_from(ago).unwrap_or(i64::MAX) + 500).div_euclid(1000) * 1000;
-        let figures: serde_json::Map<String, Json> =
-            part.figures().into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
-        json!({"state": word, "why": why, "since": since, "figures": figures})
-    }
+    let value = match &quantity.value {
+        Some(facts::Shown::Text(text)) => json!(text.chars().take(TEXT).collect::<String>()),
+        other => json!(other),
+    };
+    json!({
+        "k": kind,
+        "u": quantity.unit,
+        "v": value,
+        "t": quantity.age_seconds.map(|age| ago(wall, age, 100)),
+        "clock": quantity.clock,
+        "verdict": quantity.verdict,
+    })
 }

@@ -7,9 +7,7 @@ mod answer;
 mod body;
 mod collect;
 mod door;
-mod drain;
 mod live;
-mod machine;
 mod page;
 mod pictures;
 mod plots;
@@ -31,6 +29,7 @@ use tokio::sync::watch;
 use tracing::{error, warn};
 
 use crate::config::{self, Config};
+use crate::facts::Facts;
 use crate::log::Log;
 use crate::status::Board;
 
@@ -54,13 +53,20 @@ impl Web {
     ///
     /// # Errors
     /// No thread can be made.
-    pub fn start(settings: &config::Web, config: &Config, log: &Log, board: &Board) -> io::Result<Self> {
+    pub fn start(
+        settings: &config::Web,
+        config: &Config,
+        log: &Log,
+        facts: &Facts,
+        board: &Board,
+    ) -> io::Result<Self> {
         let part = board.part("web");
-        let collector = collect::Collector::new(config, board);
+        let collector = collect::Collector::new(config, facts);
         let site = Arc::new(route::Site {
             door: door::Door::new(settings, part.figure("refused")),
             live: Arc::new(live::Live::new(part.figure("visitors"))),
             pool: Arc::new(pool::Pool::new(log)),
+            facts: facts.clone(),
             quantities: collector.wanted(),
         });
         let listen = settings.listen;

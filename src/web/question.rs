@@ -40,7 +40,8 @@ pub(super) fn decode(text: &str) -> Option<String> {
 pub(super) async fn form(mut body: Incoming) -> Option<String> {
     let read = async {
         let mut text = Vec::new();
-        while let Some(frame) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await {
+        while let Some(frame) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await
+        {
             if let Ok(bytes) = frame.ok()?.into_data() {
                 if text.len() + bytes.len() > LARGEST_FORM {
                     return None;

@@ -15,9 +15,9 @@ use super::live::Live;
 use super::plots::{self, Wanted};
 use super::pool::Pool;
 use super::{page, pictures, question};
+use crate::facts::{Facts, Snapshot, prometheus};
 
 /// Everything that answers.
-#[derive(Debug)]
 pub(super) struct Site {
     /// Who may come in.
     pub door: Door,
@@ -25,6 +25,8 @@ pub(super) struct Site {
     pub live: Arc<Live>,
     /// The log.
     pub pool: Arc<Pool>,
+    /// What the bridge says of itself.
+    pub facts: Facts,
     /// The quantities that there are.
     pub quantities: Vec<Wanted>,
 }
@@ -39,7 +41,7 @@ pub(super) async fn answer(site: &Site, request: Request<Incoming>, peer: IpAddr
     match (request.method(), path) {
         (&Method::POST, "/login") => login(site, request, peer).await,
         (&Method::POST, "/logout") => logout(site, request, peer),
-        (&Method::GET | &Method::HEAD, "/healthz") => text(StatusCode::OK, "ok"),
+        (&Method::GET | &Method::HEAD, "/healthz") => healthy(site, headers, peer).await,
         (&Method::GET | &Method::HEAD, _) if page::is_public(path) => {
             page::file(path, headers).unwrap_or_else(nowhere)
         }
@@ -60,6 +62,16 @@ pub(super) async fn answer(site: &Site, request: Request<Incoming>, peer: IpAddr
 async fn look(site: &Site, path: &str, query: &str, headers: &HeaderMap, visitor: Visitor) -> Answer {
     let field = |name: &str| question::field(query, name);
     match path {
+        "/metrics" => match snapshot(site).await {
+            Some(snapshot) => {
+                answer::answer(StatusCode::OK, prometheus::CONTENT_TYPE, prometheus::render(&snapshot))
+            }
+            None => log_unreadable(),
+        },
+        "/api/status" => match snapshot(site).await {
+            Some(snapshot) => answer::json(&json!(snapshot)),
+            None => log_unreadable(),
+        },
         "/api/session" => answer::json(&session(&visitor)),
         "/api/live" => live(site),
         "/api/series" => {
@@ -102,6 +114,26 @@ async fn look(site: &Site, path: &str, query: &str, headers: &HeaderMap, visitor
     }
 }
 
+/// All facts. Gathering them may read the log, so a thread that may wait does it.
+async fn snapshot(site: &Site) -> Option<Snapshot> {
+    let facts = site.facts.clone();
+    tokio::task::spawn_blocking(move || facts.snapshot()).await.ok()
+}
+
+/// For what restarts or balances: 200 when all is well, 503 when not. Why is for those who know the password.
+async fn healthy(site: &Site, headers: &HeaderMap, peer: IpAddr) -> Answer {
+    let may_know = site.door.visitor(headers, peer, Instant::now()).is_ok();
+    let Some(snapshot) = snapshot(site).await else { return log_unreadable() };
+    let (status, word) = match snapshot.health.healthy {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not healthy"),
+    };
+    match may_know && !snapshot.health.healthy {
+        true => text(status, format!("{word}\n{}", snapshot.health.reasons.join("\n"))),
+        false => text(status, word),
+    }
+}
+
 /// What the page must know of its visitor.
 fn session(visitor: &Visitor) -> serde_json::Value {
     match visitor {
@@ -131,7 +163,8 @@ async fn login(site: &Site, request: Request<Incoming>, peer: IpAddr) -> Answer 
         return refused(refusal);
     }
     let (parts, body) = request.into_parts();
-    let Some(password) = question::form(body).await.and_then(|form| question::field(&form, "password")) else {
+    let Some(password) = question::form(body).await.and_then(|form| question::field(&form, "password"))
+    else {
         return text(StatusCode::BAD_REQUEST, "a password is missing");
     };
     match site.door.enter(&password, &parts.headers, peer, Instant::now()) {

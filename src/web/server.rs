@@ -88,7 +88,9 @@ fn unusable(listen: SocketAddr, error: &io::Error) -> String {
     let why = match error.kind() {
         io::ErrorKind::AddrInUse => "another program has this port; choose another one",
         io::ErrorKind::AddrNotAvailable => "this machine does not have this address (yet)",
-        io::ErrorKind::PermissionDenied => "ports below 1024 are root's; choose another one, for example 8480",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 are root's; choose another one, for example 8480"
+        }
         _ => return format!("cannot listen on {listen}: {error}"),
     };
     format!("cannot listen on {listen}: {why}")

@@ -685,17 +685,18 @@ fn web_pages() {
                 "listen: \"8480\" is no address to listen on; write \"127.0.0.1:8480\" for this machine only, or \
                  \"0.0.0.0:8480\" for the network",
             ),
-            (
-                "listen: \"::1\"",
-                "listen: \"::1\" is no address to listen on; add a port: \"[::1]:8480\"",
-            ),
+            ("listen: \"::1\"", "listen: \"::1\" is no address to listen on; add a port: \"[::1]:8480\""),
             (
                 "listen: \"http://0.0.0.0:80\"",
-                &format!("listen: \"http://0.0.0.0:80\" is no address to listen on; write address and port only, {example}"),
+                &format!(
+                    "listen: \"http://0.0.0.0:80\" is no address to listen on; write address and port only, {example}"
+                ),
             ),
             (
                 "listen: \"127.0.0.1:84800\"",
-                &format!("listen: \"127.0.0.1:84800\" is no address to listen on; write an IP address and a port, {example}"),
+                &format!(
+                    "listen: \"127.0.0.1:84800\" is no address to listen on; write an IP address and a port, {example}"
+                ),
             ),
             (
                 "listen: \"127.0.0.1:1\", hosts: [\"https://x\"]",

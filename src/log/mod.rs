@@ -42,6 +42,7 @@ mod schema;
 pub mod series;
 mod silence;
 mod store;
+mod stretch;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sampling", &["bus", "config", "enrich", "filter", "log", "reading", "sensor", "status"]),
     ("sensor", &["bus", "config", "enrich", "reading"]),
     ("status", &[]),
-    ("web", &["config", "enrich", "facts", "log", "reading", "status"]),
+    ("web", &["config", "enrich", "facts", "log", "reading", "sensor", "status"]),
     (
         "daemon",
         &[
@@ -48,6 +48,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const ONLY_THIS: &[(&str, &str, &[&str])] = &[
     // A driver that takes a duration or a size as an option parses it as the rest of the configuration does.
     ("sensor", "config", &["duration", "size"]),
+    // Pictures are made small where they are decoded.
+    ("web", "sensor", &["camera"]),
     // The simulated sensor whose value is the time.
     ("sensor", "enrich", &["clock"]),
 ];

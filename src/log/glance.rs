@@ -135,7 +135,6 @@ mod tests {
 
     use super::super::testing::*;
     use super::super::{MirrorBatch, NewMessage};
-    use super::*;
     use crate::reading::picture::{ContentType, Sha256};
     use crate::reading::{Channel, Image, Qos, Reading, Value, ValueKind};
 

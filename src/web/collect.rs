@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::live::Pieces;
 use super::plots::Wanted;
+use super::pool::Lane;
 use super::route::Site;
 use super::topics::{self, Topics};
 use crate::config::{Change, Config, Quantity, Sensor, Sink};
@@ -78,7 +79,7 @@ impl Collector {
             if self.0.has_topics {
                 let inner = self.0.clone();
                 // What the log cannot say now it has said before.
-                site.pool.clone().read(move |reader| inner.hear(reader)).await;
+                site.pool.clone().read(Lane::Quick, move |reader| inner.hear(reader)).await;
             }
             let inner = self.0.clone();
             // Every few seconds it reads the log, so it goes to a thread that may wait.

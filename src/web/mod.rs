@@ -75,7 +75,7 @@ impl Web {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
-            .max_blocking_threads(pool::MOST)
+            .max_blocking_threads(pool::THREADS)
             .thread_keep_alive(Duration::from_secs(10))
             .build()?;
         let thread = std::thread::Builder::new().name("web".into()).spawn(move || {

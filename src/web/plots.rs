@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use serde_json::{Value as Json, json};
 
 use super::answer::{self, Answer};
-use super::pool::Pool;
+use super::pool::{Lane, Pool};
 use crate::enrich::clock;
 use crate::log::query::Selection;
 use crate::log::series::{Ask, Bucket, Rhythm, Series};
@@ -61,7 +61,7 @@ pub(super) async fn plot(pool: Arc<Pool>, wanted: Wanted, seconds: i64, buckets:
     let range = until_now(seconds);
     let ask = wanted.ask(range, buckets.clamp(2, BUCKETS));
     // What is wrong with the question is the visitor's, what is wrong with the disk is not.
-    let read = pool.read(move |reader| match reader.series(&ask) {
+    let read = pool.read(Lane::Plot, move |reader| match reader.series(&ask) {
         Err(LogError::Query(reason)) => Ok(Err(reason)),
         other => other.map(Ok),
     });
@@ -107,7 +107,7 @@ fn rounded(value: f64) -> Json {
 
 /// The last values of a quantity that is text, newest first.
 pub(super) async fn texts(pool: Arc<Pool>, wanted: Wanted) -> Answer {
-    let read = pool.read(move |reader| {
+    let read = pool.read(Lane::Quick, move |reader| {
         let exactly = |name: &str| Some(name.to_owned());
         let selection = Selection {
             sensor: exactly(&wanted.sensor),
@@ -138,7 +138,7 @@ pub(super) async fn sparks(pool: Arc<Pool>, wanted: Vec<Wanted>) -> Answer {
         }
         Ok(Json::Object(all))
     };
-    match pool.read(read).await {
+    match pool.read(Lane::Plot, read).await {
         Some(sparks) => answer::json(&sparks),
         None => super::route::log_unreadable(),
     }

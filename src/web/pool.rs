@@ -1,15 +1,28 @@
 //! Connections to the log for those who look, on threads that may wait for the disk. Bounded, and given back
 //! to the system when nobody looks.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tracing::warn;
 
 use crate::log::{Log, LogError, Reader};
 
-/// Most that are read with at once. Two, so that a long plot does not keep the rest of the page waiting.
-pub(super) const MOST: usize = 2;
+/// Threads that may wait: one a lane, and one for the facts, which have a connection of their own.
+pub(super) const THREADS: usize = 4;
+
+/// What is read for. One at a time of each, so that a row of pictures or a long plot never keeps the rest waiting,
+/// and nobody takes more than a part of a small machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lane {
+    /// A few rows.
+    Quick,
+    /// Up to a month of readings.
+    Plot,
+    /// Decoding a picture.
+    Picture,
+}
 
 /// A connection that nobody used for this long is closed: each has a cache of up to 2 MB.
 const IDLE: Duration = Duration::from_secs(30);
@@ -19,22 +32,24 @@ const IDLE: Duration = Duration::from_secs(30);
 pub(super) struct Pool {
     log: Log,
     idle: Mutex<Vec<(Instant, Reader)>>,
-    turn: tokio::sync::Semaphore,
+    turns: [Semaphore; 3],
 }
 
 impl Pool {
     /// None is open yet.
     pub fn new(log: &Log) -> Self {
-        Self { log: log.clone(), idle: Mutex::default(), turn: tokio::sync::Semaphore::new(MOST) }
+        let turns = std::array::from_fn(|_| Semaphore::new(1));
+        Self { log: log.clone(), idle: Mutex::default(), turns }
     }
 
     /// Does `work` with a connection on a thread that may wait. `None` when that failed; it is in the journal.
     pub async fn read<T: Send + 'static>(
-        self: std::sync::Arc<Self>,
+        self: Arc<Self>,
+        lane: Lane,
         work: impl FnOnce(&mut Reader) -> Result<T, LogError> + Send + 'static,
     ) -> Option<T> {
         // Taken here, not on the thread: requests wait their turn without one.
-        let turn = self.turn.acquire().await.ok()?;
+        let turn = self.turns[lane as usize].acquire().await.ok()?;
         let pool = self.clone();
         let done = tokio::task::spawn_blocking(move || pool.with_reader(work)).await;
         drop(turn);

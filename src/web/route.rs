@@ -108,7 +108,7 @@ async fn look(site: &Site, path: &str, query: &str, headers: &HeaderMap, visitor
             }
         }
         _ => match path.strip_prefix("/picture/").map(str::parse) {
-            Some(Ok(row)) => pictures::one(site.pool.clone(), row).await,
+            Some(Ok(row)) => pictures::one(site.pool.clone(), row, query == "small").await,
             _ => page::file(path, headers).unwrap_or_else(nowhere),
         },
     }

@@ -71,6 +71,7 @@ async fn bound(listen: SocketAddr, part: &Part, is_open: bool) -> TcpListener {
                 } else if is_open {
                     debug!("web: every user of this machine may look");
                 }
+                part.figure("port").set(i64::from(address.port()));
                 part.set(State::Ok);
                 return listener;
             }

@@ -55,7 +55,7 @@ fn address(text: &str, path: &KeyPath, report: &mut Report) -> Option<SocketAddr
     if let Ok(address) = text.parse() {
         return Some(address);
     }
-    let hint = if let Ok(port) = text.trim_start_matches(':').parse::<u16>() {
+    let hint = if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
         format!("write \"127.0.0.1:{port}\" for this machine only, or \"0.0.0.0:{port}\" for the network")
     } else if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
         format!("add a port: \"{}\"", SocketAddr::new(ip, USUAL_PORT))

@@ -679,7 +679,7 @@ fn web_pages() {
     expect_in(
         "web",
         &[
-            ("", "listen: is missing"),
+            ("", "listen: is missing; write, for example, `listen: 127.0.0.1:8480`"),
             (
                 "listen: \"8480\"",
                 "listen: \"8480\" is no address to listen on; write \"127.0.0.1:8480\" for this machine only, or \

@@ -367,7 +367,7 @@ mod tests {
             let all = [&[("host", "pi:8480"), ("cookie", pair)], more].concat();
             door.may_change(&headers(&all), peer(), now)
         };
-        let (token, name) = (token.as_str(), TOKEN.as_str());
+        let (token, name) = (token.as_str(), "x-sensor-bridge-token");
         assert_eq!(may(&[("origin", "http://pi:8480"), (name, token)]), Ok(()));
         assert_eq!(may(&[("sec-fetch-site", "same-origin"), (name, token)]), Ok(()));
         assert_eq!(may(&[("origin", "http://pi:8480")]), Err(Refusal::Site), "no token");

@@ -72,6 +72,9 @@ function shown(value, unit, kind) {
   return [value.toLocaleString([], { maximumFractionDigits: digits }), unit];
 }
 
+// `memory_available` for people; the name as it is stands in the topics.
+const spoken = (name) => name.replaceAll("_", " ");
+
 const joined = ([number, unit]) => (unit ? `${number} ${unit}` : number);
 
 function clockTime(t, seconds = true) {
@@ -173,13 +176,13 @@ function card(name, title, big, lines, meter) {
     $("cards").append(one);
   }
   const children = [h("h3", {}, title), h("p", { className: "big" }, ...big)];
+  for (const line of lines.filter(Boolean)) {
+    children.push(h("p", { className: typeof line === "string" ? "line" : line.kind }, typeof line === "string" ? line : line.text));
+  }
   if (meter) {
     const bar = h("span");
     bar.style.width = `${Math.min(100, Math.max(1, meter.share * 100))}%`;
-    children.push(h("div", { className: `meter ${meter.kind ?? ""}`, "aria-hidden": "true" }, bar));
-  }
-  for (const line of lines.filter(Boolean)) {
-    children.push(h("p", { className: typeof line === "string" ? "line" : line.kind }, typeof line === "string" ? line : line.text));
+    children.push(h("div", { className: `meter ${meter.kind ?? ""}`, "aria-hidden": "true" }, bar), h("p", { className: "line" }, meter.text));
   }
   const text = children.map((child) => child.className + child.textContent).join("|") + meter?.share;
   if (one.dataset.text === text) return;
@@ -213,7 +216,7 @@ function showCards() {
   const time = pieces.get("now");
   if (time) {
     const synced = time.clock === "synced";
-    card("clock", "Clock", [mark(synced ? "ok" : "degraded"), " ", synced ? "Synchronised" : "Not synchronised"], [
+    card("clock", "Clock", [mark(synced ? "ok" : "degraded"), " ", synced ? "Synchronised" : "Not synced"], [
       `${new Date(at).toLocaleTimeString()} here`,
       !synced && { kind: "line why", text: "Times may be wrong; they are corrected once it is right." },
     ]);
@@ -226,14 +229,12 @@ function showCards() {
       log.why && { kind: "line why", text: log.why },
       `${count(log.rows)} readings` + (log.oldest ? ` since ${new Date(log.oldest).toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" })}` : ""),
       log.lost ? { kind: "line why", text: `${count(log.lost)} lost` } : "",
-      share !== null && `${bytes(machine.disk_free)} of ${bytes(machine.disk_size)} free`,
-    ], share !== null && { share, kind });
+    ], share !== null && { share, kind, text: `${bytes(machine.disk_free)} of ${bytes(machine.disk_size)} free` });
     if (machine.memory) {
       const used = machine.memory_size ? 1 - machine.memory_free / machine.memory_size : null;
       card("memory", "Memory", [bytes(machine.memory)], [
         "used by the bridge",
-        used !== null && `${bytes(machine.memory_free)} of ${bytes(machine.memory_size)} free`,
-      ], used !== null && { share: used, kind: used > 0.95 ? "warn" : "" });
+      ], used !== null && { share: used, kind: used > 0.95 ? "warn" : "", text: `${bytes(machine.memory_free)} of ${bytes(machine.memory_size)} free` });
     }
   }
 }
@@ -271,7 +272,7 @@ function quality(sensor, value) {
   if (value.t === null) return ["none", "no value yet"];
   if (value.verdict === "refused") return ["warn", "last one not plausible"];
   if (now() - value.t > Math.max(3 * sensor.interval * SECOND + 5 * SECOND, 10 * SECOND)) return ["warn", "late"];
-  if (value.clock && value.clock !== "synced") return ["warn", "time uncertain"];
+  if (value.clock && value.clock !== "synced") return ["none", "clock was not synchronised"];
   return ["good", "good"];
 }
 
@@ -285,7 +286,7 @@ function makeRow(sensor, quantity) {
   const number = document.createTextNode(""), unit = h("small"), age = h("span", { className: "age" });
   const value = h("span", { className: "value" }, number, unit);
   const word = h("span", { className: "unseen" });
-  const button = h("button", { type: "button", className: "quantity" }, h("span", { className: "name" }, quantity), spark, value, age, word);
+  const button = h("button", { type: "button", className: "quantity" }, h("span", { className: "name" }, spoken(quantity)), spark, value, age, word);
   button.addEventListener("click", () => {
     if (pieces.get(`value/${key}`)?.k === "image") return $("pictures").scrollIntoView();
     location.hash = `#/${encodeURIComponent(sensor)}/${encodeURIComponent(quantity)}/24h`;
@@ -299,7 +300,7 @@ function makeRow(sensor, quantity) {
 function showRow(key) {
   const row = rows.get(key), value = pieces.get(`value/${key}`), sensor = row && pieces.get(`sensor/${row.sensor}`);
   if (!row || !value || !sensor) return;
-  const [number, unit] = shown(value.v, value.u, value.k);
+  const [number, unit] = value.k === "image" && value.v !== null ? ["picture", ""] : shown(value.v, value.u, value.k);
   row.value.classList.toggle("long", number.length > 12);
   if (row.number.data !== number) row.number.data = number;
   put(row.unit, unit ? ` ${unit}` : "");
@@ -309,8 +310,8 @@ function showRow(key) {
 function showAge(row, value, sensor) {
   const [kind, word] = quality(sensor, value);
   put(row.age, value.t === null ? "" : age(now() - value.t));
-  row.age.className = `age ${kind === "good" ? "" : kind}`;
-  row.button.classList.toggle("old", kind !== "good");
+  row.age.className = `age ${kind === "warn" ? kind : ""}`;
+  row.button.classList.toggle("old", kind === "warn" || kind === "bad");
   put(row.word, ` ${value.t === null || row.age.textContent === "now" ? "" : "old, "}${word}, show the plot`);
   row.button.title = word;
 }
@@ -326,6 +327,7 @@ function showSensors() {
       const article = h("article", { className: "card sensor", "aria-label": `Sensor ${name}` },
         h("header", {}, head, h("h3", {}, name), about), why, ...sensor.quantities.map((quantity) => makeRow(name, quantity)));
       one?.article.remove();
+      sizer.observe(article);
       one = { article, head, about, why, shape };
       sensors.set(name, one);
       moved = true;
@@ -371,6 +373,13 @@ function filter() {
 $("filter").addEventListener("input", filter);
 $("trouble").addEventListener("change", showSensors);
 
+// Cards of different heights side by side without holes: each takes as many of the grid's 1 px rows as it is high.
+const sizer = new ResizeObserver((entries) => {
+  for (const { target, borderBoxSize: [size] } of entries) {
+    if (size.blockSize > 0) target.style.gridRowEnd = `span ${Math.ceil(size.blockSize) + 12}`;
+  }
+});
+
 // ---- sparklines: those on the screen, a few at a time ----
 
 const SPARK_EVERY = 30 * SECOND, SPARKS = 40;
@@ -411,7 +420,7 @@ function isNumber(key) {
 // ---- one quantity ----
 
 const detail = $("detail");
-let opened = null, series = null;
+let opened = null, series = null, reading = false;
 
 function route() {
   const found = location.hash.match(/^#\/([^/]+)\/([^/]+)\/(1h|24h|7d|30d)$/);
@@ -421,11 +430,12 @@ function route() {
   }
   const [sensor, quantity] = found.slice(1, 3).map(decodeURIComponent);
   opened = { sensor, quantity, range: found[3], key: `${sensor}/${quantity}` };
-  put($("detail-title"), `${sensor} · ${quantity}`);
+  put($("detail-title"), `${sensor} · ${spoken(quantity)}`);
   detail.querySelector(`input[value="${opened.range}"]`).checked = true;
   $("plot").replaceChildren();
   $("summary").replaceChildren();
   put($("readout"), "");
+  reading = false;
   if (!detail.open) detail.showModal();
   showNow();
   fetchSeries();
@@ -482,8 +492,12 @@ function showSeries() {
     : `Plot of ${words}: from ${format(low)} to ${format(high)}, ${count(series.count)} readings, ${gaps}. Use the arrow keys for single values.`;
   draw($("plot"), series, {
     label, format, why: (reason) => GAPS[reason] ?? reason,
-    show: (i) => put($("readout"), i === null ? "" : readout(i, format)),
+    show: (i) => {
+      reading = i !== null;
+      put($("readout"), reading ? readout(i, format) : legend());
+    },
   });
+  if (!reading) put($("readout"), series.count === 0 ? "" : legend());
   const when = (i) => clockTime(series.from + series.first[i], opened.range === "1h");
   const entry = (name, text, more) => h("div", {}, h("dt", {}, name), h("dd", {}, text, more ? h("small", {}, more) : null));
   const entries = series.count === 0 ? [] : [
@@ -494,6 +508,11 @@ function showSeries() {
   ];
   $("summary").replaceChildren(...entries);
 }
+
+const legend = () => [
+  series.width > 0 ? "Line: average. Band: lowest to highest." : "Each reading as it was logged; until the next it is taken to be the same.",
+  series.gaps.length > 0 ? "Hatched: nothing is known." : "",
+].join(" ");
 
 function readout(i, format) {
   const first = clockTime(series.from + series.first[i]), last = clockTime(series.from + series.last[i]);
@@ -632,31 +651,41 @@ $("viewer").addEventListener("keydown", (event) => {
 const TOPICS = 100;
 const topicRows = new Map();
 
+// Value and unit of a message of a bridge's; its text may be cut off.
+function ofOurs(text) {
+  if (!text.startsWith('{"id":"')) return [null, ""];
+  const value = text.match(/"value":(-?[\d.eE+-]+|true|false|"[^"]*")[,}]/)?.[1];
+  const unit = text.match(/"unit":"([^"]*)"/)?.[1] ?? "";
+  if (value === undefined) return [null, ""];
+  return [/^[tf]/.test(value) ? (value === "true" ? "on" : "off") : value.startsWith('"') ? value.slice(1, -1) : Number(value), unit];
+}
+
 function showTopics() {
   const mirrors = named("mirror/"), topics = named("topic/").sort(([a], [b]) => a.localeCompare(b));
   $("mirrors").hidden = mirrors.length === 0;
   put($("mirror-state"), mirrors.map(([name, one]) => `${name}: ${one.state === "ok" ? `${count(one.stored)} stored, ${rate(one.rate)}` : one.why ?? WORDS[one.state]}`).join(" · "));
-  const shown = topics.slice(0, TOPICS);
   const order = [];
-  for (const [name, topic] of shown) {
+  for (const [name, topic] of topics.slice(0, TOPICS)) {
     let row = topicRows.get(name);
     if (!row) {
       const cells = ["topic", "num", "num", "message"].map((kind) => h("td", { className: kind }));
       cells[0].textContent = name;
-      const code = h("code");
-      cells[3].append(code);
-      row = { element: h("tr", {}, ...cells), cells, code };
+      const code = h("code"), value = h("b");
+      cells[3].append(value, code);
+      row = { element: h("tr", {}, ...cells), cells, code, value };
       topicRows.set(name, row);
     }
     put(row.cells[1], rate(topic.rate));
     row.t = topic.t;
+    const [value, unit] = ofOurs(topic.text);
+    put(row.value, value === null ? "" : joined(shown(value, unit)));
     put(row.code, topic.text || (topic.size === 0 ? "(empty)" : `(${bytes(topic.size)}, not text)`));
     order.push(row.element);
   }
   for (const [name] of topicRows) if (!pieces.has(`topic/${name}`)) topicRows.delete(name);
   const body = $("topics");
   if (order.length !== body.children.length || order.some((element, i) => body.children[i] !== element)) body.replaceChildren(...order);
-  const rest = topics.length - shown.length;
+  const rest = topics.length - TOPICS;
   $("topics-more").hidden = rest <= 0;
   put($("topics-more"), `and ${rest} more topics`);
 }
@@ -701,7 +730,7 @@ function tick() {
   }
   for (const row of topicRows.values()) put(row.cells[2], age(now() - row.t));
   showNow();
-  if (opened && series && performance.now() - series.fetched > { "1h": 5, "24h": 60, "7d": 300, "30d": 300 }[opened.range] * SECOND && $("readout").textContent === "" && lostSince === null) {
+  if (opened && series && performance.now() - series.fetched > { "1h": 5, "24h": 60, "7d": 300, "30d": 300 }[opened.range] * SECOND && !reading && lostSince === null) {
     series.fetched = performance.now();
     fetchSeries();
   }

@@ -130,7 +130,7 @@ export function draw(box, data, { label, format, show, why }) {
     svg.append(make("line", { x1: left, x2: width - right, y1: y(v), y2: y(v), class: "grid-line" }));
     svg.append(make("text", { x: left - 8, y: y(v) + 4, "text-anchor": "end" }, text(v)));
   }
-  for (const [t, words] of timeTicks(data.from, data.to, Math.max(2, (width - left) / 84))) {
+  for (const [t, words] of timeTicks(data.from, data.to, Math.max(2, (width - left) / 72))) {
     const place = x(t - data.from);
     svg.append(make("line", { x1: place, x2: place, y1: top, y2: height - bottom, class: "grid-line" }));
     if (place > left + 16 && place < width - 20) {
@@ -142,7 +142,7 @@ export function draw(box, data, { label, format, show, why }) {
     const area = make("rect", { x: from, y: top, width: wide, height: height - top - bottom, class: "gap-area" });
     area.append(make("title", {}, why(reason)));
     svg.append(area);
-    if (wide > 90) svg.append(make("text", { x: from + wide / 2, y: top + 16, "text-anchor": "middle" }, why(reason)));
+    if (wide > 130) svg.append(make("text", { x: from + wide / 2, y: top + 16, "text-anchor": "middle" }, why(reason)));
   }
   for (const one of stretches(data)) {
     if (data.width > 0) {

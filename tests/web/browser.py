@@ -154,10 +154,11 @@ class Browser:
         self.until("document.readyState === 'complete'", f"{url} is loaded")
 
     def press(self, key):
-        for kind in ("rawKeyDown", "keyUp"):
+        # With a text it is a key that types something; only so does Enter press a button.
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown" if text else "rawKeyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key,
-                      windowsVirtualKeyCode={"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37}.get(key, 0),
-                      **({"text": "\r"} if key == "Enter" and kind == "rawKeyDown" else {}))
+                      windowsVirtualKeyCode={"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37}.get(key, 0), **text)
 
     def picture(self, path, whole=False):
         parameters = {"format": "png"}

@@ -14,10 +14,10 @@ use tracing::{error, info, warn};
 use crate::bus::Buses;
 use crate::config::{Config, Problems};
 use crate::enrich::{SyncWatch, clock};
-use crate::facts::Facts;
+use crate::facts::{Facts, socket};
 use crate::log::{Log, Machine};
-use crate::mqtt::Publisher;
 use crate::mqtt::subscriber::{self, Subscriber};
+use crate::mqtt::{Publisher, Report};
 use crate::sampling::{self, Sampling, SensorPlan};
 use crate::status::Board;
 use crate::web::Web;
@@ -39,6 +39,7 @@ pub struct Bridge {
     mirrors: Vec<Subscriber>,
     sync_watch: SyncWatch,
     facts: Facts,
+    status: Option<socket::Server>,
     web: Option<Web>,
 }
 
@@ -55,7 +56,8 @@ impl Bridge {
         let mut publisher = None;
         let mut mirrors = Vec::new();
         if let Some(mqtt) = &config.mqtt {
-            publisher = Some(Publisher::start(mqtt, config.clock, log.clone(), board)?);
+            publisher =
+                Some(Publisher::start(mqtt, config.clock, log.clone(), board, report(config, &facts))?);
             for mirror in &config.mirrors {
                 mirrors.push(subscriber::start(mqtt, mirror, log.clone(), board)?);
             }
@@ -63,9 +65,12 @@ impl Bridge {
         let buses = Arc::new(Buses::new());
         let sampling = sampling::start(plans, buses, Arc::new(log.clone()), board, clock::now)?;
         facts.watch(sampling.view());
+        let runtime = std::env::var_os("RUNTIME_DIRECTORY");
+        let status =
+            socket::Server::start(config, runtime.as_deref(), &facts, || board.part("status socket"));
         let web = config.web.as_ref().map(|settings| Web::start(settings, config, &log, &facts, board));
         let web = web.transpose().context("starting the web page")?;
-        Ok(Bridge { log, sampling, publisher, mirrors, sync_watch: SyncWatch::new(), facts, web })
+        Ok(Bridge { log, sampling, publisher, mirrors, sync_watch: SyncWatch::new(), facts, status, web })
     }
 
     /// What is worth knowing about it, for those who show it. Good until the bridge stops.
@@ -108,9 +113,18 @@ impl Bridge {
                 scope.spawn(move || web.stop());
             }
         });
+        // Until here it could be asked how the leaving goes.
+        drop(self.status);
         self.log.close()?;
         Ok(())
     }
+}
+
+/// The facts as the publisher sends them.
+fn report(config: &Config, facts: &Facts) -> Option<Report> {
+    let facts = facts.clone();
+    let report = |every| Report { every, make: Arc::new(move || facts.message()) };
+    config.status.interval.map(report)
 }
 
 /// Registers every channel of the configuration and joins the sensors with their row ids.

@@ -19,6 +19,7 @@ const SECTIONS: [(&str, &str); 11] = [
     ("log", "/properties/log"),
     ("log.retention", "/properties/log/properties/retention"),
     ("clock", "/properties/clock"),
+    ("status", "/properties/status"),
     ("sensors", "/properties/sensors/items"),
     ("quantities", "/properties/sensors/items/properties/quantities/additionalProperties"),
     ("mirror", "/properties/mirror/items"),

@@ -22,7 +22,7 @@ use crate::status::{self, BOUNDS, State, What};
 const WORTH_TELLING: u64 = 100;
 
 /// The part of the board that publishes.
-const PUBLISHER: &str = "publisher";
+pub(super) const PUBLISHER: &str = "publisher";
 
 impl Inner {
     pub(super) fn note_pace(&self, now: Instant) {

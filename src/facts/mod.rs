@@ -7,9 +7,10 @@
 //! | who | uses |
 //! |---|---|
 //! | a web page | [`Facts::snapshot`], [`prometheus::render`] with [`prometheus::CONTENT_TYPE`], [`Snapshot::health`] |
-//! | the status socket | the same |
+//! | the status socket | the same, and [`Facts::why`]; `socket` is the daemon's end, `ask` the command's |
 //! | the retained JSON on MQTT | [`Facts::message`] |
 
+pub mod ask;
 mod gather;
 mod health;
 mod machine;
@@ -18,8 +19,13 @@ pub mod prometheus;
 #[cfg(test)]
 mod prometheus_tests;
 mod snapshot;
+pub mod socket;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
+mod why;
+pub mod words;
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -30,12 +36,14 @@ use crate::reading::Moment;
 use crate::sampling::View;
 use crate::status::Board;
 use pace::Pace;
+use socket::{Answer, Reply};
 
 pub use health::{Health, judge};
 pub use snapshot::{
     Broker, Clock, Condition, Event, Gap, Latency, LogFacts, Machine, Mirror, Part, Quantity, Sensor, Shown,
     Snapshot, Word,
 };
+pub use why::{Why, WhyQuantity};
 
 /// What the log says of itself is asked anew after this long.
 const EXTENT_HOLDS: Duration = Duration::from_secs(5);
@@ -97,5 +105,28 @@ impl Facts {
         snapshot.events.drain(..old);
         // Plain structures of numbers and texts: there is nothing in them that JSON cannot hold.
         serde_json::to_vec(&snapshot).unwrap_or_default()
+    }
+
+    /// Why the last values of `SENSOR` or `SENSOR.QUANTITY` were not published, or when they will be.
+    ///
+    /// # Errors
+    /// There is no such sensor or quantity; says which there are.
+    pub fn why(&self, asked: &str) -> Result<Why, String> {
+        self.inner.why(asked)
+    }
+
+    /// The answer to a request on the status socket, as JSON.
+    fn answer(&self, request: &str) -> Vec<u8> {
+        let answer = match request.split_once(' ').unwrap_or((request, "")) {
+            ("status", "") => Answer::Status(Box::new(self.snapshot())),
+            ("metrics", "") => Answer::Metrics(prometheus::render(&self.snapshot())),
+            ("why", asked) if !asked.is_empty() => match self.why(asked.trim()) {
+                Ok(why) => Answer::Why(why),
+                Err(error) => Answer::Error(error),
+            },
+            _ => Answer::Error("ask for status, metrics, or why SENSOR[.QUANTITY]".to_owned()),
+        };
+        let database = self.inner.config.log.path.display().to_string();
+        serde_json::to_vec(&Reply { database, answer }).unwrap_or_default()
     }
 }

@@ -14,7 +14,7 @@
 //! | `channel`, `delivery`, `mirror`, `gap`, `picture` | their tables |
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
-//! | `query`, `glance`, `times`, `backup`, `look`, `extent` | what people ask for |
+//! | `query`, `glance`, `times`, `backup`, `look`, `extent`, `newest` | what people ask for |
 //! | `rollup`, `pieces` | what many readings come to, kept and read |
 //! | `series`, `silence`, `latest` | what is drawn: few points, gaps, newest values |
 
@@ -34,6 +34,7 @@ pub mod latest;
 pub mod look;
 mod messages;
 mod mirror;
+mod newest;
 mod open;
 mod picture;
 mod pieces;
@@ -69,6 +70,7 @@ use crate::status::Board;
 pub use error::{Busy, LogError};
 pub use extent::Extent;
 pub use messages::Message;
+pub use newest::{Newest, Refusal};
 pub use reader::Reader;
 
 use inbox::{Inbox, Job};

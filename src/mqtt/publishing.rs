@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::lanes::Lanes;
 use super::outbox::Outbox;
 use super::publisher::Tuning;
+use super::report::Report;
 use super::saver::Saver;
 use super::session::{self, End};
 use super::v4::V4;
@@ -94,6 +95,8 @@ pub(super) struct Publishing<O> {
     pub offline_since: Instant,
     /// What was committed when the publisher started, until the first connection is made.
     pub committed_at_start: Option<i64>,
+    /// What the bridge says of itself.
+    pub report: Option<Report>,
     /// Payloads are written here first, and copied out at their exact size.
     pub buffer: Vec<u8>,
     backoff: Backoff,
@@ -126,6 +129,7 @@ impl<O: Outbox> Publishing<O> {
             figures: Figures::new(part),
             offline_since: now,
             committed_at_start: None,
+            report: None,
             buffer: Vec::new(),
             backoff: Backoff::new(tuning.backoff.0, tuning.backoff.1),
             problems: HashSet::new(),

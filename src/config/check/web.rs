@@ -6,7 +6,7 @@ use super::super::SecretPlaces;
 use super::super::model::{Secret, Web};
 use super::super::problem::{KeyPath, Report, quoted};
 use super::super::raw;
-use super::credentials::password;
+use super::credentials::given_password;
 
 /// The port that hints name.
 const USUAL_PORT: u16 = 8480;
@@ -21,7 +21,8 @@ pub(super) fn check(
     path: &KeyPath,
     report: &mut Report,
 ) -> Option<Web> {
-    let password = password(raw.password.as_deref(), raw.password_file.as_deref(), places, path, report);
+    let password =
+        given_password(raw.password.as_deref(), raw.password_file.as_deref(), places, path, report);
     let named_at = match raw.password {
         Some(_) => path.key("password"),
         None => path.key("password_file"),

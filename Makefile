@@ -13,7 +13,7 @@ BENCH ?=
 C_COMPILER := cc=build-essential /usr/include/stdlib.h=build-essential
 TEST_TOOLS := mosquitto=mosquitto mosquitto_sub=mosquitto-clients sqlite3=sqlite3
 
-.PHONY: help demo test check format lint docs bench query-tools chaos cross cross-armv6 deb deb-test virtual-pi virtual-pi-long virtual-pi-systemd \
+.PHONY: help demo test check format lint docs bench query-tools chaos cross cross-armv6 deb deb-test virtual-pi virtual-pi-long virtual-pi-systemd web-test \
   aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf clean compiler test-tools
 
 help: ## this list
@@ -110,6 +110,12 @@ deb: compiler ## Debian packages in target/debian: of this machine, and of what 
 deb-test: deb ## the package installed, upgraded, refused, removed and purged under systemd in a container (needs root; a minute)
 	@.ci/need debootstrap=debootstrap systemd-nspawn=systemd-container mosquitto=mosquitto
 	packaging/test target/debian/sensor-bridge_*_$(DEB_HOST).deb
+
+web-test: compiler test-tools ## the page in a headless Chromium: looks, console, requests, accessibility; pictures in target/web-test
+	@.ci/need chromium=chromium npm=npm python3=python3
+	$(CARGO) build $(FLAGS)
+	npm install --no-save --no-audit --no-fund --prefix target/web-test axe-core@4
+	python3 tests/web/check.py target/debug/sensor-bridge target/web-test/node_modules/axe-core/axe.min.js target/web-test
 
 clean: ## remove what was built
 	$(CARGO) clean

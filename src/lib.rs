@@ -28,3 +28,4 @@ pub mod reading;
 pub mod sampling;
 pub mod sensor;
 pub mod status;
+pub mod web;

@@ -27,11 +27,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sampling", &["bus", "config", "enrich", "filter", "log", "reading", "sensor", "status"]),
     ("sensor", &["bus", "config", "enrich", "reading"]),
     ("status", &[]),
+    ("web", &["config", "enrich", "facts", "log", "reading", "sensor", "status"]),
     (
         "daemon",
         &[
             "bus", "command", "config", "enrich", "facts", "filter", "log", "mirror", "mqtt", "output",
-            "payload", "reading", "sampling", "sensor", "status",
+            "payload", "reading", "sampling", "sensor", "status", "web",
         ],
     ),
     ("demo", &["config", "daemon", "log", "reading", "status"]),
@@ -51,6 +52,8 @@ const ONLY_THIS: &[(&str, &str, &[&str])] = &[
     ("config", "bus", &["BusName", "gpio"]),
     // A driver that takes a duration or a size as an option parses it as the rest of the configuration does.
     ("sensor", "config", &["duration", "size"]),
+    // Pictures are made small where they are decoded.
+    ("web", "sensor", &["camera"]),
     // The simulated sensor whose value is the time.
     ("sensor", "enrich", &["clock"]),
 ];
@@ -61,9 +64,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("bme280", &["sensor"]),
     ("clap", &["cli"]),
     ("csv", &["mirror", "cli"]),
+    ("hyper", &["web"]),
+    ("hyper_util", &["web"]),
     ("image", &["sensor"]),
     ("libc", &["enrich"]),
-    ("ring", &["command"]),
+    ("ring", &["command", "mqtt"]),
     ("rppal", &["bus"]),
     ("rumqttc", &["mqtt"]),
     ("rumqttd", &["demo"]),

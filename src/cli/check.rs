@@ -60,6 +60,7 @@ fn write_plain(out: &mut String, checked: &Checked) -> fmt::Result {
         ("broker", broker(config)),
         ("log", log(config)),
         ("clock", clock(config)),
+        ("web", web(config)),
     ];
     for (name, text) in summary {
         writeln!(out, "{name:<8} {text}")?;
@@ -180,6 +181,15 @@ fn broker(config: &Config) -> String {
         mqtt.client_id,
         mqtt.status_topic
     )
+}
+
+fn web(config: &Config) -> String {
+    let Some(web) = &config.web else { return "none: no port is open".to_owned() };
+    let password = if web.password.is_some() { "with a password" } else { "without a password" };
+    match web.listen.ip().to_canonical().is_loopback() {
+        true => format!("http://{}/ for this machine only, {password}", web.listen),
+        false => format!("http://{}/ {password}, without TLS: docs/web.md says how to add it", web.listen),
+    }
 }
 
 fn version(version: MqttVersion) -> &'static str {
@@ -323,6 +333,11 @@ fn as_json(checked: &Checked) -> Value {
                 "max_size": config.log.retention.images.max_size,
             },
         },
+        "web": config.web.as_ref().map(|web| json!({
+            "listen": web.listen.to_string(),
+            "password": web.password.is_some(),
+            "hosts": web.hosts,
+        })),
         "clock": match config.clock {
             ClockPolicy::Mark => json!({"unsynced": "mark"}),
             ClockPolicy::Hold(most) => json!({"unsynced": "hold", "max_hold_seconds": most.as_secs_f64()}),

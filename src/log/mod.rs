@@ -15,6 +15,7 @@
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
 //! | `query`, `times`, `backup`, `look` | what people ask for |
+//! | `series`, `silence`, `latest` | what is drawn: few points, gaps, newest values |
 
 mod age;
 mod album;
@@ -27,6 +28,7 @@ mod gap;
 pub mod gather;
 
 mod inbox;
+pub mod latest;
 pub mod look;
 mod messages;
 mod mirror;
@@ -36,6 +38,8 @@ pub mod query;
 mod reader;
 mod retention;
 mod schema;
+pub mod series;
+mod silence;
 mod store;
 #[cfg(test)]
 mod testing;

@@ -21,6 +21,7 @@ pub mod log;
 pub mod mirror;
 pub mod mqtt;
 pub mod payload;
+pub mod plot;
 pub mod reading;
 pub mod sampling;
 pub mod sensor;

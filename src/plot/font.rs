@@ -1,7 +1,9 @@
 //! The letters of pictures: a small font inside the program, so that a picture looks the same on a machine
 //! without fonts. What it is and its licence stand beside it in `src/plot/font/LICENSE`.
 
-use ttf_parser::{Face, FaceParsingError, GlyphId, OutlineBuilder};
+use ttf_parser::{Face, GlyphId, OutlineBuilder};
+
+use super::Refused;
 
 const FILE: &[u8] = include_bytes!("font/DejaVuSans.ttf");
 
@@ -16,8 +18,9 @@ impl Font<'_> {
     ///
     /// # Errors
     /// None in practice: a test reads it.
-    pub fn built_in() -> Result<Self, FaceParsingError> {
-        Ok(Self { face: Face::parse(FILE, 0)? })
+    pub fn built_in() -> Result<Self, Refused> {
+        let face = Face::parse(FILE, 0).map_err(|error| Refused::Failed(error.to_string()))?;
+        Ok(Self { face })
     }
 
     /// How wide a text is in letters of this height, pixels.
@@ -25,15 +28,20 @@ impl Font<'_> {
         text.chars().map(|letter| self.advance(self.glyph(letter))).sum::<f64>() * self.scale(size)
     }
 
-    /// Hands over the outlines of a text: of each letter, with its distance from the left end in pixels.
-    pub fn outline<B: OutlineBuilder>(&self, text: &str, size: f64, mut letter: impl FnMut(f64) -> B) {
-        let mut along = 0.0;
-        for glyph in text.chars().map(|letter| self.glyph(letter)) {
-            let mut builder = letter(along);
-            // A space has no outline.
-            self.face.outline_glyph(glyph, &mut builder);
-            along += self.advance(glyph) * self.scale(size);
-        }
+    /// The letters of a text, each with its distance from the left end in pixels.
+    pub fn letters(&self, text: &str, size: f64) -> impl Iterator<Item = (GlyphId, f64)> + '_ {
+        let scale = self.scale(size);
+        let glyphs: Vec<GlyphId> = text.chars().map(|letter| self.glyph(letter)).collect();
+        glyphs.into_iter().scan(0.0, move |along, glyph| {
+            let begin = *along;
+            *along += self.advance(glyph) * scale;
+            Some((glyph, begin))
+        })
+    }
+
+    /// Hands over the outline of a letter, in units of the font; a space has none.
+    pub fn outline(&self, letter: GlyphId, pen: &mut dyn OutlineBuilder) {
+        self.face.outline_glyph(letter, pen);
     }
 
     /// Pixels of a unit of the font.

@@ -5,17 +5,21 @@
 //!
 //! | file | its job |
 //! |---|---|
+//! | `choose` | which quantities are meant |
+//! | `series` | what the log answers → what is drawn |
 //! | `line` | points → lines that stop where readings are missing |
 //! | `values`, `times` | where the marks of an axis stand and what is written there |
 //! | `text`, `dots` | the plot for a terminal |
 //! | `scene` | the plot as lines and words on a sheet |
 //! | `svg`, `png`, `font` | the sheet as SVG or PNG |
 
+mod choose;
 mod dots;
 mod font;
 mod line;
 pub mod png;
 mod scene;
+mod series;
 pub mod svg;
 pub mod text;
 mod times;
@@ -27,7 +31,9 @@ use jiff::tz::TimeZone;
 
 use crate::reading::Timestamp;
 
+pub use choose::choose;
 pub use dots::Marks;
+use line::Stroke;
 use values::Axis;
 
 /// So many lines can be told apart.
@@ -56,25 +62,33 @@ pub struct Series {
     pub name: String,
     /// Unit of the values; empty for none. Two different ones get an axis each.
     pub unit: String,
-    /// In the order of time.
+    /// In the order of time, not overlapping.
     pub points: Vec<Point>,
+    /// The last value before the left edge, and when.
+    pub before: Option<(Timestamp, f64)>,
+    /// From when to when nothing is known, in the order of time. Elsewhere a value holds until the next.
+    pub gaps: Vec<(Timestamp, Timestamp)>,
     /// Of all readings, not of the points.
     pub summary: Option<Summary>,
-    /// The value holds until the next (a switch), instead of going there in a line.
+    /// A switch: it jumps from value to value.
     pub steps: bool,
 }
 
-/// What was measured within the time of one column.
+/// What was measured within the time of one column, or a single reading.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
-    /// When.
-    pub at: Timestamp,
-    /// The lowest value, in the unit of the series.
+    /// When the first value was measured.
+    pub begin: Timestamp,
+    /// When the last one was.
+    pub end: Timestamp,
+    /// The first value, in the unit of the series.
+    pub first: f64,
+    /// The lowest value.
     pub low: f64,
     /// The highest value.
     pub high: f64,
-    /// Readings are missing between the point before and this one.
-    pub after_gap: bool,
+    /// The last value.
+    pub last: f64,
 }
 
 /// All readings of a series in a few numbers, in its unit.
@@ -100,16 +114,55 @@ pub enum Refused {
     )]
     Units(Vec<String>),
     /// More lines than can be told apart.
-    #[error("one plot has room for {MOST_SERIES} quantities, and these are {0}; leave some out, or make several plots")]
+    #[error(
+        "one plot has room for {MOST_SERIES} quantities, and these are {0}; leave some out, or make several plots"
+    )]
     Series(usize),
+    /// The log does not have it; the text says what it has.
+    #[error("{0}")]
+    Unknown(String),
+    /// A picture.
+    #[error(
+        "{sensor}.{quantity} are pictures, and no numbers; write them to files with: \
+         sensor-bridge export --sensor {sensor} --images FOLDER --output {sensor}.csv"
+    )]
+    Picture {
+        /// Sensor id.
+        sensor: String,
+        /// Quantity.
+        quantity: String,
+    },
+    /// A text.
+    #[error(
+        "{sensor}.{quantity} is text, and no number; see it with: sensor-bridge query {sensor} {quantity}"
+    )]
+    Text {
+        /// Sensor id.
+        sensor: String,
+        /// Quantity.
+        quantity: String,
+    },
     /// Nothing to draw.
-    #[error("there is nothing to draw")]
+    #[error("there are no readings to draw in this time")]
     Empty,
+    /// The picture could not be made.
+    #[error("the picture cannot be made: {0}")]
+    Failed(String),
+}
+
+/// What every renderer draws.
+struct Prepared {
+    /// The left one first, one or two.
+    axes: Vec<Axis>,
+    /// For each series the place of its axis.
+    places: Vec<usize>,
+    /// For each series its lines.
+    strokes: Vec<Vec<Stroke>>,
 }
 
 impl Plot {
-    /// The axes, left one first, and for each series which of them is its own.
-    fn axes(&self, most_ticks: usize) -> Result<(Vec<Axis>, Vec<usize>), Refused> {
+    /// Axes and strokes, ready to be placed.
+    fn prepared(&self, most_ticks: usize) -> Result<Prepared, Refused> {
         if self.series.len() > MOST_SERIES {
             return Err(Refused::Series(self.series.len()));
         }
@@ -123,24 +176,34 @@ impl Plot {
             let named = |unit: &&str| if unit.is_empty() { "none".to_owned() } else { (*unit).to_owned() };
             return Err(Refused::Units(units.iter().map(named).collect()));
         }
+        let strokes: Vec<Vec<Stroke>> =
+            self.series.iter().map(|series| line::strokes(series, self.since.0, self.until.0)).collect();
+        let of_unit = |unit: &str| {
+            let drawn = self.series.iter().zip(&strokes);
+            drawn.filter(|(series, _)| series.unit == unit).collect::<Vec<_>>()
+        };
         // Of what was not measured nothing is drawn, not even an axis.
-        units.retain(|unit| self.on_axis(unit).any(|series| !series.points.is_empty()));
+        units.retain(|unit| of_unit(unit).iter().any(|(_, strokes)| !strokes.is_empty()));
         if units.is_empty() || self.since >= self.until {
             return Err(Refused::Empty);
         }
-        let axes = units.iter().map(|unit| {
-            let points = self.on_axis(unit).flat_map(|series| &series.points);
-            let (low, high) = points.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), point| {
-                (low.min(point.low), high.max(point.high))
+        let axis = |unit: &&str| {
+            let mine = of_unit(unit);
+            let corners = mine.iter().flat_map(|(_, strokes)| *strokes).flatten();
+            let (low, high) = corners.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, value)| {
+                (low.min(*value), high.max(*value))
             });
-            Axis::new(unit, low, high, most_ticks, self.on_axis(unit).all(|series| series.steps))
-        });
+            Axis::new(unit, low, high, most_ticks, mine.iter().all(|(series, _)| series.steps))
+        };
+        let axes: Vec<Axis> = units.iter().map(axis).collect();
         let place = |series: &Series| units.iter().position(|unit| *unit == series.unit).unwrap_or(0);
-        Ok((axes.collect(), self.series.iter().map(place).collect()))
+        Ok(Prepared { axes, places: self.series.iter().map(place).collect(), strokes })
     }
 
-    fn on_axis(&self, unit: &str) -> impl Iterator<Item = &Series> {
-        self.series.iter().filter(move |series| series.unit == unit)
+    /// What the plot shows, in words.
+    fn title(&self) -> String {
+        let names: Vec<&str> = self.series.iter().map(|series| series.name.as_str()).collect();
+        format!("{}, {}", names.join(", "), self.period())
     }
 
     /// How far along the axis of time, 0 to 1.
@@ -162,11 +225,6 @@ impl Plot {
 }
 
 impl Series {
-    /// How often readings are missing within it.
-    fn gaps(&self) -> usize {
-        self.points.iter().skip(1).filter(|point| point.after_gap).count()
-    }
-
     /// `min 18.3`, `mean 20.1`, `max 22.6 °C`, to one digit more than the axis shows; and what is missing.
     fn figures(&self, axis: &Axis) -> Vec<String> {
         let Some(summary) = self.summary else { return vec!["no readings in this time".to_owned()] };
@@ -176,7 +234,7 @@ impl Series {
             format!("mean {}", axis.figure(summary.mean)),
             max.trim_end().to_owned(),
         ];
-        match self.gaps() {
+        match self.gaps.len() {
             0 => {}
             1 => figures.push("1 gap".to_owned()),
             gaps => figures.push(format!("{gaps} gaps")),
@@ -184,6 +242,3 @@ impl Series {
         figures
     }
 }
-
-#[cfg(test)]
-mod tests;

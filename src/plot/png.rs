@@ -1,8 +1,6 @@
 //! The sheet as PNG, drawn by tiny-skia: no library of the system takes part, not even for the letters.
 
-use tiny_skia::{
-    Color, FillRule, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, Transform,
-};
+use tiny_skia::{Color, FillRule, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, Transform};
 use ttf_parser::OutlineBuilder;
 
 use super::font::Font;
@@ -14,23 +12,23 @@ use super::{Plot, Refused};
 /// # Errors
 /// What cannot be drawn.
 pub fn draw(plot: &Plot, width: u32, height: u32) -> Result<Vec<u8>, Refused> {
-    let font = Font::built_in().map_err(|_| Refused::Empty)?;
+    let font = Font::built_in()?;
     let scene = lay_out(plot, width, height, &font)?;
-    let mut sheet = Pixmap::new(scene.width, scene.height).ok_or(Refused::Empty)?;
+    let mut sheet = Pixmap::new(scene.width, scene.height)
+        .ok_or_else(|| Refused::Failed("its size is not a size".to_owned()))?;
     let [red, green, blue] = PAPER;
     sheet.fill(Color::from_rgba8(red, green, blue, 255));
     for shape in &scene.shapes {
         put(&mut sheet, shape, &font);
     }
-    sheet.encode_png().map_err(|_| Refused::Empty)
+    sheet.encode_png().map_err(|error| Refused::Failed(error.to_string()))
 }
 
 fn put(sheet: &mut Pixmap, shape: &Shape, font: &Font<'_>) {
     match shape {
         Shape::Line { corners, colour, width } => {
             let Some(path) = path(corners) else { return };
-            let stroke =
-                Stroke { width: *width as f32, line_join: LineJoin::Round, ..Stroke::default() };
+            let stroke = Stroke { width: *width as f32, line_join: LineJoin::Round, ..Stroke::default() };
             sheet.stroke_path(&path, &paint(*colour), &stroke, Transform::identity(), None);
         }
         Shape::Dot { at: (x, y), radius, colour } => {
@@ -46,9 +44,9 @@ fn put(sheet: &mut Pixmap, shape: &Shape, font: &Font<'_>) {
             };
             let scale = font.scale(*size);
             let mut outlines = PathBuilder::new();
-            font.outline(text, *size, |along| {
-                Pen { path: &mut outlines, left: begin + along, base: *y, scale }
-            });
+            for (letter, along) in font.letters(text, *size) {
+                font.outline(letter, &mut Pen { path: &mut outlines, left: begin + along, base: *y, scale });
+            }
             if let Some(path) = outlines.finish() {
                 fill(sheet, &path, *colour);
             }

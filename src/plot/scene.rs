@@ -2,9 +2,8 @@
 //! become SVG or PNG is not known here.
 
 use super::font::Font;
-use super::line::strokes;
 use super::values::Axis;
-use super::{Plot, Refused, SIZES, times};
+use super::{Plot, Prepared, Refused, SIZES, times};
 
 /// Red, green, blue.
 pub type Colour = [u8; 3];
@@ -109,7 +108,8 @@ pub fn lay_out(plot: &Plot, width: u32, height: u32, font: &Font<'_>) -> Result<
     let (width, height) = (width.clamp(SIZES.start, SIZES.end - 1), height.clamp(SIZES.start, SIZES.end - 1));
     let top = MARGIN + LEADING * (plot.series.len() + 1) as f64 + 4.0;
     let bottom = f64::from(height) - MARGIN - 2.0 * LEADING;
-    let (axes, places) = plot.axes((((bottom - top) / 45.0) as usize).clamp(2, 12))?;
+    let Prepared { axes, places, strokes } =
+        plot.prepared((((bottom - top) / 45.0) as usize).clamp(2, 12))?;
     let room = |axis: Option<&Axis>| {
         let labels = axis.into_iter().flat_map(|axis| &axis.ticks);
         labels.map(|(_, label)| font.width(label, SMALL)).fold(0.0, f64::max) + APART
@@ -132,7 +132,7 @@ pub fn lay_out(plot: &Plot, width: u32, height: u32, font: &Font<'_>) -> Result<
     for (number, series) in plot.series.iter().enumerate() {
         let axis = &axes[places[number]];
         scene.legend(number, &series.name, &series.figures(axis).join("   "), font);
-        for stroke in strokes(&series.points, series.steps) {
+        for stroke in &strokes[number] {
             let corners = stroke.iter().map(|(at, value)| field.at(plot.along(*at), axis.up(*value)));
             scene.stroke(corners.collect(), COLOURS[number % COLOURS.len()]);
         }
@@ -180,7 +180,8 @@ impl Scene {
         if left {
             self.line((field.left, field.bottom), (field.right, field.bottom), FRAME);
         }
-        let (at, anchor) = if left { (MARGIN, Anchor::Start) } else { (f64::from(self.width) - MARGIN, Anchor::End) };
+        let (at, anchor) =
+            if left { (MARGIN, Anchor::Start) } else { (f64::from(self.width) - MARGIN, Anchor::End) };
         self.words((at, field.top - APART - 2.0), anchor, SMALL, colour, axis.unit.clone());
     }
 

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::scene::{Anchor, Colour, PAPER, Scene, Shape, lay_out};
 use super::font::Font;
+use super::scene::{Anchor, Colour, PAPER, Scene, Shape, lay_out};
 use super::{Plot, Refused};
 
 /// The plot as an SVG file of this size, pixels.
@@ -11,7 +11,7 @@ use super::{Plot, Refused};
 /// # Errors
 /// What cannot be drawn.
 pub fn draw(plot: &Plot, width: u32, height: u32) -> Result<String, Refused> {
-    let font = Font::built_in().map_err(|_| Refused::Empty)?;
+    let font = Font::built_in()?;
     Ok(written(&lay_out(plot, width, height, &font)?, &plot.title()))
 }
 
@@ -46,7 +46,13 @@ fn element(svg: &mut String, shape: &Shape) -> std::fmt::Result {
             writeln!(svg, "\"/>")
         }
         Shape::Dot { at: (x, y), radius, colour: of } => {
-            writeln!(svg, "<circle cx=\"{}\" cy=\"{}\" r=\"{radius}\" fill=\"{}\"/>", short(*x), short(*y), colour(*of))
+            writeln!(
+                svg,
+                "<circle cx=\"{}\" cy=\"{}\" r=\"{radius}\" fill=\"{}\"/>",
+                short(*x),
+                short(*y),
+                colour(*of)
+            )
         }
         Shape::Words { text, .. } if text.is_empty() => Ok(()),
         Shape::Words { at: (x, y), anchor, size, colour: of, text } => {

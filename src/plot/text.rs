@@ -1,9 +1,8 @@
 //! The plot for a terminal: axes, lines of dots, and what they are in numbers.
 
 use super::dots::{Canvas, LETTERS, Marks};
-use super::line::strokes;
 use super::values::Axis;
-use super::{Plot, Refused, Series, times};
+use super::{Plot, Prepared, Refused, Series, times};
 
 /// ECMA-48 colours of the series: readable on dark and on light, neighbours told apart by the colour-blind.
 const COLOURS: [u8; super::MOST_SERIES] = [36, 33, 35, 32, 31, 34];
@@ -33,28 +32,33 @@ pub struct Look {
 /// What cannot be drawn.
 pub fn draw(plot: &Plot, look: &Look) -> Result<String, Refused> {
     let (width, height) = (look.width.max(NARROWEST), look.height.max(LOWEST));
-    let (axes, places) = plot.axes(height.saturating_sub(plot.series.len() + 4) / 3)?;
+    let Prepared { axes, places, strokes } =
+        plot.prepared(height.saturating_sub(plot.series.len() + 4) / 3)?;
     let letters = plot.series.len() > 1 && !look.colour;
+    let names = plot.series.iter().map(|series| series.name.chars().count()).max().unwrap_or(0);
     let mut lines: Vec<String> = Vec::new();
     for (number, series) in plot.series.iter().enumerate() {
         let axis = &axes[places[number]];
         let label = if plot.series.len() > 1 { Some(label(number, look, letters)) } else { None };
-        lines.extend(legend(series, axis, label, width));
+        lines.extend(legend(series, axis, label, names, width));
     }
     // Below the lines: the axis, its times, the period; above them the units.
     let rows = height.saturating_sub(lines.len() + 4).max(3);
     let left = Side::new(axes.first(), rows);
     let right = Side::new(axes.get(1), rows);
-    let columns = width.saturating_sub(left.width + right.width + 2 + usize::from(axes.len() > 1) * 2).max(10);
+    let columns =
+        width.saturating_sub(left.width + right.width + 2 + usize::from(axes.len() > 1) * 2).max(10);
     let mut canvas = Canvas::new(look.marks, letters, columns, rows);
-    for (number, series) in plot.series.iter().enumerate() {
-        for stroke in strokes(&series.points, series.steps) {
+    for (number, strokes) in strokes.iter().enumerate() {
+        for stroke in strokes {
             let axis = &axes[places[number]];
             let corners = stroke.iter().map(|(at, value)| (plot.along(*at), axis.up(*value)));
             canvas.line(number, &corners.collect::<Vec<_>>());
         }
     }
-    lines.push(units(&axes, left.width, width));
+    if axes.iter().any(|axis| !axis.unit.is_empty()) {
+        lines.push(units(&axes, left.width, width));
+    }
     let ink = Ink::of(look.marks);
     for row in 0..rows {
         let mut line = format!("{:>1$} {2}", left.label(row), left.width, ink.left(left.is_tick(row)));
@@ -80,16 +84,22 @@ fn label(number: usize, look: &Look, letters: bool) -> String {
         Marks::Ascii => '-',
         Marks::Braille | Marks::Block => '━',
     };
-    if look.colour { format!("\x1b[{}m{letter}\x1b[0m", COLOURS[number % COLOURS.len()]) } else { letter.to_string() }
+    if look.colour {
+        format!("\x1b[{}m{letter}\x1b[0m", COLOURS[number % COLOURS.len()])
+    } else {
+        letter.to_string()
+    }
 }
 
 /// Name and numbers: on one line, or below each other where that is too long.
-fn legend(series: &Series, axis: &Axis, label: Option<String>, width: usize) -> Vec<String> {
+fn legend(series: &Series, axis: &Axis, label: Option<String>, names: usize, width: usize) -> Vec<String> {
     let figures = series.figures(axis).join("  ");
     let (before, indent) = label.map_or((String::new(), 0), |label| (format!("{label} "), 2));
-    let name: String = series.name.chars().take(width - indent).collect();
-    match indent + name.chars().count() + 3 + figures.chars().count() <= width {
-        true => vec![format!("{before}{name}   {figures}")],
+    // Escapes in a name must not play with somebody's terminal.
+    let name = series.name.chars().take(width - indent);
+    let name: String = name.map(|letter| if letter.is_control() { '?' } else { letter }).collect();
+    match indent + names + 3 + figures.chars().count() <= width {
+        true => vec![format!("{before}{name:<names$}   {figures}")],
         false => vec![format!("{before}{name}"), format!("{:indent$}{figures}", "")],
     }
 }

@@ -34,6 +34,7 @@ const STEPS: &[Step] = &[
     Step::Seconds(3_600),
     Step::Seconds(7_200),
     Step::Seconds(10_800),
+    Step::Seconds(14_400),
     Step::Seconds(21_600),
     Step::Seconds(43_200),
     Step::Days(1),

@@ -6,6 +6,12 @@ const PREFIXABLE: &[&str] = &["A", "B", "B/s", "Hz", "J", "Pa", "V", "W", "Wh", 
 /// Beyond this the difference of two values could be infinite.
 const LIMIT: f64 = 1e300;
 
+/// So near to the values a mark is their end of the axis, as a part of their span.
+const NEAR: f64 = 0.15;
+
+/// What is left free above and below the values otherwise, as a part of their span.
+const MARGIN: f64 = 0.04;
+
 /// An axis of values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
@@ -37,10 +43,27 @@ impl Axis {
         let (first, last) = ((low / step).floor(), (high / step).ceil());
         let (factor, unit) = scaled(unit, (first * step).abs().max((last * step).abs()));
         let decimals = (-(step / factor).log10().floor()).clamp(0.0, 12.0) as usize;
-        let count = (last - first) as usize;
-        let ticks = (0..=count).map(|place| (first + place as f64) * step);
-        let ticks = ticks.map(|value| (value, written(value / factor, decimals))).collect();
-        Self { unit, low: first * step, high: last * step, ticks, factor, decimals }
+        let marks = |first: f64, last: f64| {
+            let values = (0..=(last - first) as usize).map(move |place| (first + place as f64) * step);
+            values.map(|value| (value, written(value / factor, decimals))).collect::<Vec<_>>()
+        };
+        // To the next mark if that is near, else a little way: the room is for the lines.
+        let near = (high - low) * NEAR;
+        let (first_on, bottom) = match low - first * step <= near {
+            true => (first, first * step),
+            false => (first + 1.0, low - (high - low) * MARGIN),
+        };
+        let (last_on, top) = match last * step - high <= near {
+            true => (last, last * step),
+            false => (last - 1.0, high + (high - low) * MARGIN),
+        };
+        if last_on - first_on < 1.0 {
+            let ticks = marks(first, last);
+            return Self { unit, low: first * step, high: last * step, ticks, factor, decimals };
+        }
+        // Nothing is less than nothing.
+        let bottom = if low >= 0.0 { bottom.max(0.0) } else { bottom };
+        Self { unit, low: bottom, high: top, ticks: marks(first_on, last_on), factor, decimals }
     }
 
     /// How far up the axis, 0 to 1.
@@ -120,10 +143,10 @@ mod tests {
     fn round_numbers() {
         let table: [(f64, f64, usize, &[&str]); 6] = [
             (18.3, 22.6, 5, &["18", "19", "20", "21", "22", "23"]),
-            (-0.12, 0.31, 5, &["-0.2", "-0.1", "0.0", "0.1", "0.2", "0.3", "0.4"]),
+            (-0.12, 0.31, 5, &["-0.1", "0.0", "0.1", "0.2", "0.3"]),
             (0.0, 1.0, 2, &["0.0", "0.5", "1.0"]),
             (1012.95, 1013.02, 4, &["1012.94", "1012.96", "1012.98", "1013.00", "1013.02"]),
-            (21.4, 21.4, 4, &["20", "21", "22", "23"]),
+            (21.4, 21.4, 4, &["21", "22"]),
             (0.0, 0.0, 2, &["-1", "0", "1"]),
         ];
         for (low, high, most, expected) in table {
@@ -136,7 +159,7 @@ mod tests {
     #[test]
     fn large_and_small_values_have_a_unit_that_fits() {
         let disk = Axis::new("B", 58.2e9, 64.5e9, 4, false);
-        assert_eq!((disk.unit.as_str(), labels(&disk)), ("GB", vec!["58", "60", "62", "64", "66"]));
+        assert_eq!((disk.unit.as_str(), labels(&disk)), ("GB", vec!["58", "60", "62", "64"]));
         assert_eq!(disk.figure(64_532_262_912.0), "64.5");
         let time = Axis::new("µs", 0.0, 2e15, 2, false);
         assert_eq!((time.unit.as_str(), labels(&time)), ("×1e15 µs", vec!["0", "1", "2"]));

@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("mirror", &["config", "enrich", "log", "reading", "status"]),
     ("mqtt", &["config", "enrich", "log", "mirror", "payload", "reading", "status"]),
     ("payload", &["reading"]),
+    ("plot", &["log", "reading"]),
     ("reading", &[]),
     ("sampling", &["bus", "config", "enrich", "filter", "log", "reading", "sensor", "status"]),
     ("sensor", &["bus", "config", "enrich", "reading"]),
@@ -37,7 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "bus", "config", "daemon", "demo", "doctor", "enrich", "filter", "log", "mirror", "mqtt",
-            "payload", "reading", "sampling", "sensor", "status",
+            "payload", "plot", "reading", "sampling", "sensor", "status",
         ],
     ),
 ];
@@ -46,6 +47,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const ONLY_THIS: &[(&str, &str, &[&str])] = &[
     // A driver that takes a duration or a size as an option parses it as the rest of the configuration does.
     ("sensor", "config", &["duration", "size"]),
+    // What is drawn, and by which names it is asked for; nothing is asked.
+    ("plot", "log", &["latest", "query", "series"]),
     // The simulated sensor whose value is the time.
     ("sensor", "enrich", &["clock"]),
 ];
@@ -55,6 +58,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ads1x1x", &["sensor"]),
     ("bme280", &["sensor"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("csv", &["mirror", "cli"]),
     ("image", &["sensor"]),
     ("libc", &["enrich"]),
@@ -66,6 +71,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("schemars", &["config", "sensor"]),
     ("sd_notify", &["daemon"]),
     ("signal_hook", &["daemon", "cli"]),
+    ("tiny_skia", &["plot"]),
+    ("ttf_parser", &["plot"]),
     ("vl53l0x", &["sensor"]),
     ("yaml_rust2", &["config"]),
 ];
@@ -98,7 +105,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
 ];
 
 /// What the rooms of pure logic do not contain.
-const PURE: &[&str] = &["filter", "payload", "reading"];
+const PURE: &[&str] = &["filter", "payload", "plot", "reading"];
 const IMPURE: &[&str] = &[
     "std::fs",
     "std::net",

@@ -15,6 +15,7 @@
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
 //! | `query`, `times`, `backup`, `look` | what people ask for |
+//! | `rollup`, `pieces` | what many readings come to, kept and read |
 //! | `series`, `silence`, `latest` | what is drawn: few points, gaps, newest values |
 
 mod age;
@@ -34,13 +35,16 @@ mod messages;
 mod mirror;
 mod open;
 mod picture;
+mod pieces;
 pub mod query;
 mod reader;
 mod retention;
+mod rollup;
 mod schema;
 pub mod series;
 mod silence;
 mod store;
+mod stretch;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -124,6 +128,7 @@ impl Log {
             part,
             notice,
             sweeper: retention::Sweeper::new(config.retention.clone()),
+            roller: rollup::Roller::new(opened.rolled, opened.last_row),
             checkpointer,
         });
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run());

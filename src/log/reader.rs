@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row};
 
 use super::error::{LogError, at};
 use super::store::{CONTINUES, CORRECTED, UNSYNCED};
-use super::{channel, open};
+use super::{channel, open, stretch};
 use crate::reading::{Channel, Clock, Logged, Timestamp, Value, ValueKind};
 
 /// A read-only connection.
@@ -103,7 +103,7 @@ impl Reader {
                 continue;
             }
             let since_boot = match raw.flags & UNSYNCED != 0 && raw.row >= boot_first_row {
-                true => since_boot(connection, raw.row)?,
+                true => stretch::since_boot(connection, raw.row, raw.time)?,
                 false => None,
             };
             found.push(Logged {
@@ -261,14 +261,6 @@ fn channel_of(
     }
     *channels = channel::load(connection)?;
     channels.get(&id).cloned().ok_or(rusqlite::Error::QueryReturnedNoRows)
-}
-
-fn since_boot(connection: &Connection, row: i64) -> rusqlite::Result<Option<i64>> {
-    connection
-        .prepare_cached("SELECT since_boot FROM unsynced WHERE row = ?1")?
-        .query_map([row], |row| row.get(0))?
-        .next()
-        .transpose()
 }
 
 pub(super) fn clock_of(flags: i64) -> Clock {

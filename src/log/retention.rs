@@ -16,6 +16,7 @@ use super::delivery::Waiting;
 use super::gap;
 use super::open::{PAGE, wal_pages};
 use super::store::{Store, UNSYNCED};
+use super::stretch;
 use crate::config::Retention;
 use crate::reading::Moment;
 
@@ -443,7 +444,7 @@ fn delete_messages(connection: &Connection, ids: &[i64]) -> rusqlite::Result<usi
     Ok(ids.len())
 }
 
-/// Small tables that would otherwise grow for ever: epochs without rows, and old gap records.
+/// Small tables that would otherwise grow for ever: epochs and stretches without rows, and old gap records.
 fn tidy(connection: &Connection) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
@@ -454,5 +455,5 @@ fn tidy(connection: &Connection) -> rusqlite::Result<()> {
     connection
         .prepare_cached("DELETE FROM gap WHERE reported AND id <= (SELECT max(id) FROM gap) - ?1")?
         .execute([GAPS])?;
-    Ok(())
+    stretch::tidy(connection)
 }

@@ -10,7 +10,12 @@ use super::error::{LogError, at};
 pub(super) const APPLICATION_ID: i64 = 0x5342_6C67;
 
 /// Step n leads from version n to n + 1. A released step is never edited: what is out there has run it.
-pub(super) const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("pictures.sql")];
+pub(super) const STEPS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("pictures.sql"),
+    include_str!("unsynced.sql"),
+    include_str!("rollup.sql"),
+];
 
 /// What the header of a file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +123,7 @@ mod tests {
                    WHERE sensor = 'air';",
             )
             .unwrap();
-        migrate(&mut connection, 1, STEPS).unwrap();
+        migrate(&mut connection, 1, &STEPS[..2]).unwrap();
         assert_eq!(kind(&connection).unwrap(), Kind::Ours(2));
         let text = |sql: &str| -> String { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
         let rows = "SELECT group_concat(id || sensor || quantity || value || unit || clock, ' ' ORDER BY id) FROM readings";
@@ -146,6 +151,59 @@ mod tests {
         );
         connection.execute("DELETE FROM reading WHERE id = 5", []).unwrap();
         assert!(!connection.prepare("SELECT 1 FROM image").unwrap().exists([]).unwrap());
+    }
+
+    #[test]
+    fn version_2_becomes_version_3_and_keeps_what_is_known_of_unsynchronised_time() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 0, &STEPS[..2]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO channel (id, device, sensor, quantity, unit, kind) VALUES (1, 'd', 's', 'q', '', 'float');
+                 INSERT INTO reading VALUES
+                   (4, 1, 9000, 1.5, 1), (5, 1, 1000000, 1.5, 1), (6, 1, 2000030, 1.5, 3), (7, 1, 5000000, 1.5, 0),
+                   (8, 1, 3000000, 1.5, 1), (9, 1, 500, 1.5, 1);
+                 INSERT INTO unsynced VALUES (5, 400000), (6, 1400020), (8, 2400000), (9, 300);",
+            )
+            .unwrap();
+        migrate(&mut connection, 2, &STEPS[..3]).unwrap();
+        assert_eq!(kind(&connection).unwrap(), Kind::Ours(3));
+        let stretches: String = connection
+            .query_row("SELECT group_concat(first_row || '+' || ahead, ' ') FROM stretch", [], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        assert_eq!(stretches, "5+600000 9+200");
+        let since_boot = crate::log::stretch::since_boot;
+        assert_eq!(since_boot(&connection, 4, 9_000).unwrap(), None, "of a boot that was corrected before");
+        assert_eq!(since_boot(&connection, 6, 2_000_030).unwrap(), Some(1_400_030));
+        assert_eq!(since_boot(&connection, 8, 3_000_000).unwrap(), Some(2_400_000));
+        assert_eq!(since_boot(&connection, 9, 500).unwrap(), Some(300));
+    }
+
+    #[test]
+    fn version_3_becomes_version_4_at_once_and_is_rolled_up_afterwards() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 0, &STEPS[..3]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO channel (id, device, sensor, quantity, unit, kind) VALUES (1, 'd', 's', 'q', '', 'float');
+                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+                 INSERT INTO reading SELECT i, 1, i * 1000000, i / 2.0, 0 FROM n;
+                 UPDATE progress SET cursor = 7",
+            )
+            .unwrap();
+        migrate(&mut connection, 3, &STEPS[..4]).unwrap();
+        let number = |sql: &str| -> i64 { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
+        assert_eq!(number("SELECT cursor * 10 + rolled FROM progress"), 70);
+        assert_eq!(number("SELECT count(*) FROM rollup"), 0);
+        crate::log::rollup::finish(&connection);
+        assert_eq!(number("SELECT rolled FROM progress"), 100);
+        // An hour and five minutes of a hundred readings; too few for minutes.
+        assert_eq!(
+            number("SELECT group_concat(minutes || count, '') FROM rollup ORDER BY minutes"),
+            510060100
+        );
     }
 
     #[test]

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
 use super::error::{LogError, at};
+use super::pieces::Pieces;
 use super::reader::Reader;
+use super::rollup::{LEVELS, Number, Sum};
 use super::{channel, look, silence};
 use crate::reading::{Channel, ValueKind};
 
@@ -194,10 +195,16 @@ fn read(
     if from >= to {
         return Ok((0, before, Vec::new()));
     }
-    let width = width(to - from, most);
+    let width = width(to - from, most, covered(connection, channels, (from, to))?);
+    // Shorter than every roll-up: then the rows that wait for theirs need not be looked through either.
+    let pieces = match width < SHORTEST {
+        true => Pieces::of_rows(connection),
+        false => Pieces::new(connection, |channel| channels.contains(&channel))?,
+    };
     let mut buckets = Buckets::new((from, to), width);
     for channel in channels {
-        each_row(connection, *channel, (from, to), |time, value| buckets.add(time, value))?;
+        let fits = |begin: i64, end: i64| begin.div_euclid(width) == (end - 1).div_euclid(width);
+        pieces.each(*channel, (from, to), width, &fits, &mut |sum| buckets.add(sum))?;
     }
     let buckets = buckets.finish();
     let count: u64 = buckets.iter().map(|bucket| bucket.count).sum();
@@ -205,30 +212,12 @@ fn read(
         return Ok((width, before, buckets));
     }
     let mut points = Vec::new();
+    let rows = Pieces::of_rows(connection);
     for channel in channels {
-        each_row(connection, *channel, (from, to), |time, value| points.push(Bucket::point(time, value)))?;
+        rows.each(*channel, (from, to), 0, &|_, _| false, &mut |sum| points.push(Bucket::of(sum)))?;
     }
     points.sort_by_key(|point| point.begin);
     Ok((0, before, points))
-}
-
-/// The readings of one channel that are numbers, in the order of time.
-fn each_row(
-    connection: &Connection,
-    channel: i64,
-    (from, to): (i64, i64),
-    mut each: impl FnMut(i64, f64),
-) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(
-        "SELECT time, value FROM reading WHERE channel = ?1 AND time >= ?2 AND time < ?3 ORDER BY time, id",
-    )?;
-    let mut rows = statement.query(params![channel, from, to])?;
-    while let Some(row) = rows.next()? {
-        if let Some(value) = number(row.get_ref(1)?) {
-            each(row.get(0)?, value);
-        }
-    }
-    Ok(())
 }
 
 fn last_before(connection: &Connection, channels: &[i64], time: i64) -> rusqlite::Result<Option<(i64, f64)>> {
@@ -238,34 +227,63 @@ fn last_before(connection: &Connection, channels: &[i64], time: i64) -> rusqlite
     let mut newest: Option<(i64, f64)> = None;
     for channel in channels {
         let mut rows = statement.query([*channel, time])?;
-        if let Some(row) = rows.next()?
-            && let Some(value) = number(row.get_ref(1)?)
-            && newest.is_none_or(|(at, _)| at < row.get(0).unwrap_or(i64::MIN))
+        let Some(row) = rows.next()? else { continue };
+        let at: i64 = row.get(0)?;
+        if let Some(number) = Number::of(row.get_ref(1)?)
+            && newest.is_none_or(|(known, _)| known < at)
         {
-            newest = Some((row.get(0)?, value));
+            newest = Some((at, number.as_f64()));
         }
     }
     Ok(newest)
 }
 
-/// A stored value as a number; a text is none.
-pub(super) fn number(value: ValueRef<'_>) -> Option<f64> {
-    match value {
-        ValueRef::Integer(number) => Some(number as f64),
-        ValueRef::Real(number) => Some(number),
-        _ => None,
+/// So many rows are read one by one without anybody noticing.
+const FEW: i64 = 20_000;
+
+/// Buckets that are too few to see anything in.
+const COARSE: i64 = 60;
+
+const SECOND: i64 = 1_000_000;
+const SHORTEST: i64 = 60 * SECOND;
+
+/// How much of a range its first [`FEW`] readings cover, µs; `None` when there are not so many. Looks at the index
+/// only.
+fn covered(
+    connection: &Connection,
+    channels: &[i64],
+    (from, to): (i64, i64),
+) -> rusqlite::Result<Option<i64>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT time FROM reading WHERE channel = ?1 AND time >= ?2 AND time < ?3 ORDER BY time LIMIT 1 OFFSET ?4",
+    )?;
+    let mut shortest: Option<i64> = None;
+    for channel in channels {
+        let rows = statement.query_map(params![channel, from, to, FEW], |row| row.get::<_, i64>(0));
+        let time = rows?.next().transpose()?;
+        shortest = [shortest, time.map(|time| time - from)].into_iter().flatten().min();
     }
+    Ok(shortest)
 }
 
-/// Lengths of buckets are whole minutes or hours when they can be: people read them, and so are sums kept.
-const WHOLE: [i64; 2] = [3_600_000_000, 60_000_000];
-
-/// Length of a bucket (µs) so that there are at most `most` of them, wherever they are cut.
-fn width(length: i64, most: usize) -> i64 {
+/// Length of a bucket (µs) so that there are at most `most` of them, wherever they are cut. Whole seconds, minutes or
+/// hours when they can be, which people can read and roll-ups are kept of; and where there are very many readings as
+/// long as a roll-up, if that leaves enough buckets.
+fn width(length: i64, most: usize, covered: Option<i64>) -> i64 {
     // Aligned buckets can be one more than fit.
     let most = (most as i64 - 1).max(1);
     let exact = (length.saturating_add(most - 1) / most).max(1);
-    let whole = WHOLE.into_iter().find(|whole| exact >= *whole).unwrap_or(1);
+    // From the longest; the last fits everything.
+    let whole = [60 * SHORTEST, 5 * SHORTEST, SHORTEST, SECOND, 1].into_iter().find(|whole| exact >= *whole);
+    let whole = match covered {
+        _ if exact >= 60 * SHORTEST => 60 * SHORTEST,
+        None => whole.unwrap_or(1),
+        Some(covered) => {
+            let minute = covered / SHORTEST < FEW / LEVELS[2].fewest;
+            let unit = if minute { SHORTEST } else { 5 * SHORTEST };
+            if length / unit.max(exact) >= COARSE.min(most / 2) { unit } else { whole.unwrap_or(1) }
+        }
+    };
     exact.saturating_add(whole - 1) / whole * whole
 }
 
@@ -274,7 +292,7 @@ struct Buckets {
     range: (i64, i64),
     width: i64,
     /// From the one that `from` is in.
-    filled: Vec<Option<Bucket>>,
+    filled: Vec<Option<Sum>>,
 }
 
 impl Buckets {
@@ -282,16 +300,15 @@ impl Buckets {
         Self { range, width, filled: Vec::new() }
     }
 
-    fn add(&mut self, time: i64, value: f64) {
-        let place = time.div_euclid(self.width) - self.range.0.div_euclid(self.width);
+    fn add(&mut self, sum: &Sum) {
+        let place = sum.first_at.div_euclid(self.width) - self.range.0.div_euclid(self.width);
         let place = usize::try_from(place).unwrap_or(0);
         if self.filled.len() <= place {
             self.filled.resize(place + 1, None);
         }
-        let point = Bucket::point(time, value);
         match &mut self.filled[place] {
-            Some(bucket) => bucket.add(&point),
-            empty => *empty = Some(point),
+            Some(all) => all.add(sum),
+            empty => *empty = Some(*sum),
         }
     }
 
@@ -300,44 +317,29 @@ impl Buckets {
         let first = from.div_euclid(self.width);
         (first..)
             .zip(self.filled)
-            .filter_map(|(place, bucket)| {
-                let mut bucket = bucket?;
-                bucket.begin = (place * self.width).max(from);
-                bucket.end = ((place + 1) * self.width).min(to);
-                Some(bucket)
+            .filter_map(|(place, sum)| {
+                let (begin, end) = (place * self.width, (place + 1) * self.width);
+                Some(Bucket { begin: begin.max(from), end: end.min(to), ..Bucket::of(&sum?) })
             })
             .collect()
     }
 }
 
 impl Bucket {
-    /// A single reading.
-    fn point(time: i64, value: f64) -> Self {
+    /// As long as there were readings in it.
+    fn of(sum: &Sum) -> Self {
         Self {
-            begin: time,
-            end: time,
-            min: value,
-            max: value,
-            mean: value,
-            count: 1,
-            first: value,
-            first_at: time,
-            last: value,
-            last_at: time,
-        }
-    }
-
-    fn add(&mut self, other: &Bucket) {
-        let count = self.count + other.count;
-        self.mean += (other.mean - self.mean) * (other.count as f64 / count as f64);
-        self.count = count;
-        self.min = self.min.min(other.min);
-        self.max = self.max.max(other.max);
-        if other.first_at < self.first_at {
-            (self.first, self.first_at) = (other.first, other.first_at);
-        }
-        if other.last_at >= self.last_at {
-            (self.last, self.last_at) = (other.last, other.last_at);
+            begin: sum.first_at,
+            end: sum.last_at,
+            min: sum.least,
+            max: sum.most,
+            // Rounding must not put it beside them.
+            mean: (sum.sum / sum.count as f64).clamp(sum.least, sum.most),
+            count: sum.count.unsigned_abs(),
+            first: sum.first.as_f64(),
+            first_at: sum.first_at,
+            last: sum.last.as_f64(),
+            last_at: sum.last_at,
         }
     }
 }
@@ -347,26 +349,36 @@ mod tests {
     use super::super::testing::*;
     use super::*;
 
-    const SECOND: i64 = 1_000_000;
-
     #[test]
     fn lengths_of_buckets() {
-        let day = 86_400 * SECOND;
-        for (length, most, width_us) in [
-            (day, 1441, 60 * SECOND),
-            (day, 500, 180 * SECOND),
-            (30 * day, 500, 7200 * SECOND),
-            (3600 * SECOND, 101, 36 * SECOND),
-            (1, 1, 1),
-            (10, 4, 4),
+        let (minute, hour) = (60 * SECOND, 3600 * SECOND);
+        let day = 24 * hour;
+        // Length, most buckets, µs that the first 20,000 readings cover if there are more, expected.
+        for (length, most, covered, expected) in [
+            (day, 1441, None, minute),
+            (day, 500, None, 3 * minute),
+            (30 * day, 500, None, 2 * hour),
+            (30 * day, 500, Some(hour), 2 * hour),
+            (hour, 101, None, 36 * SECOND),
+            (1, 1, None, 1),
+            (10, 4, None, 4),
+            // A reading a second; ten a second, which are kept by the minute; and that where it would be too coarse.
+            (day, 500, Some(20_000 * SECOND), 5 * minute),
+            (day, 2000, Some(20_000 * SECOND), 5 * minute),
+            (6 * hour, 500, Some(2_000 * SECOND), minute),
+            (12 * hour, 500, Some(2_000 * SECOND), 2 * minute),
+            (hour, 500, Some(200 * SECOND), minute),
+            (hour / 4, 500, Some(20 * SECOND), 2 * SECOND),
         ] {
-            assert_eq!(width(length, most), width_us, "{length} in {most}");
+            assert_eq!(width(length, most, covered), expected, "{length} in {most}, {covered:?}");
         }
         for from in [-7, 0, 5, 59 * SECOND] {
             for most in [2, 3, 10, 777] {
-                let (to, width) = (from + day + 1, width(day + 1, most));
-                let buckets = (to - 1).div_euclid(width) - from.div_euclid(width) + 1;
-                assert!(buckets <= most as i64, "{from} {most}: {buckets}");
+                for covered in [None, Some(2_000 * SECOND)] {
+                    let (to, width) = (from + day + 1, width(day + 1, most, covered));
+                    let buckets = (to - 1).div_euclid(width) - from.div_euclid(width) + 1;
+                    assert!(buckets <= most as i64, "{from} {most}: {buckets}");
+                }
             }
         }
     }
@@ -411,7 +423,7 @@ mod tests {
         assert_eq!(series.gaps, []);
         let series = ask(330, 340, 10);
         assert_eq!((series.width, series.buckets.len()), (0, 10));
-        assert_eq!(series.buckets[3], Bucket::point(NOON + 333 * SECOND, 99.0));
+        assert_eq!(series.buckets[3], Bucket::of(&Sum::of(NOON + 333 * SECOND, Number::Real(99.0))));
         assert_eq!(ask(5, 5, 10).buckets, []);
         assert_eq!(ask(900, 5, 10).buckets, []);
         let all = reader.series(&Ask::new("air", "a", (i64::MIN, i64::MAX), 100)).unwrap();

@@ -10,6 +10,7 @@ use super::Stored;
 use super::error::{Fault, classify};
 use super::inbox::{Batch, Job};
 use super::mirror::{self, StoreError};
+use super::stretch::Stretch;
 use super::{channel, gap, picture};
 use crate::reading::{ChannelId, Clock, Moment, Reading, Value};
 
@@ -19,9 +20,6 @@ pub(super) const UNSYNCED: i64 = 1;
 pub(super) const CONTINUES: i64 = 2;
 /// `reading.flags`: was unsynchronised; the time has been put right.
 pub(super) const CORRECTED: i64 = 4;
-
-/// Rows whose time is put right in one transaction, so that a long unsynchronised run stalls nobody.
-const CORRECT_AT_ONCE: i64 = 5_000;
 
 /// The next row ids. We give them out ourselves: SQLite would reuse those of deleted last rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +34,7 @@ pub(super) struct Store {
     pub connection: Connection,
     pub ids: Ids,
     known: mirror::Known,
+    stretch: Stretch,
     boot_first_row: i64,
     /// Row id of the gap channel; 0 until it is known.
     gap_channel: Arc<AtomicI64>,
@@ -94,7 +93,14 @@ impl Abort {
 
 impl Store {
     pub fn new(connection: Connection, ids: Ids, boot_first_row: i64, gap_channel: Arc<AtomicI64>) -> Self {
-        Self { connection, ids, known: mirror::Known::default(), boot_first_row, gap_channel }
+        Self {
+            connection,
+            ids,
+            known: mirror::Known::default(),
+            stretch: Stretch::default(),
+            boot_first_row,
+            gap_channel,
+        }
     }
 
     /// Whether it is known where to tell of lost readings.
@@ -128,10 +134,16 @@ impl Store {
         let outcome = self.write(batch, report, now, careful);
         outcome.map_err(|abort| {
             self.ids = before;
-            self.known = mirror::Known::default();
+            self.forget();
             self.roll_back();
             abort.fault()
         })
+    }
+
+    /// What was learnt from rows that are not there after all.
+    fn forget(&mut self) {
+        self.known = mirror::Known::default();
+        self.stretch = Stretch::default();
     }
 
     /// SQLite has often rolled back by itself after an I/O error; asking again would be an error.
@@ -195,7 +207,7 @@ impl Store {
         };
         self.connection.execute_batch("ROLLBACK TO request; RELEASE request")?;
         self.ids = before;
-        self.known = mirror::Known::default();
+        self.forget();
         Ok(Err(reason))
     }
 
@@ -222,9 +234,7 @@ impl Store {
                 }
             };
             if unsynced {
-                self.connection
-                    .prepare_cached("INSERT INTO unsynced (row, since_boot) VALUES (?1, ?2)")?
-                    .execute([row, reading.at.since_boot])?;
+                self.stretch.note(&self.connection, row, reading.at)?;
             }
             self.ids.next_row += 1;
         }
@@ -237,7 +247,10 @@ impl Store {
                 let ids = channels.iter().map(|channel| channel::register(&self.connection, channel));
                 Ok(Answer::Registered(ids.collect::<rusqlite::Result<_>>()?))
             }
-            Job::Correct(offset, _) => Ok(Answer::Corrected { more: self.correct(*offset)? }),
+            Job::Correct(offset, _) => {
+                let more = self.stretch.correct(&self.connection, self.boot_first_row, *offset)?;
+                Ok(Answer::Corrected { more })
+            }
             Job::Store(batch, ..) => {
                 let mut next = self.ids.next_message;
                 let stored = mirror::store(&self.connection, &mut self.known, &mut next, batch)?;
@@ -247,28 +260,6 @@ impl Store {
             #[cfg(test)]
             Job::Run(..) => Ok(Answer::Corrected { more: false }),
         }
-    }
-
-    /// Puts the time of some uncorrected readings of this boot right; answers whether there are more.
-    fn correct(&self, offset: i64) -> rusqlite::Result<bool> {
-        let end: Option<i64> = self
-            .connection
-            .prepare_cached(
-                "SELECT max(row) FROM (SELECT row FROM unsynced WHERE row >= ?1 ORDER BY row LIMIT ?2)",
-            )?
-            .query_row([self.boot_first_row, CORRECT_AT_ONCE], |row| row.get(0))?;
-        let Some(end) = end else { return Ok(false) };
-        self.connection
-            .prepare_cached(
-                "UPDATE reading SET time = unsynced.since_boot + ?1, flags = flags & ~?2 | ?3
-                 FROM unsynced WHERE unsynced.row = reading.id AND unsynced.row BETWEEN ?4 AND ?5",
-            )?
-            .execute([offset, UNSYNCED, CORRECTED, self.boot_first_row, end])?;
-        let corrected = self
-            .connection
-            .prepare_cached("DELETE FROM unsynced WHERE row BETWEEN ?1 AND ?2")?
-            .execute([self.boot_first_row, end])?;
-        Ok(corrected as i64 >= CORRECT_AT_ONCE)
     }
 
     /// Turns gap records that nobody was told of into readings of the gap channel.

@@ -242,3 +242,6 @@ impl Series {
         figures
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,8 @@
 /// Units that may carry a prefix; before any other, and before none, stands a power of ten.
 const PREFIXABLE: &[&str] = &["A", "B", "B/s", "Hz", "J", "Pa", "V", "W", "Wh", "bit/s", "lx", "m", "Ω"];
 
-/// Beyond this the difference of two values could be infinite.
-const LIMIT: f64 = 1e300;
+/// Beyond this the difference of two values could be infinite, and below its inverse nothing.
+const LIMIT: f64 = 1e250;
 
 /// So near to the values a mark is their end of the axis, as a part of their span.
 const NEAR: f64 = 0.15;
@@ -33,7 +33,7 @@ impl Axis {
     /// An axis that holds `low` to `high`, with about `most` marks at most. Of a switch (`states`) only 0 and 1
     /// are marked.
     pub fn new(unit: &str, low: f64, high: f64, most: usize, states: bool) -> Self {
-        let (low, high) = (low.clamp(-LIMIT, LIMIT), high.clamp(-LIMIT, LIMIT));
+        let (low, high) = (tamed(low), tamed(high));
         if states && low >= 0.0 && high <= 1.0 {
             let ticks = vec![(0.0, "0".to_owned()), (1.0, "1".to_owned())];
             return Self { unit: unit.to_owned(), low: -0.1, high: 1.1, ticks, factor: 1.0, decimals: 0 };
@@ -68,7 +68,7 @@ impl Axis {
 
     /// How far up the axis, 0 to 1.
     pub fn up(&self, value: f64) -> f64 {
-        ((value.clamp(-LIMIT, LIMIT) - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
+        ((tamed(value) - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 
     /// A value in the unit of the axis, to one digit more than its marks.
@@ -80,6 +80,10 @@ impl Axis {
             None => text,
         }
     }
+}
+
+fn tamed(value: f64) -> f64 {
+    if value.abs() < LIMIT.recip() { 0.0 } else { value.clamp(-LIMIT, LIMIT) }
 }
 
 /// `-0.0` is written as `0.0`.

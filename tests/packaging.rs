@@ -156,7 +156,7 @@ fn shells_complete_every_command() {
     let file = folder.path().join("completions");
     fs::write(&file, program(&["completions", "bash"])).unwrap();
     let ask = "source \"$1\"; COMP_WORDS=(sensor-bridge sca); COMP_CWORD=1
-        _sensor-bridge sensor-bridge sca sensor-bridge; echo \"${COMPREPLY[@]}\"";
+        $(complete -p sensor-bridge | grep -o '_sensor[^ ]*') sensor-bridge sca sensor-bridge; echo \"${COMPREPLY[@]}\"";
     let output = Command::new("bash").args(["-c", ask, "bash"]).arg(&file).output().unwrap();
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use serde_json::json;
 
 use super::progress::Progress;
@@ -38,6 +39,11 @@ pub struct Args {
 /// A bad configuration, no log, a file that exists or cannot be written.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let from = args.source.path(global)?;
+    let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.exists()) {
+        let file = args.file.display();
+        bail!("{file}: the folder {} does not exist; make it, or give another name", folder.display());
+    }
     let mut progress = Progress::new("copying");
     let copied = backup::to(&from, &args.file, args.force, |done, total| progress.update(done, total))?;
     drop(progress);

@@ -93,7 +93,8 @@ fn date(seconds: Option<&str>) -> String {
 
 /// File names and texts of all pages.
 fn pages(date: &str) -> io::Result<Vec<(String, Vec<u8>)>> {
-    let mut whole = whole().disable_help_subcommand(true);
+    // A page is the long help.
+    let mut whole = whole().disable_help_subcommand(true).mut_args(|one| one.hide_short_help(false));
     whole.build();
     let mut found = Vec::new();
     gather(&whole, &mut Vec::new(), date, &mut found)?;

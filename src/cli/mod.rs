@@ -63,16 +63,16 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 pub struct Global {
     /// Configuration file
-    #[arg(long, short, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "SENSOR_BRIDGE_CONFIG", default_value = config::DEFAULT_PATH)]
+    #[arg(long, short, global = true, help_heading = EVERYWHERE, display_order = 1001, value_name = "FILE", env = "SENSOR_BRIDGE_CONFIG", default_value = config::DEFAULT_PATH)]
     pub config: PathBuf,
     /// Answer in JSON, for programs
-    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, display_order = 1002)]
     pub json: bool,
     /// How much is said on standard error
-    #[arg(long, global = true, help_heading = EVERYWHERE, hide_short_help = true, value_name = "LEVEL", default_value = "info", env = "SENSOR_BRIDGE_LOG")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, display_order = 1003, hide_short_help = true, value_name = "LEVEL", default_value = "info", env = "SENSOR_BRIDGE_LOG")]
     pub log_level: logging::Level,
     /// How it is said
-    #[arg(long, global = true, help_heading = EVERYWHERE, hide_short_help = true, value_name = "FORMAT", default_value = "auto")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, display_order = 1004, hide_short_help = true, value_name = "FORMAT", default_value = "auto")]
     pub log_format: logging::Format,
 }
 

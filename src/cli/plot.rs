@@ -17,13 +17,16 @@ use crate::log::latest::Name;
 use crate::log::series::{self, Ask};
 use crate::plot::text::{LOWEST, Look, NARROWEST};
 use crate::plot::{Marks, Plot, SIZES, Series, choose, png, svg, text};
-use crate::reading::Timestamp;
+use crate::reading::{Timestamp, ValueKind};
 
 /// What is shown unless --since says more or less, µs.
 const DAY: i64 = 86_400_000_000;
 
 /// A terminal plot is not higher than this unless asked for: it shall leave room for the next.
 const ROWS: usize = 22;
+
+/// Nor is one of switches only.
+const STATES: usize = 10;
 
 /// Draw readings of the log, in the terminal or as a picture
 ///
@@ -108,7 +111,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let reader = Reader::open(&args.source.path(global)?)?;
     let names = reader.names()?;
     let names = choose(&names, &args.quantities)?;
-    let look = look(args);
+    let mut look = look(args);
     // As many buckets as the drawing has columns of dots.
     let pictures = args.svg.is_some() || args.png.is_some();
     let columns = if pictures { args.size.0 as usize } else { look.width * 2 };
@@ -128,6 +131,10 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     }
     if found.iter().all(|(_, series)| series.buckets.is_empty() && series.before.is_none()) {
         bail!("{}", nothing(&reader, &names, present.time_zone())?);
+    }
+    // On and off need no height.
+    if args.height.is_none() && found.iter().all(|(_, series)| series.kind == ValueKind::Bool) {
+        look.height = look.height.min(STATES);
     }
     let letters = if pictures { Letters::Unicode } else { terminal::letters() };
     let series = found.iter().map(|(name, series)| {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 
@@ -29,6 +30,9 @@ impl Source {
     /// Everything that is wrong with the configuration, if that has to say.
     pub fn path(&self, global: &Global) -> anyhow::Result<PathBuf> {
         match &self.database {
+            Some(path) if !path.exists() => {
+                bail!("{}: there is no such file; --database names a log, or a backup of one", path.display())
+            }
             Some(path) => Ok(path.clone()),
             None => Ok(global.load()?.log.path),
         }

@@ -39,7 +39,7 @@ lint: compiler
 docs: compiler
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps $(FLAGS)
 
-bench: compiler test-tools ## speed and size beside mosquitto and SQLite alone (BENCH=mirror|drain|latency|idle|start|size for one)
+bench: compiler test-tools ## speed and size beside mosquitto and SQLite alone (BENCH=mirror|drain|latency|idle|start|query|size for one)
 	$(CARGO) bench --locked --bench bridge -- $(BENCH)
 
 chaos: compiler test-tools ## brokers and daemons killed, networks cut, EVENTS=300 times (SENSOR_BRIDGE_TEST_SEED=… repeats a run)

@@ -10,7 +10,7 @@ use super::rows::{Cell, Format, Rows, reading_cells, reading_columns};
 use super::source::{Source, Which, now, time};
 use super::terminal;
 use crate::log::Reader;
-use crate::log::gather::{Aggregate, Gather, Interval};
+use crate::log::gather::{Aggregate, Interval};
 use crate::log::query::{Selection, Sql};
 use crate::log::times::Every;
 use crate::reading::{Timestamp, Value};
@@ -140,31 +140,24 @@ fn intervals(mut reader: Reader, args: &Args, format: Format, out: impl Write) -
         columns.insert(1, "device");
     }
     let mut rows = rows(out, format, columns.into_iter().map(str::to_owned).collect());
-    let mut gather = Gather::new(args.every, args.aggregate.map(Aggregate::from), now());
+    let aggregate = args.aggregate.map(Aggregate::from);
     let counts = matches!(args.aggregate, Some(What::Count));
     let mut newest = VecDeque::new();
     let mut written: io::Result<()> = Ok(());
-    let mut take = |done: Vec<Interval>, rows: &mut Rows<_>| -> io::Result<()> {
-        for interval in done {
-            match args.limit {
-                None => rows.row(&interval_cells(interval, counts, format))?,
-                Some(limit) => {
-                    newest.push_back(interval);
-                    if newest.len() > limit {
-                        newest.pop_front();
-                    }
+    let selection = selection(args, &reader)?;
+    reader.intervals(&selection, args.every, aggregate, &now(), |interval| {
+        match args.limit {
+            None => written = rows.row(&interval_cells(interval, counts, format)),
+            Some(limit) => {
+                newest.push_back(interval);
+                if newest.len() > limit {
+                    newest.pop_front();
                 }
             }
         }
-        Ok(())
-    };
-    let selection = selection(args, &reader)?;
-    reader.select(&selection, |line| {
-        written = take(gather.push(&line), &mut rows);
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     written?;
-    take(gather.finish(), &mut rows)?;
     for interval in newest {
         rows.row(&interval_cells(interval, counts, format))?;
     }

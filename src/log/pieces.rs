@@ -1,6 +1,8 @@
 //! The readings of a channel in a stretch of time in as few pieces as possible: roll-ups where they are kept, single
 //! rows where not, and at the edges. Exactly what the rows alone would come to. Reads only.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, params};
 
 use super::rollup::{LEVELS, MOST_WAITING, Number, Sum};
@@ -10,18 +12,26 @@ pub(super) struct Pieces<'a> {
     connection: &'a Connection,
     /// Rows up to here are in the roll-ups; `None`: they are not to be used.
     rolled: Option<i64>,
-    /// The rows after: channel, time and number, as they were logged.
-    tail: Vec<(i64, i64, Number)>,
+    /// The rows after, by channel: time and number, as they were logged.
+    tail: HashMap<i64, Vec<(i64, Number)>>,
 }
 
 impl<'a> Pieces<'a> {
     /// Rows only: for stretches so short that no roll-up would fit, or for comparison.
     pub fn of_rows(connection: &'a Connection) -> Self {
-        Self { connection, rolled: None, tail: Vec::new() }
+        Self { connection, rolled: None, tail: HashMap::new() }
     }
 
-    /// With roll-ups, unless too many rows wait for theirs. `wanted` says of which channels pieces will be asked.
-    pub fn new(connection: &'a Connection, wanted: impl Fn(i64) -> bool) -> rusqlite::Result<Self> {
+    /// With roll-ups, unless too many rows wait for theirs, or what will be gathered is shorter than all of them
+    /// (`longest`, µs). `wanted` says of which channels pieces will be asked.
+    pub fn new(
+        connection: &'a Connection,
+        longest: i64,
+        wanted: impl Fn(i64) -> bool,
+    ) -> rusqlite::Result<Self> {
+        if LEVELS.iter().all(|level| level.length() > longest) {
+            return Ok(Self::of_rows(connection));
+        }
         let (rolled, last): (i64, i64) = connection
             .prepare_cached("SELECT rolled, (SELECT coalesce(max(id), 0) FROM reading) FROM progress")?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -31,13 +41,13 @@ impl<'a> Pieces<'a> {
         let mut statement = connection
             .prepare_cached("SELECT channel, time, value FROM reading WHERE id > ?1 ORDER BY id")?;
         let mut rows = statement.query([rolled])?;
-        let mut tail = Vec::new();
+        let mut tail: HashMap<i64, Vec<_>> = HashMap::new();
         while let Some(row) = rows.next()? {
             let channel = row.get(0)?;
             if wanted(channel)
                 && let Some(number) = Number::of(row.get_ref(2)?)
             {
-                tail.push((channel, row.get(1)?, number));
+                tail.entry(channel).or_default().push((row.get(1)?, number));
             }
         }
         Ok(Self { connection, rolled: Some(rolled), tail })
@@ -59,9 +69,8 @@ impl<'a> Pieces<'a> {
             Some(_) => LEVELS.iter().position(|level| level.length() <= longest).unwrap_or(LEVELS.len()),
         };
         self.walk(channel, range, level, fits, each)?;
-        for (_, time, number) in
-            self.tail.iter().filter(|(of, time, _)| *of == channel && (range.0..range.1).contains(time))
-        {
+        let tail = self.tail.get(&channel).into_iter().flatten();
+        for (time, number) in tail.filter(|(time, _)| (range.0..range.1).contains(time)) {
             each(&Sum::of(*time, *number));
         }
         Ok(())

@@ -70,7 +70,7 @@ impl Selection {
         fit(&self.sensor, channel.sensor.as_str()) && fit(&self.quantity, channel.quantity.as_str())
     }
 
-    fn range(&self) -> (i64, i64) {
+    pub(super) fn range(&self) -> (i64, i64) {
         (self.since.map_or(i64::MIN, |since| since.0), self.until.map_or(i64::MAX, |until| until.0))
     }
 }
@@ -183,7 +183,7 @@ impl Reader {
     }
 
     /// The channels selected, by row id.
-    fn selected(&mut self, selection: &Selection) -> Result<Vec<(i64, Arc<Channel>)>, LogError> {
+    pub(super) fn selected(&mut self, selection: &Selection) -> Result<Vec<(i64, Arc<Channel>)>, LogError> {
         self.channels = channel::load(&self.connection).map_err(at(&self.path))?;
         let mut channels: Vec<_> = self
             .channels

@@ -196,11 +196,7 @@ fn read(
         return Ok((0, before, Vec::new()));
     }
     let width = width(to - from, most, covered(connection, channels, (from, to))?);
-    // Shorter than every roll-up: then the rows that wait for theirs need not be looked through either.
-    let pieces = match width < SHORTEST {
-        true => Pieces::of_rows(connection),
-        false => Pieces::new(connection, |channel| channels.contains(&channel))?,
-    };
+    let pieces = Pieces::new(connection, width, |channel| channels.contains(&channel))?;
     let mut buckets = Buckets::new((from, to), width);
     for channel in channels {
         let fits = |begin: i64, end: i64| begin.div_euclid(width) == (end - 1).div_euclid(width);

@@ -11,6 +11,7 @@ mod acked;
 mod bridge;
 mod broker;
 mod clients;
+pub mod fill;
 mod port;
 mod process;
 mod proxy;

@@ -2,6 +2,7 @@
 //!
 //! It knows readings and the log, not sensors.
 
+mod access;
 mod backoff;
 mod bucket;
 pub(crate) mod connection;
@@ -22,6 +23,7 @@ pub mod subscriber;
 #[cfg(test)]
 mod test_broker;
 mod tls;
+mod token;
 pub(crate) mod v4;
 pub(crate) mod v5;
 mod window;

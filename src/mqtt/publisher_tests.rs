@@ -664,7 +664,7 @@ fn tls_is_verified() {
     for version in BOTH {
         let mut config = broker.config(version);
         config.broker.transport = config::Transport::Tls;
-        config.broker.ca_file = Some(folder.path().join("ca.pem"));
+        config.broker.tls.trust = crate::config::Trust::Authorities(folder.path().join("ca.pem"));
         let bench = Bench::new();
         let channel = bench.channel(publish("test/n", Qos::ExactlyOnce));
         let publisher = bench.start(&config);
@@ -674,13 +674,48 @@ fn tls_is_verified() {
         bench.assert_delivered();
 
         // The system's authorities do not know this one.
-        config.broker.ca_file = None;
+        config.broker.tls.trust = crate::config::Trust::System;
         let bench = Bench::new();
         let publisher = bench.start(&config);
         bench.until("failure", || matches!(bench.state(), State::Failed(_)));
         let failure = bench.state().to_string();
-        assert!(failure.contains("TLS: ") && failure.contains("mqtt.ca_file"), "{failure}");
+        assert!(failure.contains("TLS: ") && failure.contains("mqtt.tls.ca_file"), "{failure}");
         publisher.stop(Instant::now());
+    }
+}
+
+/// A token that is good for a quarter of a second, from a program that counts how often it is asked.
+fn fleeting(config: &mut Mqtt, folder: &std::path::Path) {
+    let script = format!("echo asked >>{}/asked; echo token", folder.display());
+    let words = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
+    let password = config::Password::Command(words, Some(Duration::from_millis(250)));
+    config.credentials = Some(config::Credentials { username: "pi".to_owned(), password });
+}
+
+#[test]
+fn a_token_is_renewed_without_a_message_lost_or_repeated() {
+    let broker = TestBroker::start("");
+    let subscriber = broker.subscribe_in_order("test/#");
+    for version in BOTH {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = broker.config(version);
+        fleeting(&mut config, folder.path());
+        let bench = Bench::new();
+        let topic = format!("test/{version:?}");
+        let channel = bench.channel(publish(&topic, Qos::AtLeastOnce));
+        let publisher = bench.start(&config);
+        let mut sent = 0;
+        while bench.figure("connections") < 5 {
+            sent += 1;
+            bench.append(channel, sent..=sent);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let received = has_all(&subscriber, &topic, sent);
+        publisher.stop(soon());
+        bench.assert_delivered();
+        assert_counts(&numbers(&received, &topic), 1..=sent);
+        let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap().lines().count();
+        assert!(asked >= 5, "{asked}");
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 use tokio::sync::watch;
 
+use super::access;
 use super::connection::{Connected, Connection, Dead, Event, Outgoing, Parameters, Requests, Will};
 use super::failure::Failure;
 use super::outbox::Outbox;
@@ -135,8 +136,10 @@ struct Session<'a, O, R> {
     proven: bool,
     /// A suspected message is being tried alone.
     probing: bool,
-    /// rumqttc has lost so many slots that the connection must be renewed.
+    /// The connection must be renewed: rumqttc has lost so many slots, or the token expires.
     renewing: bool,
+    /// When the token that let us in is no good any more.
+    expires: Option<Instant>,
     /// Acknowledgements since progress was last looked at.
     moved: bool,
     ack_max: Duration,
@@ -151,8 +154,14 @@ pub(super) async fn run<C: Connection, O: Outbox>(
     let clean = shared.deaths.wants_clean();
     let parameters = parameters(&shared.config, clean);
     let failed = |why: Failure| End::Failed { why: why.to_string(), useful: false };
-    let mut connection = match C::open(&shared.config, &parameters) {
-        Ok(connection) => connection,
+    let access = tokio::select! {
+        access = access::fetch(&shared.config) => access,
+        _ = stopping(stop) => return End::Stopped,
+    };
+    let opened =
+        access.and_then(|access| Ok((C::open(&shared.config, &parameters, access.as_ref())?, access)));
+    let (mut connection, access) = match opened {
+        Ok(opened) => opened,
         Err(why) => return failed(why),
     };
     let connected = tokio::select! {
@@ -168,6 +177,7 @@ pub(super) async fn run<C: Connection, O: Outbox>(
         }
     };
     let mut session = Session::new(shared, connection.requests(), connected, &parameters);
+    session.expires = access.and_then(|access| access.until);
     if clean {
         return session.forget(&mut connection).await;
     }
@@ -236,6 +246,7 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             proven: false,
             probing,
             renewing: false,
+            expires: None,
             moved: false,
             ack_max: Duration::ZERO,
             ack_max_since: now,
@@ -310,6 +321,7 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
                 Err(TryRecvError::Closed) => self.stored(false)?,
             }
         }
+        self.renewing |= self.expires.is_some_and(|expires| now >= expires);
         self.top_up(now)?;
         if self.moved {
             self.moved = false;
@@ -369,7 +381,12 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             Phase::Draining { leave, .. } => Some(leave),
             Phase::Farewell { deadline } | Phase::Leaving { deadline } => Some(deadline),
         };
-        [Some(check), self.shared.saver.wake(), lanes, phase].into_iter().flatten().min().unwrap_or(check)
+        let expires = self.expires.filter(|_| !self.renewing);
+        [Some(check), self.shared.saver.wake(), lanes, phase, expires]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(check)
     }
 }
 
@@ -391,7 +408,7 @@ pub(super) mod tests {
     /// Connects as the publisher does, and vanishes without a word.
     pub(crate) fn vanish(config: &Mqtt) {
         async fn connect<C: Connection>(config: &Mqtt) {
-            let mut connection = C::open(config, &parameters(config, false)).unwrap();
+            let mut connection = C::open(config, &parameters(config, false), None).unwrap();
             first(&mut connection).await.unwrap();
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

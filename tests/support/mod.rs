@@ -16,6 +16,7 @@ mod port;
 mod process;
 mod proxy;
 mod seed;
+mod tunnel;
 pub mod wire;
 
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ pub use port::Port;
 pub use process::{find, signal, wait_for_exit};
 pub use proxy::Proxy;
 pub use seed::Seed;
+pub use tunnel::{Tunnel, head};
 
 /// Asks until the answer is yes; panics with `what` when `limit` has passed.
 #[track_caller]

@@ -12,6 +12,8 @@ mod mirror;
 mod mqtt;
 mod quantity;
 mod sensor;
+mod tls;
+mod token;
 mod topics;
 
 use std::time::Duration;

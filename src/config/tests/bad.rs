@@ -207,12 +207,70 @@ fn mqtt() {
                 "url: user name and password do not belong in the URL; write them under `username` and `password_file`",
             ),
             (
-                "url: \"mqtt://b\", ca_file: /dev/null",
-                "ca_file: mqtt://b:1883 is not encrypted; use mqtts:// or wss://, or leave it out",
+                "url: \"mqtt://b\", tls: {ca_file: /dev/null}",
+                "tls: mqtt://b:1883 is not encrypted; use mqtts:// or wss://, or leave it out",
             ),
             (
-                "url: \"mqtts://b\", ca_file: /nowhere",
-                "ca_file: \"/nowhere\" cannot be read: No such file or directory (os error 2)",
+                "url: \"mqtts://b\", tls: {ca_file: /nowhere}",
+                "tls.ca_file: \"/nowhere\" cannot be read: No such file or directory (os error 2)",
+            ),
+            (
+                "url: \"mqtts://b\", tls: {ca_file: /dev/null, insecure: true}",
+                "tls.insecure: contradicts `ca_file`; keep it, or `ca_file`",
+            ),
+            (
+                "url: \"mqtts://b\", tls: {pin: [\"12:34\"]}",
+                "tls.pin[0]: \"12:34\" is no SHA-256 fingerprint; 64 hexadecimal digits, as `openssl x509 -noout -fingerprint -sha256 -in FILE` prints",
+            ),
+            (
+                "url: \"mqtts://b\", tls: {cert_file: /dev/null}",
+                "tls.key_file: is missing beside `cert_file`",
+            ),
+            (
+                "url: \"mqtts://b\", tls: {cert_file: /dev/null, key_file: /dev/null}",
+                "tls.key_file: \"/dev/null\" holds no private key in PEM",
+            ),
+            (
+                "url: \"mqtts://b\", tls: {insecure: true, server_name: c}",
+                "tls.server_name: means nothing here: no name is looked at; leave it out, or trust by `ca_file` or the system's authorities",
+            ),
+            (
+                "url: \"mqtts://b\", tls: {server_name: \"a b\"}",
+                "tls.server_name: \"a b\" is no host name or address",
+            ),
+            (
+                "url: \"mqtt://b\", headers: {a: b}",
+                "headers: mqtt://b:1883 has no headers; they go with ws:// and wss://",
+            ),
+            ("url: \"ws://b\", headers: {\"a b\": c}", "headers.\"a b\": \"a b\" is no name of a header"),
+            (
+                "url: \"ws://b\", headers: {Host: c}",
+                "headers.Host: belongs to the WebSocket hand-shake itself",
+            ),
+            (
+                "url: \"ws://b\", headers: {a: \"b\\nc\"}",
+                "headers.a: must be plain ASCII text without line ends",
+            ),
+            (
+                "url: \"mqtt://b\", proxy: \"socks5://p\"",
+                "proxy: a proxy of the kind \"socks5\" is not known; write \"http://p\"; TLS to the broker goes through it as it is",
+            ),
+            (
+                "url: \"mqtt://b\", proxy: \"http://u:geheim@p\"",
+                "proxy: user name and password do not belong in the URL; write them under `proxy_username` and `proxy_password_file`",
+            ),
+            (
+                "url: \"mqtt://b\", proxy_username: u",
+                "proxy_username: means nothing here; it goes with `proxy`",
+            ),
+            ("url: \"mqtt://b\", token: {}", "token: needs one of `command`, `file`, `jwt` and `sas`"),
+            (
+                "url: \"mqtt://b\", password: x, token: {file: /run/t}",
+                "password: contradicts `token`; keep one of them",
+            ),
+            (
+                "url: \"mqtt://b\", token: {command: [token]}",
+                "token.command: the program must be named with its whole path: a service has no PATH of yours",
             ),
         ],
     );

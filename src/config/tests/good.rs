@@ -125,7 +125,7 @@ sensors:
     assert_eq!((mqtt.broker.transport, mqtt.broker.port), (Transport::SecureWebSocket, 443));
     assert_eq!(mqtt.broker.path, "/live");
     let credentials = mqtt.credentials.as_ref().unwrap();
-    assert_eq!((credentials.username.as_str(), credentials.password.0.as_str()), ("greenhouse", "geheim"));
+    assert_eq!((credentials.username.as_str(), &credentials.password), ("greenhouse", &fixed("geheim")));
     assert_eq!((mqtt.client_id.as_str(), mqtt.version), ("mine", MqttVersion::V5));
     assert_eq!(mqtt.keep_alive, Duration::from_secs(60));
     assert_eq!(mqtt.backlog, Backlog::LiveFirst { rate: 200 });
@@ -228,7 +228,10 @@ fn a_password_file_loses_one_line_end_and_is_never_shown() {
             file.to_str().unwrap()
         );
         let checked = read(&yaml).unwrap();
-        assert_eq!(checked.config.mqtt.as_ref().unwrap().credentials.as_ref().unwrap().password.0, expected);
+        assert_eq!(
+            checked.config.mqtt.as_ref().unwrap().credentials.as_ref().unwrap().password,
+            fixed(expected)
+        );
         assert!(!format!("{checked:?}").contains("geheim"));
     }
     std::fs::write(&file, "").unwrap();
@@ -252,7 +255,10 @@ fn found(credential: Option<&str>, beside: Option<&str>) -> String {
     let yaml = format!("mqtt: {{url: \"mqtt://b\", username: u, password_file: mqtt.password}}\n{SENSOR}");
     let env = [("CREDENTIALS_DIRECTORY".to_owned(), credentials.path().to_str().unwrap().to_owned())];
     match read_with(&yaml, Some(&file), env.into_iter(), &DRIVERS) {
-        Ok(checked) => checked.config.mqtt.unwrap().credentials.unwrap().password.0,
+        Ok(checked) => match checked.config.mqtt.unwrap().credentials.unwrap().password {
+            Password::Fixed(text) => text.0,
+            other => panic!("{other:?}"),
+        },
         Err(problems) => problems.to_string().replace(folder.path().to_str().unwrap(), "/etc"),
     }
 }

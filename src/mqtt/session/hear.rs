@@ -107,6 +107,6 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         if !self.probing {
             self.window.set_limit(usize::from(self.shared.config.window.min(left)));
         }
-        self.renewing = left < self.window.ring().div_ceil(2);
+        self.renewing |= left < self.window.ring().div_ceil(2);
     }
 }

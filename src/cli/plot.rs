@@ -99,7 +99,8 @@ fn size(text: &str) -> Result<(u32, u32), String> {
 /// # Errors
 /// A bad configuration, no log, a quantity that it does not have, three units, a file that exists.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    for path in [&args.svg, &args.png].into_iter().flatten().filter(|path| path.exists() && !args.force) {
+    let taken = [&args.svg, &args.png].into_iter().flatten().find(|path| path.exists());
+    if let Some(path) = taken.filter(|_| !args.force) {
         bail!("{}: exists already; give another name, or --force to replace it", path.display());
     }
     let present = now();

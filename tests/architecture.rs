@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("bus", &[]),
     ("config", &["reading", "sensor"]),
     ("enrich", &["reading"]),
+    ("facts", &["config", "enrich", "filter", "log", "reading", "sampling", "status"]),
     ("filter", &["config", "reading"]),
     ("log", &["config", "reading", "status"]),
     ("mirror", &["config", "enrich", "log", "reading", "status"]),
@@ -28,8 +29,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "bus", "config", "enrich", "filter", "log", "mirror", "mqtt", "payload", "reading", "sampling",
-            "sensor", "status",
+            "bus", "config", "enrich", "facts", "filter", "log", "mirror", "mqtt", "payload", "reading",
+            "sampling", "sensor", "status",
         ],
     ),
     ("demo", &["config", "daemon", "log", "reading", "status"]),
@@ -37,8 +38,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "bus", "config", "daemon", "demo", "doctor", "enrich", "filter", "log", "mirror", "mqtt",
-            "payload", "plot", "reading", "sampling", "sensor", "status",
+            "bus", "config", "daemon", "demo", "doctor", "enrich", "facts", "filter", "log", "mirror",
+            "mqtt", "payload", "plot", "reading", "sampling", "sensor", "status",
         ],
     ),
 ];

@@ -51,7 +51,9 @@ Unless they name UTF\-8, what is written for people is spelled in ASCII (degC); 
 TERM and INT store and publish what is there and leave within 10 s. HUP takes over what changed in the
 configuration. USR1 writes the state of every part to the journal.
 .SH EXIT STATUS
-0 done, 1 failed, 2 wrong usage, 78 wrong configuration.
+0 done, 1 failed (of
+.BR status :
+something does not work, or no daemon runs), 2 wrong usage, 78 wrong configuration.
 .SH FILES
 .TP
 .I /etc/sensor\-bridge/config.yaml
@@ -66,6 +68,12 @@ The log: an SQLite file with the views
 .B readings
 and
 .BR messages .
+.TP
+.I /run/sensor\-bridge/status.sock
+Where the daemon answers
+.B status
+and
+.BR why .
 "#;
 
 /// Writes.

@@ -21,8 +21,10 @@ mod run;
 mod scan;
 mod schema;
 mod source;
+mod status;
 mod tail;
 mod terminal;
+mod why;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,6 +45,8 @@ Examples:
   sensor-bridge tail -f                  readings as they are committed
   sensor-bridge plot air.temperature     the last 24 hours, in the terminal
   sensor-bridge query air.temperature --since 7d --every 1d
+  sensor-bridge status                   how the running bridge is
+  sensor-bridge why air.temperature      why its last value was not published
 
 Each command has examples of its own: sensor-bridge COMMAND -h";
 
@@ -94,6 +98,8 @@ impl Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Status(status::Args),
+    Why(why::Args),
     Demo(demo::Args),
     Check(check::Args),
     Doctor(doctor::Args),
@@ -122,6 +128,8 @@ pub fn main() -> ExitCode {
     logging::init(global.log_level, global.log_format);
     let outcome = match &cli.command {
         Command::Run(args) => run::run(args, global),
+        Command::Status(args) => status::run(args, global),
+        Command::Why(args) => why::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Check(args) => check::run(args, global),
         Command::Doctor(args) => doctor::run(args, global),

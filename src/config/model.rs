@@ -22,6 +22,8 @@ pub struct Config {
     pub log: Log,
     /// What happens to readings taken before the clock is right.
     pub clock: ClockPolicy,
+    /// Where the daemon says how it is.
+    pub status: Status,
     /// Sensors in the order of the file; ids are unique.
     pub sensors: Vec<Sensor>,
     /// Mirrors in the order of the file; ids are unique.
@@ -60,6 +62,18 @@ pub struct Mqtt {
     pub max_packet_size: u32,
     /// Topic of the retained `online`/`offline` message and last will.
     pub status_topic: String,
+}
+
+impl Mqtt {
+    /// Topic of the facts, retained, as JSON.
+    pub fn facts_topic(&self) -> String {
+        facts_topic(&self.status_topic)
+    }
+}
+
+/// Topic of the facts beside this status topic.
+pub(super) fn facts_topic(status: &str) -> String {
+    format!("{status}/facts")
 }
 
 /// Address of a broker, and the way to it.
@@ -269,6 +283,26 @@ pub enum ClockPolicy {
     Mark,
     /// Hold until corrected, at most this long.
     Hold(Duration),
+}
+
+/// Where the daemon says how it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The socket on which `sensor-bridge status` asks.
+    pub socket: Socket,
+    /// How often the facts are published, retained, beside the status topic; never if not given.
+    pub interval: Option<Duration>,
+}
+
+/// Where the status socket is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Socket {
+    /// In systemd's runtime directory if there is one, else beside the database.
+    Usual,
+    /// Here.
+    At(PathBuf),
+    /// Nowhere.
+    Off,
 }
 
 /// One sensor.

@@ -23,6 +23,8 @@ pub(super) struct Raw {
     pub(super) log: Option<Log>,
     /// What happens to readings taken before the clock is right.
     pub(super) clock: Option<Clock>,
+    /// Where the daemon says how it is.
+    pub(super) status: Option<Status>,
     /// Sensors to read.
     pub(super) sensors: Option<Vec<Sensor>>,
     /// Topics to subscribe to and to store.
@@ -329,6 +331,20 @@ pub(super) enum Unsynced {
     Hold,
 }
 
+/// Where the daemon says how it is.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Status {
+    /// Unix socket on which `sensor-bridge status` and `why` ask; `off` for none. Default: `status.sock` in the
+    /// runtime directory that systemd gives (`/run/sensor-bridge`), else the path of the database with `.sock`.
+    #[schemars(extend("examples" = ["/run/sensor-bridge/status.sock"]))]
+    pub(super) socket: Option<String>,
+    /// How often the facts are published as retained JSON on the status topic with `/facts` behind it, 1 s to one
+    /// day; `off` for never.
+    #[schemars(with = "Option<IntervalText>", extend("default" = "5m", "examples" = ["1m"]))]
+    pub(super) interval: Option<DurationText>,
+}
+
 /// One sensor. The keys of its driver stand beside these.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(super) struct Sensor {
@@ -563,6 +579,7 @@ struct VersionText;
 struct TlsVersionText;
 struct ChangeText;
 struct RateNumber;
+struct IntervalText;
 
 written_as!(DurationText, "duration", {
     "type": "string",
@@ -573,6 +590,12 @@ written_as!(SizeText, "size", {
     "type": "string",
     "title": "size",
     "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*([kMGT]B|[KMGT]iB|B)\s*$"
+});
+written_as!(IntervalText, "interval", {
+    "anyOf": [
+        {"type": "string", "title": "duration", "pattern": r"^\s*([0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)\s*)+$"},
+        {"type": "string", "enum": ["off"]}
+    ]
 });
 written_as!(VersionText, "version", {
     "anyOf": [{"type": "string", "enum": ["3.1.1", "4", "5", "5.0"]}, {"type": "number", "enum": [4, 5]}]

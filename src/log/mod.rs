@@ -14,7 +14,7 @@
 //! | `channel`, `delivery`, `mirror`, `gap`, `picture` | their tables |
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
-//! | `query`, `times`, `backup`, `look` | what people ask for |
+//! | `query`, `times`, `backup`, `look`, `extent`, `newest` | what people ask for |
 //! | `rollup`, `pieces` | what many readings come to, kept and read |
 //! | `series`, `silence`, `latest` | what is drawn: few points, gaps, newest values |
 
@@ -25,6 +25,7 @@ mod channel;
 mod checkpoint;
 mod delivery;
 mod error;
+mod extent;
 mod gap;
 pub mod gather;
 
@@ -33,6 +34,7 @@ pub mod latest;
 pub mod look;
 mod messages;
 mod mirror;
+mod newest;
 mod open;
 mod picture;
 mod pieces;
@@ -66,7 +68,9 @@ use crate::reading::{Channel, ChannelId, Moment, Qos, Reading};
 use crate::status::Board;
 
 pub use error::{Busy, LogError};
+pub use extent::Extent;
 pub use messages::Message;
+pub use newest::{Newest, Refusal};
 pub use reader::Reader;
 
 use inbox::{Inbox, Job};

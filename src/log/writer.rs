@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tracing::{error, warn};
+use tracing::error;
 
 use super::Machine;
 use super::checkpoint::Checkpointer;
@@ -245,7 +245,7 @@ impl Writer {
         self.figures.queue.set(waiting as i64);
         self.figures.lost.add(usize::try_from(lost).unwrap_or(usize::MAX));
         if lost > 0 {
-            warn!("log: {lost} readings were lost while the disk did not keep up");
+            self.part.warn(format!("{lost} readings were lost while the disk did not keep up"));
         }
         if let Some(reason) = outcome.rejected.first() {
             self.figures.rejected.add(outcome.rejected.len());
@@ -353,10 +353,10 @@ impl Writer {
     fn tell_of_forced(&mut self, last: bool) {
         let now = Instant::now();
         if self.forced > 0 && (last || now >= self.forced_told) {
-            warn!(
-                "log: {} readings were deleted before they were delivered: log.retention.max_size is reached",
+            self.part.warn(format!(
+                "{} readings were deleted before they were delivered: log.retention.max_size is reached",
                 self.forced
-            );
+            ));
             self.forced = 0;
             self.forced_told = now + BETWEEN_GAPS;
         }

@@ -17,6 +17,7 @@ mod publisher;
 #[cfg(test)]
 mod publisher_tests;
 mod publishing;
+mod report;
 mod saver;
 mod session;
 pub mod subscriber;
@@ -29,3 +30,4 @@ pub(crate) mod v5;
 mod window;
 
 pub use publisher::{Publisher, StartError};
+pub use report::Report;

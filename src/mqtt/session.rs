@@ -36,6 +36,9 @@ const STALLED: Duration = Duration::from_secs(120);
 /// as late.
 const SHORT: Duration = Duration::from_secs(1);
 
+/// The first report of a connection goes out after this long: by then there is something to tell.
+const SETTLED: Duration = Duration::from_secs(5);
+
 /// What is kept of the time to leave for saying `offline`.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -129,6 +132,8 @@ struct Session<'a, O, R> {
     began: Instant,
     heard: Instant,
     next_check: Instant,
+    /// When the bridge's report is due.
+    next_report: Option<Instant>,
     /// Hand-shakes to resume.
     resumed: usize,
     acknowledged: bool,
@@ -241,6 +246,7 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             began: now,
             heard: now,
             next_check: now,
+            next_report: shared.report.as_ref().map(|report| now + SETTLED.min(report.every)),
             resumed: 0,
             acknowledged: false,
             proven: false,
@@ -323,10 +329,12 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
         }
         self.renewing |= self.expires.is_some_and(|expires| now >= expires);
         self.top_up(now)?;
+        self.report(now)?;
         if self.moved {
             self.moved = false;
             if let Some(progress) = self.shared.lanes.advance() {
                 self.shared.saver.progress(progress);
+                self.shared.show_waiting();
             }
         }
         self.save(now)?;
@@ -382,7 +390,7 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             Phase::Farewell { deadline } | Phase::Leaving { deadline } => Some(deadline),
         };
         let expires = self.expires.filter(|_| !self.renewing);
-        [Some(check), self.shared.saver.wake(), lanes, phase, expires]
+        [Some(check), self.shared.saver.wake(), lanes, phase, expires, self.next_report]
             .into_iter()
             .flatten()
             .min()

@@ -85,6 +85,7 @@ log:
   commit_interval: 1s
   retention: { max_age: 90d, max_size: 2GB }
 clock: { unsynced: hold, max_hold: 1h }
+status: { socket: /run/x/y.sock, interval: 90s }
 sensors:
   - id: air
     driver: bme280
@@ -121,6 +122,9 @@ sensors:
         altitude: Some(112.0),
     };
     assert_eq!(config.device.place.as_ref(), Some(&place));
+    let status =
+        Status { socket: Socket::At("/run/x/y.sock".into()), interval: Some(Duration::from_secs(90)) };
+    assert_eq!(config.status, status);
     let mqtt = config.mqtt.as_ref().unwrap();
     assert_eq!((mqtt.broker.transport, mqtt.broker.port), (Transport::SecureWebSocket, 443));
     assert_eq!(mqtt.broker.path, "/live");
@@ -362,4 +366,17 @@ fn pictures_have_topics_shapes_and_time_of_their_own() {
     let images = read(&yaml).unwrap().config.log.retention.images;
     assert_eq!(images.max_age, Some(Duration::from_secs(14 * 86_400)));
     assert_eq!(images.max_size, Some(500_000_000));
+}
+
+#[test]
+fn the_status_may_be_switched_off() {
+    let status = |text: &str| {
+        let yaml = format!("{text}mqtt: {{url: \"mqtt://b\"}}\nsensors: [{{id: a, driver: panel}}]");
+        read(&yaml).unwrap().config.status
+    };
+    assert_eq!(status(""), Status { socket: Socket::Usual, interval: Some(Duration::from_secs(300)) });
+    assert_eq!(
+        status("status: {socket: off, interval: off}\n"),
+        Status { socket: Socket::Off, interval: None }
+    );
 }

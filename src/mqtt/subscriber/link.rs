@@ -429,6 +429,7 @@ impl Link {
             Event::Message(_) if current.ending => {}
             Event::Message(message) => {
                 self.health.received.add(1);
+                self.health.last.set(now.since_boot);
                 if self.intake.message(message, now) == Taken::Repeat {
                     self.health.repeats.add(1);
                 }

@@ -103,7 +103,7 @@ deb: compiler ## Debian packages in target/debian: of this machine, and of what 
 	@.ci/need dpkg-deb=dpkg readelf=binutils
 	$(CARGO) build --locked --release
 	packaging/build $(DEB_HOST) target/release/sensor-bridge
-	@set -e; for one in $(DEB_OF_CROSS); do packaging/build $${one%%:*} $${one#*:}; done
+	@set -e; for one in $(DEB_OF_CROSS); do packaging/build $${one%%:*} $${one#*:} target/release/sensor-bridge; done
 	@[ -n "$(DEB_OF_CROSS)" ] || echo "arm64, armhf: \`make cross\` first (or again: the source is newer than its binaries)"
 	@if command -v lintian >/dev/null; then lintian target/debian/*.deb; else echo "lintian is not installed: packages not judged"; fi
 

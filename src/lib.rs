@@ -24,6 +24,7 @@ pub mod mirror;
 pub mod mqtt;
 pub mod output;
 pub mod payload;
+pub mod plot;
 pub mod reading;
 pub mod sampling;
 pub mod sensor;

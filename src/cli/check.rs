@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::Global;
+use super::{Global, terminal};
 use crate::config::amount::{format_duration, format_size};
 use crate::config::{
     self, Backlog, Change, Checked, ClockPolicy, Config, Mirror, MqttVersion, Output, Sensor, Sink, Sync,
@@ -21,12 +21,12 @@ use crate::sensor::Attachment;
 /// Everything that is wrong is listed at once, each with line and key. Nothing is opened or connected.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code: 0 the configuration is good, 78 it is not.
-
 Examples:
   sensor-bridge check
   sensor-bridge check --config ./config.yaml
-  sensor-bridge check --json | jq '.sensors[].quantities[].topic'")]
+  sensor-bridge check --json | jq '.sensors[].quantities[].topic'
+
+Exit code: 0 the configuration is good, 78 it is not.")]
 pub struct Args {}
 
 /// Checks and shows.
@@ -38,7 +38,7 @@ pub fn run(_args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let mut warnings = String::new();
     config::write_located(&mut warnings, Some(global.path()), &checked.warnings)?;
     for warning in warnings.lines() {
-        eprintln!("warning: {warning}");
+        terminal::say(format_args!("warning: {warning}"));
     }
     let text = match global.json {
         true => serde_json::to_string_pretty(&as_json(&checked))?,
@@ -49,7 +49,7 @@ pub fn run(_args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
             text
         }
     };
-    writeln!(std::io::stdout(), "{text}").context("cannot write")?;
+    writeln!(terminal::out(global.json), "{text}").context("cannot write")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,15 +1,15 @@
 //! `sensor-bridge status`: how the running daemon is. Shows the facts that it answers with.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
 use jiff::tz::TimeZone;
 
-use super::Global;
 use super::rows::{Cell, Format, Rows};
 use super::source::now;
+use super::{Global, terminal};
 use crate::facts::ask::Door;
 use crate::facts::socket::Answer;
 use crate::facts::words::{bytes, count, duration};
@@ -18,15 +18,18 @@ use crate::facts::{Broker, Condition, Event, LogFacts, Machine, Snapshot, Word};
 /// So many of the last events are shown; `--json` has all that the daemon remembers.
 const EVENTS: usize = 5;
 
-/// Show how the running bridge is: broker, clock, log, every sensor and mirror, what happened last
+/// Show how the running bridge is
+///
+/// Broker, clock, log, every sensor and mirror, and what happened last. Asked over a socket that root and members of
+/// the group sensor-bridge may use.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code: 0 healthy, 1 not healthy (the reasons are shown) or not running.
-
 Examples:
   sensor-bridge status
   sensor-bridge status --json | jq '.sensors[] | select(.state != \"ok\")'
-  sensor-bridge status --prometheus > /var/lib/node_exporter/sensor_bridge.prom")]
+  sensor-bridge status --prometheus > /var/lib/node_exporter/sensor_bridge.prom
+
+Exit code: 0 healthy, 1 not healthy (the reasons are shown) or not running.")]
 pub struct Args {
     #[command(flatten)]
     door: DoorArgs,
@@ -62,7 +65,7 @@ impl DoorArgs {
 /// No daemon answers, or standard output cannot be written.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let door = args.door.door(global)?;
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out(global.json || args.prometheus);
     if args.prometheus {
         let Answer::Metrics(text) = door.ask("metrics")? else { bail!("the daemon answered something else") };
         out.write_all(text.as_bytes())?;
@@ -72,7 +75,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     if global.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&snapshot)?)?;
     } else {
-        let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let colours = terminal::colours(&io::stdout());
         out.write_all(plain(&snapshot, now().time_zone(), colours)?.as_bytes())?;
     }
     Ok(ExitCode::from(u8::from(!snapshot.health.healthy)))

@@ -60,6 +60,8 @@ impl Bridge {
                 command.env_remove(&*name);
             }
         }
+        // What is written for people depends on the locale.
+        command.env("LC_ALL", "C.UTF-8");
         command.args(arguments).arg("--config").arg(self.folder.path().join("config.yaml"));
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command

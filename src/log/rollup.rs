@@ -2,7 +2,7 @@
 //! some hundred rows instead of a million. Written by the writer in small steps between commits, many readings at a
 //! time; a roll-up that is missing is never wrong, so nobody waits for them. Whoever asks reads them by `pieces`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -189,22 +189,28 @@ pub(super) fn step(connection: &Connection, rows: i64) -> rusqlite::Result<Stepp
     let from: i64 =
         connection.prepare_cached("SELECT rolled FROM progress")?.query_row([], |row| row.get(0))?;
     let (minutes, until, looked) = by_minute(connection, from, rows)?;
-    for (place, sum) in by_level(minutes) {
-        merge(connection, place, &sum, until)?;
+    for one in minutes.chunk_by(|before, after| before.channel == after.channel) {
+        roll_up(connection, &LEVELS, one, until)?;
     }
     connection.prepare_cached("UPDATE progress SET rolled = ?1 WHERE rolled < ?1")?.execute([until])?;
     let stale = renew(connection, until)?;
     Ok(Stepped { rolled: until, more: looked == rows || stale == STALE })
 }
 
-type Minutes = HashMap<(i64, i64), Sum>;
+/// What rows come to in one minute of one channel.
+#[derive(Debug, Clone, Copy)]
+struct Minute {
+    channel: i64,
+    minute: i64,
+    sum: Sum,
+}
 
 /// The next rows by channel and minute, the last of them, and how many there were.
-fn by_minute(connection: &Connection, from: i64, rows: i64) -> rusqlite::Result<(Minutes, i64, i64)> {
+fn by_minute(connection: &Connection, from: i64, rows: i64) -> rusqlite::Result<(Vec<Minute>, i64, i64)> {
     let mut statement = connection
         .prepare_cached("SELECT id, channel, time, value FROM reading WHERE id > ?1 ORDER BY id LIMIT ?2")?;
     let mut found = statement.query([from, rows])?;
-    let (mut minutes, mut until, mut looked) = (Minutes::new(), from, 0);
+    let (mut minutes, mut until, mut looked) = (HashMap::<(i64, i64), Sum>::new(), from, 0);
     while let Some(row) = found.next()? {
         (until, looked) = (row.get(0)?, looked + 1);
         let Some(number) = Number::of(row.get_ref(3)?) else { continue };
@@ -212,24 +218,38 @@ fn by_minute(connection: &Connection, from: i64, rows: i64) -> rusqlite::Result<
         let one = Sum::of(time, number);
         minutes.entry((row.get(1)?, time.div_euclid(MINUTE))).and_modify(|sum| sum.add(&one)).or_insert(one);
     }
+    let mut minutes: Vec<Minute> =
+        minutes.into_iter().map(|((channel, minute), sum)| Minute { channel, minute, sum }).collect();
+    minutes.sort_unstable_by_key(|one| (one.channel, one.minute));
     Ok((minutes, until, looked))
 }
 
-fn by_level(minutes: Minutes) -> BTreeMap<Place, Sum> {
-    let mut places: BTreeMap<Place, Sum> = BTreeMap::new();
-    // In the order of time; ties are within a minute.
-    let sorted: BTreeMap<(i64, i64), Sum> = minutes.into_iter().collect();
-    for ((channel, minute), sum) in sorted {
-        for level in LEVELS {
-            let place = Place { channel, minutes: level.minutes, slot: minute.div_euclid(level.minutes) };
-            places.entry(place).and_modify(|all| all.add(&sum)).or_insert(sum);
+/// Adds minutes of one channel, in the order of time, to the intervals of the first of these levels, and then of
+/// the others: but not within an interval that has fewer readings altogether than a shorter one would need.
+fn roll_up(
+    connection: &Connection,
+    levels: &[Level],
+    minutes: &[Minute],
+    until: i64,
+) -> rusqlite::Result<()> {
+    let Some((level, shorter)) = levels.split_first() else { return Ok(()) };
+    let slot = |one: &Minute| one.minute.div_euclid(level.minutes);
+    for within in minutes.chunk_by(|before, after| slot(before) == slot(after)) {
+        let Some((first, others)) = within.split_first() else { continue };
+        let mut sum = first.sum;
+        others.iter().for_each(|one| sum.add(&one.sum));
+        let place = Place { channel: first.channel, minutes: level.minutes, slot: slot(first) };
+        let count = merge(connection, place, &sum, until)?;
+        if shorter.iter().any(|level| count >= level.fewest) {
+            roll_up(connection, shorter, within, until)?;
         }
     }
-    places
+    Ok(())
 }
 
-/// Adds to what is kept of an interval the readings up to row `until` that are not in it yet.
-fn merge(connection: &Connection, place: Place, new: &Sum, until: i64) -> rusqlite::Result<()> {
+/// Adds to what is kept of an interval the readings up to row `until` that are not in it yet. Answers how many
+/// readings it has altogether.
+fn merge(connection: &Connection, place: Place, new: &Sum, until: i64) -> rusqlite::Result<i64> {
     let kept = connection
         .prepare_cached(
             "SELECT slot, count, least, most, sum, first, first_after, last, last_after
@@ -240,25 +260,27 @@ fn merge(connection: &Connection, place: Place, new: &Sum, until: i64) -> rusqli
     match kept {
         Some(mut sum) => {
             sum.add(new);
-            write(connection, place, &sum)
+            write(connection, place, &sum)?;
+            Ok(sum.count)
         }
         None => make(connection, place, Some(new), until),
     }
 }
 
 /// Makes what is not kept of an interval, if it is worth it. `new` are the last of its readings up to `until`,
-/// perhaps all.
-fn make(connection: &Connection, place: Place, new: Option<&Sum>, until: i64) -> rusqlite::Result<()> {
+/// perhaps all. Answers how many it has.
+fn make(connection: &Connection, place: Place, new: Option<&Sum>, until: i64) -> rusqlite::Result<i64> {
     let count: i64 = connection
         .prepare_cached(
             "SELECT count(*) FROM reading WHERE channel = ?1 AND time >= ?2 AND time < ?3 AND id <= ?4",
         )?
         .query_row([place.channel, place.begin(), place.end(), until], |row| row.get(0))?;
     if LEVELS.iter().any(|level| level.minutes == place.minutes && count < level.fewest) {
-        return Ok(());
+        return Ok(count);
     }
     if let Some(all) = new.filter(|new| new.count == count) {
-        return write(connection, place, all);
+        write(connection, place, all)?;
+        return Ok(count);
     }
     let mut statement = connection.prepare_cached(
         "SELECT time, value FROM reading WHERE channel = ?1 AND time >= ?2 AND time < ?3 AND id <= ?4
@@ -274,7 +296,10 @@ fn make(connection: &Connection, place: Place, new: Option<&Sum>, until: i64) ->
             none => *none = Some(one),
         }
     }
-    sum.map_or(Ok(()), |sum| write(connection, place, &sum))
+    if let Some(sum) = sum {
+        write(connection, place, &sum)?;
+    }
+    Ok(count)
 }
 
 fn write(connection: &Connection, place: Place, sum: &Sum) -> rusqlite::Result<()> {

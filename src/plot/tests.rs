@@ -42,7 +42,7 @@ fn as_text() {
     assert_eq!(lines[1].trim(), "°C");
     assert!(lines[2].starts_with("10 +") && lines[2].ends_with('\''), "{text}");
     assert!(lines[11].starts_with("   ++--"), "{text}");
-    assert!(lines[12].contains("12:00") && lines[12].contains("20:00"), "{text}");
+    assert!(lines[12].contains("12:00") && lines[12].contains("18:00"), "{text}");
     assert_eq!(lines[13].trim(), "2026-11-20 12:00 to 22:00 (+00:00)");
     // From 4 to 7 of 10 hours nothing is drawn: columns 4 + 56 × 0.4 to 4 + 56 × 0.7.
     for line in &lines[2..11] {

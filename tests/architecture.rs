@@ -63,7 +63,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("csv", &["mirror", "cli"]),
     ("image", &["sensor"]),
     ("libc", &["enrich"]),
-    ("ring", &["command"]),
+    ("ring", &["command", "mqtt"]),
     ("rppal", &["bus"]),
     ("rumqttc", &["mqtt"]),
     ("rumqttd", &["demo"]),

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde_json::Value;
 
 /// Sections of the page and where their keys are in the schema.
-const SECTIONS: [(&str, &str); 11] = [
+const SECTIONS: [(&str, &str); 12] = [
     ("top", ""),
     ("device", "/properties/device"),
     ("device.location", "/properties/device/properties/location"),

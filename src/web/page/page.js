@@ -493,6 +493,8 @@ function showSeries() {
   draw($("plot"), series, {
     label, format, why: (reason) => GAPS[reason] ?? reason,
     show: (i) => {
+      // The last word of a plot that is going.
+      if (!series) return;
       reading = i !== null;
       put($("readout"), reading ? readout(i, format) : legend());
     },

@@ -23,7 +23,7 @@ pub(super) fn read(file: &Path) -> Machine {
     }
 }
 
-/// `VmRSS:	   11840 kB` (proc(5): the unit is always kB, and means 1,024 bytes).
+/// `VmRSS:     11840 kB` (proc(5): the unit is always kB, and means 1,024 bytes).
 fn kilobytes(text: &str, key: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
     rest.split_whitespace().next()?.parse::<u64>().ok().map(|number| number * 1024)

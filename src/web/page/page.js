@@ -291,7 +291,7 @@ function makeRow(sensor, quantity) {
     if (pieces.get(`value/${key}`)?.k === "image") return $("pictures").scrollIntoView();
     location.hash = `#/${encodeURIComponent(sensor)}/${encodeURIComponent(quantity)}/24h`;
   });
-  rows.set(key, { button, spark, value, number, unit, age, word, sensor, quantity, visible: false, sparked: 0 });
+  rows.set(key, { button, spark, value, number, unit, age, word, sensor, quantity, visible: false, sparked: -Infinity });
   button.dataset.key = key;
   watcher.observe(button);
   return button;

@@ -32,13 +32,13 @@ const IDLE: Duration = Duration::from_secs(30);
 pub(super) struct Pool {
     log: Log,
     idle: Mutex<Vec<(Instant, Reader)>>,
-    turns: [Semaphore; 3],
+    turns: [Arc<Semaphore>; 3],
 }
 
 impl Pool {
     /// None is open yet.
     pub fn new(log: &Log) -> Self {
-        let turns = std::array::from_fn(|_| Semaphore::new(1));
+        let turns = std::array::from_fn(|_| Arc::new(Semaphore::new(1)));
         Self { log: log.clone(), idle: Mutex::default(), turns }
     }
 
@@ -48,11 +48,16 @@ impl Pool {
         lane: Lane,
         work: impl FnOnce(&mut Reader) -> Result<T, LogError> + Send + 'static,
     ) -> Option<T> {
-        // Taken here, not on the thread: requests wait their turn without one.
-        let turn = self.turns[lane as usize].acquire().await.ok()?;
+        // Taken here, not on the thread: requests wait their turn without one. It goes with the work, which ends
+        // also when nobody waits for it any more.
+        let turn = self.turns[lane as usize].clone().acquire_owned().await.ok()?;
         let pool = self.clone();
-        let done = tokio::task::spawn_blocking(move || pool.with_reader(work)).await;
-        drop(turn);
+        let done = tokio::task::spawn_blocking(move || {
+            let answer = pool.with_reader(work);
+            drop(turn);
+            answer
+        })
+        .await;
         match done {
             Ok(Ok(answer)) => Some(answer),
             Ok(Err(error)) => {

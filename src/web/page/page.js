@@ -291,7 +291,7 @@ function makeRow(sensor, quantity) {
     if (pieces.get(`value/${key}`)?.k === "image") return $("pictures").scrollIntoView();
     location.hash = `#/${encodeURIComponent(sensor)}/${encodeURIComponent(quantity)}/24h`;
   });
-  rows.set(key, { button, spark, value, number, unit, age, word, sensor, quantity, visible: false, sparked: 0 });
+  rows.set(key, { button, spark, value, number, unit, age, word, sensor, quantity, visible: false, sparked: -Infinity });
   button.dataset.key = key;
   watcher.observe(button);
   return button;
@@ -493,6 +493,8 @@ function showSeries() {
   draw($("plot"), series, {
     label, format, why: (reason) => GAPS[reason] ?? reason,
     show: (i) => {
+      // The last word of a plot that is going.
+      if (!series) return;
       reading = i !== null;
       put($("readout"), reading ? readout(i, format) : legend());
     },
@@ -620,7 +622,12 @@ function showStrip(album) {
     items.push(item);
   }
   album.strip.replaceChildren(...items);
-  put(album.about, album.pictures.length === 0 ? "no pictures yet" : `the last ${age(now() - album.pictures[0].t).replace("now", "just now")}${age(now() - album.pictures[0].t) === "now" ? "" : " ago"}`);
+}
+
+function showAlbumAge(album) {
+  const newest = album.pictures[0];
+  const old = newest && age(now() - newest.t);
+  put(album.about, !newest ? "no pictures yet" : old === "now" ? "the last one just now" : `the last one ${old} ago`);
 }
 
 function view(album, row) {
@@ -728,6 +735,7 @@ function tick() {
     const value = pieces.get(`value/${key}`), sensor = pieces.get(`sensor/${row.sensor}`);
     if (value && sensor) showAge(row, value, sensor);
   }
+  for (const album of albums.values()) showAlbumAge(album);
   for (const row of topicRows.values()) put(row.cells[2], age(now() - row.t));
   showNow();
   if (opened && series && performance.now() - series.fetched > { "1h": 5, "24h": 60, "7d": 300, "30d": 300 }[opened.range] * SECOND && !reading && lostSince === null) {

@@ -25,7 +25,10 @@ const DAY: i64 = 86_400_000_000;
 /// A terminal plot is not higher than this unless asked for: it shall leave room for the next.
 const ROWS: usize = 22;
 
-/// Nor is one of switches only.
+/// And not wider, whatever a terminal says of itself.
+const WIDEST: usize = 1_000;
+
+/// And one of switches only not higher than this.
 const STATES: usize = 10;
 
 /// Draw readings of the log, in the terminal or as a picture
@@ -63,7 +66,7 @@ pub struct Args {
     #[arg(long)]
     force: bool,
     /// Columns in the terminal; all of them unless given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(NARROWEST as i64..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(NARROWEST as i64..=WIDEST as i64))]
     width: Option<u16>,
     /// Rows in the terminal
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(LOWEST as i64..=500))]
@@ -169,7 +172,7 @@ fn look(args: &Args) -> Look {
     // Two rows are left for the prompt before and after.
     let height = rows.map_or(ROWS, |rows| rows.saturating_sub(2).min(ROWS));
     Look {
-        width: args.width.map_or(columns, usize::from).max(NARROWEST),
+        width: args.width.map_or(columns, usize::from).clamp(NARROWEST, WIDEST),
         height: args.height.map_or(height, usize::from).max(LOWEST),
         marks,
         colour: terminal::colours(&std::io::stdout()),

@@ -15,6 +15,7 @@
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
 //! | `query`, `times`, `backup`, `look` | what people ask for |
+//! | `intake`, `delivered` | readings from elsewhere, and what has left |
 
 mod age;
 mod album;
@@ -27,6 +28,7 @@ mod gap;
 pub mod gather;
 
 mod inbox;
+pub mod intake;
 pub mod look;
 mod messages;
 mod mirror;

@@ -16,6 +16,7 @@ pub mod daemon;
 pub mod demo;
 pub mod doctor;
 pub mod enrich;
+pub mod exchange;
 pub mod filter;
 pub mod log;
 pub mod mirror;

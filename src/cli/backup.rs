@@ -11,6 +11,9 @@ use super::progress::Progress;
 use super::source::Source;
 use crate::log::backup;
 
+/// Bytes of a page, in which the copy counts.
+const PAGE: u64 = 4096;
+
 /// Copy the log to a file, while the daemon runs
 ///
 /// The copy is one file, checked, and is read with --database or put back in the log's place.
@@ -37,8 +40,8 @@ pub struct Args {
 /// A bad configuration, no log, a file that exists or cannot be written.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let from = args.source.path(global)?;
-    let mut progress = Progress::new("copying");
-    let copied = backup::to(&from, &args.file, args.force, |done, total| progress.update(done, total))?;
+    let mut progress = Progress::bytes("copying");
+    let copied = backup::to(&from, &args.file, args.force, |done, total| progress.update(done * PAGE, total * PAGE))?;
     drop(progress);
     match global.json {
         true => writeln!(io::stdout(), "{}", json!({ "file": args.file, "bytes": copied.bytes }))?,

@@ -9,6 +9,10 @@ mod check;
 mod demo;
 mod doctor;
 mod export;
+mod import;
+mod init;
+mod interrupt;
+mod layout;
 mod logging;
 mod progress;
 mod query;
@@ -19,6 +23,7 @@ mod scan;
 mod schema;
 mod source;
 mod tail;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,6 +38,7 @@ pub const BAD_CONFIG: u8 = 78;
 const EXAMPLES: &str = "\
 Examples:
   sensor-bridge demo                      see it work: no hardware, no broker needed
+  sensor-bridge init                      a configuration with what is connected
   sensor-bridge scan                      what is connected, and which drivers fit
   sensor-bridge check                     what would run, or everything that is wrong
   sensor-bridge run --config my.yaml      the daemon, in the foreground
@@ -83,6 +89,7 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Args),
     Run(run::Args),
     Demo(demo::Args),
     Check(check::Args),
@@ -92,6 +99,8 @@ enum Command {
     Query(query::Args),
     Tail(tail::Args),
     Export(export::Args),
+    Import(import::Args),
+    Verify(verify::Args),
     Backup(backup::Args),
     Buffer(buffer::Args),
     Schema(schema::Args),
@@ -103,6 +112,7 @@ pub fn main() -> ExitCode {
     let global = &cli.global;
     logging::init(global.log_level, global.log_format);
     let outcome = match &cli.command {
+        Command::Init(args) => init::run(args, global),
         Command::Run(args) => run::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Check(args) => check::run(args, global),
@@ -112,6 +122,8 @@ pub fn main() -> ExitCode {
         Command::Query(args) => query::run(args, global),
         Command::Tail(args) => tail::run(args, global),
         Command::Export(args) => export::run(args, global),
+        Command::Import(args) => import::run(args, global),
+        Command::Verify(args) => verify::run(args, global),
         Command::Backup(args) => backup::run(args, global),
         Command::Buffer(args) => buffer::run(args, global),
         Command::Schema(args) => schema::run(args, global),

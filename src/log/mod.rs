@@ -22,6 +22,7 @@ mod album;
 pub mod backup;
 mod channel;
 mod checkpoint;
+mod delivered;
 mod delivery;
 mod error;
 mod gap;

@@ -25,4 +25,5 @@ pub mod payload;
 pub mod reading;
 pub mod sampling;
 pub mod sensor;
+pub mod setup;
 pub mod status;

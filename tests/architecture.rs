@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("bus", &[]),
     ("config", &["reading", "sensor"]),
     ("enrich", &["reading"]),
+    ("exchange", &["config", "log", "reading"]),
     ("filter", &["config", "reading"]),
     ("log", &["config", "reading", "status"]),
     ("mirror", &["config", "enrich", "log", "reading", "status"]),
@@ -23,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("reading", &[]),
     ("sampling", &["bus", "config", "enrich", "filter", "log", "reading", "sensor", "status"]),
     ("sensor", &["bus", "config", "enrich", "reading"]),
+    ("setup", &["bus", "reading", "sensor"]),
     ("status", &[]),
     (
         "daemon",
@@ -36,8 +38,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "bus", "config", "daemon", "demo", "doctor", "enrich", "filter", "log", "mirror", "mqtt",
-            "payload", "reading", "sampling", "sensor", "status",
+            "bus", "config", "daemon", "demo", "doctor", "enrich", "exchange", "filter", "log", "mirror",
+            "mqtt", "payload", "reading", "sampling", "sensor", "setup", "status",
         ],
     ),
 ];

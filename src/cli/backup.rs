@@ -41,7 +41,8 @@ pub struct Args {
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let from = args.source.path(global)?;
     let mut progress = Progress::bytes("copying");
-    let copied = backup::to(&from, &args.file, args.force, |done, total| progress.update(done * PAGE, total * PAGE))?;
+    let copied =
+        backup::to(&from, &args.file, args.force, |done, total| progress.update(done * PAGE, total * PAGE))?;
     drop(progress);
     match global.json {
         true => writeln!(io::stdout(), "{}", json!({ "file": args.file, "bytes": copied.bytes }))?,

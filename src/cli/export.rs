@@ -126,14 +126,17 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     // Under another name until it is whole: half an export looks just like one.
     let part = part_of(path);
     let file = File::create(&part).with_context(|| format!("{}: cannot be written", part.display()))?;
-    let written = write(&mut reader, args, global, format, BufWriter::new(file), &interrupt).and_then(|(count, out)| {
-        out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
-        fs::rename(&part, path)?;
-        // The name is safe when the folder is.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()?;
-        Ok(count)
-    });
+    let written = write(&mut reader, args, global, format, BufWriter::new(file), &interrupt).and_then(
+        |(count, out)| {
+            out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+            fs::rename(&part, path)?;
+            // The name is safe when the folder is.
+            let folder =
+                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(folder)?.sync_all()?;
+            Ok(count)
+        },
+    );
     if written.is_err() {
         // What went wrong is told below; that a half file could not be removed as well adds nothing.
         fs::remove_file(&part).ok();

@@ -163,7 +163,10 @@ fn look<'a>(
 }
 
 /// Shows how far it is, and breaks off when asked to.
-fn watched<'a>(bar: &'a mut Progress, interrupt: &'a Interrupt) -> impl FnMut(u64, u64) -> ControlFlow<()> + 'a {
+fn watched<'a>(
+    bar: &'a mut Progress,
+    interrupt: &'a Interrupt,
+) -> impl FnMut(u64, u64) -> ControlFlow<()> + 'a {
     move |done, total| {
         bar.update(done, total);
         if interrupt.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -241,7 +244,12 @@ fn short(time: Timestamp) -> String {
     text.split_once('.').map_or(text.clone(), |(seconds, _)| seconds.to_owned())
 }
 
-fn import_one(one: &Seen<'_>, log: &Path, account: &mut Account, interrupt: &Interrupt) -> anyhow::Result<()> {
+fn import_one(
+    one: &Seen<'_>,
+    log: &Path,
+    account: &mut Account,
+    interrupt: &Interrupt,
+) -> anyhow::Result<()> {
     let mut intake = Intake::open(log)?;
     let mut bar = Progress::bytes("importing");
     let mut watch = watched(&mut bar, interrupt);
@@ -268,8 +276,7 @@ fn publish_one(
     };
     let mut bar = Progress::bytes("importing");
     let mut watch = watched(&mut bar, interrupt);
-    let done =
-        publish::publish(one.path, &one.manner, &one.survey, &channels, &log, account, &mut watch);
+    let done = publish::publish(one.path, &one.manner, &one.survey, &channels, &log, account, &mut watch);
     log.close()?;
     done.with_context(|| one.path.display().to_string())
 }

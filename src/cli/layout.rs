@@ -100,7 +100,9 @@ impl Layout {
             Some(FileFormat::Influx) => Format::Influx,
             None => Format::of(path).ok_or_else(|| {
                 let name = path.display();
-                anyhow!("{name}: which format? Say --format csv, jsonl or influx, or name it .csv, .jsonl or .lp")
+                anyhow!(
+                    "{name}: which format? Say --format csv, jsonl or influx, or name it .csv, .jsonl or .lp"
+                )
             })?,
         };
         let mut mapping = Mapping {

@@ -3,6 +3,7 @@
 //! Answers of a program go to standard output, everything said beside them to standard error.
 //! Exit codes: 0 ok, 1 failed, 2 wrong usage (clap's), 78 bad configuration (`EX_CONFIG` of sysexits.h).
 
+mod ask;
 mod backup;
 mod buffer;
 mod check;

@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-
 use super::Global;
 use super::interrupt::Interrupt;
 use super::rows::{Format, Rows, reading_cells, reading_columns};

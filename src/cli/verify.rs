@@ -118,7 +118,8 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
 }
 
 fn show(report: &Report, out: &mut impl Write) -> anyhow::Result<()> {
-    let mut columns = vec!["sensor", "quantity", "qos", "delivered", "received", "missing", "repeated", "changed"];
+    let mut columns =
+        vec!["sensor", "quantity", "qos", "delivered", "received", "missing", "repeated", "changed"];
     if report.by_id {
         columns.push("disorder");
     }

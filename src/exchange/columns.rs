@@ -260,9 +260,10 @@ pub(super) fn clock_of(word: Option<&str>) -> Result<Clock, String> {
     let known = [Clock::Synced, Clock::Unsynced, Clock::Corrected];
     match word {
         None => Ok(Clock::Synced),
-        Some(word) => known.into_iter().find(|clock| clock.as_str() == word).ok_or_else(|| {
-            format!("clock \"{}\" is not synced, unsynced or corrected", shown(word))
-        }),
+        Some(word) => known
+            .into_iter()
+            .find(|clock| clock.as_str() == word)
+            .ok_or_else(|| format!("clock \"{}\" is not synced, unsynced or corrected", shown(word))),
     }
 }
 

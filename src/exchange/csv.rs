@@ -5,8 +5,8 @@
 
 use std::io::BufRead;
 
-use super::lines::{Lines, text, without_end};
 use super::Fault;
+use super::lines::{Lines, text, without_end};
 
 /// One field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -221,7 +221,9 @@ mod tests {
         {
             assert!(told[place].starts_with(beginning), "{told:#?}");
         }
-        let open = |text: &str| survey(&house.file("d.csv", text), &manner, &[], &mut on).map(|_| ()).unwrap_err().to_string();
+        let open = |text: &str| {
+            survey(&house.file("d.csv", text), &manner, &[], &mut on).map(|_| ()).unwrap_err().to_string()
+        };
         assert_eq!(open(""), "is empty");
         assert!(open("when,sensor,quantity,value\n").contains("--time-column NAME; it has: when, sensor"));
         assert!(open("time,value\n").contains("--sensor ID"));
@@ -231,19 +233,29 @@ mod tests {
     fn other_names_and_columns_of_values() {
         use crate::exchange::columns::{Fixed, Role};
         let house = House::new();
-        let file = house.file("e.csv", "Datum;T innen;Feuchte\n2026-11-20 07:00;21,5;\n2026-11-20 07:01;22,0;48\n");
+        let file =
+            house.file("e.csv", "Datum;T innen;Feuchte\n2026-11-20 07:00;21,5;\n2026-11-20 07:01;22,0;48\n");
         let mut manner = manner(super::super::Format::Csv);
         manner.mapping.columns = [(Role::Time, "Datum".to_owned())].into();
-        manner.mapping.wide = vec![("T innen".into(), "temperature".into()), ("Feuchte".into(), "humidity".into())];
+        manner.mapping.wide =
+            vec![("T innen".into(), "temperature".into()), ("Feuchte".into(), "humidity".into())];
         manner.mapping.fixed = Fixed { sensor: Some("air".into()), ..Fixed::default() };
         manner.mapping.decimal_comma = true;
         assert_eq!(house.import(&file, &manner).added, 3);
         let shown: Vec<String> = house.readings().iter().map(|line| line[28..].to_owned()).collect();
-        assert_eq!(shown, ["here air temperature 21.5  synced", "here air temperature 22  synced", "here air humidity 48  synced"]);
+        assert_eq!(
+            shown,
+            [
+                "here air temperature 21.5  synced",
+                "here air temperature 22  synced",
+                "here air humidity 48  synced"
+            ]
+        );
         let lines = house.file("f.jsonl", "{\"time\":1795158000,\"sensor\":\"air\",\"humidity\":1,\"temperature\":2}\n{\"time\":1795158001,\"sensor\":\"air\",\"humidity\":3}\n");
         manner.format = super::super::Format::Jsonl;
         manner.mapping.columns.clear();
-        manner.mapping.wide = vec![("temperature".into(), "temperature".into()), ("humidity".into(), "humidity".into())];
+        manner.mapping.wide =
+            vec![("temperature".into(), "temperature".into()), ("humidity".into(), "humidity".into())];
         assert_eq!(house.import(&lines, &manner).added, 3);
     }
 }

@@ -39,7 +39,10 @@ pub fn write(out: &mut impl Write, line: &Line) -> io::Result<()> {
     text.push_str(" value=");
     field(&mut text, &line.value);
     let nanos = line.at.0.checked_mul(1_000).ok_or_else(|| {
-        refused(&format!("the time {} is beyond what line protocol can say (nanoseconds in 64 bits)", line.at))
+        refused(&format!(
+            "the time {} is beyond what line protocol can say (nanoseconds in 64 bits)",
+            line.at
+        ))
     })?;
     text.push_str(&format!(" {nanos}\n"));
     out.write_all(text.as_bytes())
@@ -124,7 +127,8 @@ pub(super) fn rows(
         unused(key);
     }
     let fixed = &mapping.fixed;
-    let said = |fixed: &Option<String>, tag: Option<(&str, String)>| fixed.clone().or(tag.map(|(_, tag)| tag));
+    let said =
+        |fixed: &Option<String>, tag: Option<(&str, String)>| fixed.clone().or(tag.map(|(_, tag)| tag));
     let clock = clock_of(clock.as_ref().map(|(_, word)| word.as_str())).map_err(wrong)?;
     let device = said(&fixed.device, device)
         .or_else(|| mapping.device.clone())
@@ -250,7 +254,8 @@ fn field_value(text: &str) -> Result<(Value, &str), String> {
     }
     let end = text.find([',', ' ']).unwrap_or(text.len());
     let (word, rest) = text.split_at(end);
-    let whole = word.strip_suffix('i').or_else(|| word.strip_suffix('u')).and_then(|digits| digits.parse().ok());
+    let whole =
+        word.strip_suffix('i').or_else(|| word.strip_suffix('u')).and_then(|digits| digits.parse().ok());
     let value = match (whole, word) {
         (Some(whole), _) => Some(Value::Integer(whole)),
         (None, "t" | "T" | "true" | "True" | "TRUE") => Some(Value::Bool(true)),
@@ -313,7 +318,10 @@ mod tests {
             rows(&text, 1, &Mapping::default(), &mut found, &mut |tag| panic!("{tag}")).unwrap();
             assert_eq!(found.len(), 1, "{text}");
             assert_eq!(found[0].series, Series::of(&line.channel));
-            assert_eq!((found[0].at, found[0].clock, &found[0].value), (line.at, line.clock, &Raw::Is(value)));
+            assert_eq!(
+                (found[0].at, found[0].clock, &found[0].value),
+                (line.at, line.clock, &Raw::Is(value))
+            );
         }
     }
 
@@ -321,7 +329,11 @@ mod tests {
     fn lines_of_others() {
         let mapping = Mapping { device: Some("pi".into()), ..Mapping::default() };
         assert_eq!(
-            read("weather,location=us-midwest temperature=82,humidity=71i,note=\"a, b\" 1465839830100400200", &mapping).unwrap(),
+            read(
+                "weather,location=us-midwest temperature=82,humidity=71i,note=\"a, b\" 1465839830100400200",
+                &mapping
+            )
+            .unwrap(),
             [
                 "pi weather temperature [] Is(Float(82.0)) 1465839830100400",
                 "pi weather humidity [] Is(Integer(71)) 1465839830100400",
@@ -330,8 +342,14 @@ mod tests {
         );
         assert_eq!(read("# a comment", &mapping).unwrap(), [""; 0]);
         let placed = Mapping { columns: [(Role::Sensor, "location".to_owned())].into(), ..mapping.clone() };
-        assert_eq!(read("weather,location=us value=1 5000", &placed).unwrap(), ["pi us weather [] Is(Float(1.0)) 5"]);
-        let seconds = Mapping { times: crate::exchange::when::Times { unit: Some(Unit::Seconds), ..mapping.times.clone() }, ..mapping.clone() };
+        assert_eq!(
+            read("weather,location=us value=1 5000", &placed).unwrap(),
+            ["pi us weather [] Is(Float(1.0)) 5"]
+        );
+        let seconds = Mapping {
+            times: crate::exchange::when::Times { unit: Some(Unit::Seconds), ..mapping.times.clone() },
+            ..mapping.clone()
+        };
         assert_eq!(read("m f=T 3", &seconds).unwrap(), ["pi m f [] Is(Bool(true)) 3000000"]);
         for (text, what) in [
             ("m", "no fields"),

@@ -48,7 +48,9 @@ pub fn channels(survey: &Survey, config: &Config) -> Result<Channels, Vec<String
 fn channel(configured: &[&Channel], series: &Series, rule: Rule) -> Result<Channel, String> {
     let Series { device, sensor, quantity, unit } = series;
     let alike = configured.iter().find(|channel| {
-        channel.device == *device && channel.sensor.as_str() == sensor && channel.quantity.as_str() == quantity
+        channel.device == *device
+            && channel.sensor.as_str() == sensor
+            && channel.quantity.as_str() == quantity
     });
     let Some(channel) = alike else {
         return Err(format!(
@@ -63,10 +65,13 @@ fn channel(configured: &[&Channel], series: &Series, rule: Rule) -> Result<Chann
     }
     let number = |kind| matches!(kind, ValueKind::Float | ValueKind::Integer);
     match rule {
-        Rule::All(kind) if channel.kind == kind || (number(kind) && number(channel.kind)) => {
-            Ok(Channel { kind: if channel.kind == ValueKind::Float { ValueKind::Float } else { kind }, ..(*channel).clone() })
-        }
-        _ => Err(format!("{sensor} {quantity} has values of another kind than the sensor of the configuration")),
+        Rule::All(kind) if channel.kind == kind || (number(kind) && number(channel.kind)) => Ok(Channel {
+            kind: if channel.kind == ValueKind::Float { ValueKind::Float } else { kind },
+            ..(*channel).clone()
+        }),
+        _ => Err(format!(
+            "{sensor} {quantity} has values of another kind than the sensor of the configuration"
+        )),
     }
 }
 

@@ -63,7 +63,9 @@ impl<'a> Source<'a> {
     pub fn open(path: &Path, format: Format, mapping: &'a Mapping) -> Result<Self, Fault> {
         let file = File::open(path)?;
         if !file.metadata()?.is_file() {
-            return Err(Fault::File("is no file; it is read twice, so a pipe will not do: write it to a file first".to_owned()));
+            return Err(Fault::File(
+                "is no file; it is read twice, so a pipe will not do: write it to a file first".to_owned(),
+            ));
         }
         let input = BufReader::with_capacity(BUFFER, file);
         let mut unused = BTreeSet::new();
@@ -182,7 +184,8 @@ fn json(
     let listed = |name: &str| mapping.wide.iter().find(|(key, _)| key == name).map(|(key, _)| key.as_str());
     let find = |name: &str| object.get_key_value(name).map(|(key, _)| key.as_str()).or_else(|| listed(name));
     let names = || object.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let layout = mapping.layout(find, names).map_err(|what| Fault::line(number, what.replace("column", "key")))?;
+    let layout =
+        mapping.layout(find, names).map_err(|what| Fault::line(number, what.replace("column", "key")))?;
     for key in object.keys().filter(|key| !layout.uses(&key.as_str())) {
         tell(unused, key);
     }

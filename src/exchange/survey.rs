@@ -145,7 +145,10 @@ impl Survey {
             }
         };
         if row.value.length() > LONGEST_TEXT {
-            return Err(Fault::line(row.line, format!("a text of more than {LONGEST_TEXT} bytes is no reading")));
+            return Err(Fault::line(
+                row.line,
+                format!("a text of more than {LONGEST_TEXT} bytes is no reading"),
+            ));
         }
         let found = &mut self.series[place];
         found.readings += 1;
@@ -169,7 +172,9 @@ impl Survey {
                 Ok(rule) => found.rule = rule,
                 Err((lines, what)) => {
                     let Series { sensor, quantity, .. } = &found.series;
-                    let what = format!("{sensor} {quantity}: {what}; correct it, or take them as they are with --mixed");
+                    let what = format!(
+                        "{sensor} {quantity}: {what}; correct it, or take them as they are with --mixed"
+                    );
                     wrongs.extend(lines.into_iter().map(|line| Wrong { line, what: what.clone() }));
                 }
             }
@@ -188,7 +193,10 @@ fn check(series: &Series) -> Result<(), String> {
         check_level(name).map_err(|why| format!("{what} \"{}\" {why}", super::shown(name)))?;
     }
     if series.unit.len() > LONGEST_UNIT || series.unit.chars().any(char::is_control) {
-        return Err(format!("unit \"{}\" is too long, or has a line break in it", super::shown(&series.unit)));
+        return Err(format!(
+            "unit \"{}\" is too long, or has a line break in it",
+            super::shown(&series.unit)
+        ));
     }
     Ok(())
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::Format;
 use super::columns::Mapping;
 use super::import::{Account, import};
 use super::survey::{Manner, survey};
-use super::Format;
 use crate::config;
 use crate::log::intake::Intake;
 use crate::log::query::Selection;

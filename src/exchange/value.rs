@@ -150,10 +150,8 @@ impl Kinds {
         let fewest = sorts().min_by_key(|sort| counts[*sort]).unwrap_or(2);
         let most = sorts().max_by_key(|sort| counts[*sort]).unwrap_or(0);
         let example = self.examples[fewest].first().map(|(_, text)| shown(text)).unwrap_or_default();
-        let what = format!(
-            "\"{example}\" is not as the {} other values, which are {}",
-            counts[most], NAMES[most]
-        );
+        let what =
+            format!("\"{example}\" is not as the {} other values, which are {}", counts[most], NAMES[most]);
         (self.examples[fewest].iter().map(|(line, _)| *line).collect(), what)
     }
 }
@@ -235,7 +233,10 @@ mod tests {
             assert_eq!(rule(words, known), Ok(expected), "{words:?} {known:?}");
         }
         let (lines, what) = rule(&["1", "2", "21.x", "3"], &[]).unwrap_err();
-        assert_eq!((lines, what.as_str()), (vec![3], "\"21.x\" is not as the 3 other values, which are numbers"));
+        assert_eq!(
+            (lines, what.as_str()),
+            (vec![3], "\"21.x\" is not as the 3 other values, which are numbers")
+        );
         let (lines, _) = rule(&["ok", "ok", "true"], &[]).unwrap_err();
         assert_eq!(lines, [3]);
     }

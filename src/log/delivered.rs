@@ -160,7 +160,9 @@ mod tests {
         }
         assert_eq!(rows, [1, 2, 8, 11, 13, 14, 16, 17, 19, 20, 22, 23]);
         assert_eq!(reader.first_row().unwrap(), Some(1));
-        let at = |reader: &mut Reader, row| reader.sample_at(row).unwrap().iter().map(|l| l.row).collect::<Vec<_>>();
+        let at = |reader: &mut Reader, row| {
+            reader.sample_at(row).unwrap().iter().map(|l| l.row).collect::<Vec<_>>()
+        };
         assert_eq!(at(&mut reader, 1), [1, 2]);
         assert_eq!(at(&mut reader, 2), [2]);
         assert_eq!(at(&mut reader, 3), [0; 0]);

@@ -237,14 +237,15 @@ fn alike(connection: &Connection, series: &Series, class: Class) -> rusqlite::Re
 
 /// Readings of these channels with this time and value.
 fn count(connection: &Connection, channels: &[i64], at: Timestamp, value: &Value) -> rusqlite::Result<i64> {
-    let mut statement = connection.prepare_cached(
-        "SELECT count(*) FROM reading WHERE channel = ?1 AND time = ?2 AND value IS ?3",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT count(*) FROM reading WHERE channel = ?1 AND time = ?2 AND value IS ?3")?;
     let mut found = 0;
     for channel in channels {
         let number: i64 = match value {
             Value::Float(number) => statement.query_row(params![channel, at.0, number], |row| row.get(0))?,
-            Value::Integer(number) => statement.query_row(params![channel, at.0, number], |row| row.get(0))?,
+            Value::Integer(number) => {
+                statement.query_row(params![channel, at.0, number], |row| row.get(0))?
+            }
             Value::Bool(state) => statement.query_row(params![channel, at.0, state], |row| row.get(0))?,
             Value::Text(text) => statement.query_row(params![channel, at.0, &**text], |row| row.get(0))?,
             Value::Image(_) => 0,
@@ -280,7 +281,9 @@ fn insert(connection: &Connection, row: i64, channel: i64, reading: &Foreign) ->
         Value::Bool(state) => insert.execute(params![row, channel, time, state, flags])?,
         Value::Text(text) => insert.execute(params![row, channel, time, &**text, flags])?,
         // A file names its size at most, which is an integer.
-        Value::Image(image) => insert.execute(params![row, channel, time, image.bytes.len() as i64, flags])?,
+        Value::Image(image) => {
+            insert.execute(params![row, channel, time, image.bytes.len() as i64, flags])?
+        }
     };
     Ok(())
 }
@@ -310,7 +313,13 @@ mod tests {
     }
 
     fn foreign(time: i64, value: f64, nth: u32) -> Foreign {
-        Foreign { series: 0, at: Timestamp(NOON + time), clock: Clock::Synced, value: Value::Float(value), nth }
+        Foreign {
+            series: 0,
+            at: Timestamp(NOON + time),
+            clock: Clock::Synced,
+            value: Value::Float(value),
+            nth,
+        }
     }
 
     fn times(folder: &Folder) -> Vec<(i64, i64)> {

@@ -16,9 +16,9 @@ use crate::exchange::lines::{Lines, text, without_end};
 use crate::exchange::source::Source;
 use crate::exchange::survey::Manner;
 use crate::exchange::{Fault, Format, Raw, Row, jsonl};
+use crate::log::Reader;
 use crate::log::intake::Series;
 use crate::log::query::Selection;
-use crate::log::Reader;
 
 /// Messages read at once, each with its payload.
 const MESSAGES: usize = 200;
@@ -63,8 +63,12 @@ pub fn compare(
     let mut ledger = Ledger::open(Reader::open(log)?, window)?;
     let by_id = match received {
         Received::Database(path) => database(path, &mut ledger, progress)?,
-        Received::File(path, manner) if manner.format == Format::Csv => csv(path, manner, &mut ledger, progress)?,
-        Received::File(path, manner) if manner.format == Format::Jsonl => payloads(path, manner, &mut ledger, progress)?,
+        Received::File(path, manner) if manner.format == Format::Csv => {
+            csv(path, manner, &mut ledger, progress)?
+        }
+        Received::File(path, manner) if manner.format == Format::Jsonl => {
+            payloads(path, manner, &mut ledger, progress)?
+        }
         Received::File(path, manner) => rows(path, manner, &mut ledger, progress)?,
     };
     match by_id {
@@ -160,7 +164,10 @@ fn csv(path: &Path, manner: &Manner, ledger: &mut Ledger, progress: Tell<'_>) ->
             break;
         }
         let get = |place: Option<usize>| {
-            place.and_then(|place| fields.get(place)).map(|field| field.text.clone()).filter(|text| !text.is_empty())
+            place
+                .and_then(|place| fields.get(place))
+                .map(|field| field.text.clone())
+                .filter(|text| !text.is_empty())
         };
         match (get(payload), get(id).as_deref().and_then(identity)) {
             (Some(payload), _) if payload.starts_with('{') => enter(ledger, get(topic), &payload)?,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::exchange::testing::*;
 use crate::exchange::{Format, survey::Manner};
-use crate::log::{DeliveryUpdate, NewMessage, MirrorBatch, Reader, Urgency};
+use crate::log::{DeliveryUpdate, MirrorBatch, NewMessage, Reader, Urgency};
 use crate::payload;
 use crate::reading::*;
 
@@ -68,8 +68,11 @@ fn mirror(messages: &[(i64, String, String)]) -> House {
         id: None,
         fields: None,
     };
-    let batch =
-        MirrorBatch { mirror: "m".into(), messages: messages.iter().map(new).collect(), ..MirrorBatch::default() };
+    let batch = MirrorBatch {
+        mirror: "m".into(),
+        messages: messages.iter().map(new).collect(),
+        ..MirrorBatch::default()
+    };
     log.store(batch).unwrap();
     house
 }
@@ -120,12 +123,11 @@ fn every_kind_of_trouble_is_found_in_a_mirror() {
     assert_eq!(report.as_json()["complete"], false);
 
     // A part of it: only what lies in it is missing.
-    let selection = crate::log::query::Selection {
-        since: Some(Timestamp(NOON + 6_000_000)),
-        ..Default::default()
-    };
+    let selection =
+        crate::log::query::Selection { since: Some(Timestamp(NOON + 6_000_000)), ..Default::default() };
     let window = Window { selection, topics: Some("castel/+/air/out".into()) };
-    let received = Received::Database(mirror(&messages).log());
+    let mirrored = mirror(&messages);
+    let received = Received::Database(mirrored.log());
     let part = compare(&house.log(), &received, window, &mut on).unwrap().unwrap();
     assert_eq!(figures(&part), [("out".into(), [10, 9, 1, 1, 1, 0])]);
 }
@@ -150,7 +152,12 @@ fn whole_samples_and_files_of_payloads_are_read() {
     let file = house.file("mirror.csv", &csv);
     assert_eq!(verify(&house, Received::File(file, Box::new(manner(Format::Csv)))).missing(), 0);
     let bare = house.file("bare.csv", "time,topic\n");
-    let error = compare(&house.log(), &Received::File(bare, Box::new(manner(Format::Csv))), Window::default(), &mut on);
+    let error = compare(
+        &house.log(),
+        &Received::File(bare, Box::new(manner(Format::Csv))),
+        Window::default(),
+        &mut on,
+    );
     assert!(error.unwrap_err().to_string().contains("add id to the columns"));
 }
 

@@ -66,9 +66,10 @@ impl Asker {
         if !self.asks {
             return Ok(None);
         }
+        // Before the question: whoever is quick must not see the first letters, nor lose them.
+        let silent = Silent::begin()?;
         eprint!("{question} [none]: ");
         io::stderr().flush()?;
-        let silent = Silent::begin()?;
         let answer = typed();
         drop(silent);
         eprintln!();

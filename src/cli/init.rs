@@ -164,8 +164,12 @@ fn choose_drivers(found: &mut Found, asker: &mut Asker) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 fn log_beside(path: &Path) -> PathBuf {
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = folder_of(path);
     let (etc, log) = OF_SERVICE;
     match folder == Path::new(etc) {
         true => PathBuf::from(log),
@@ -209,7 +213,7 @@ fn trial<T>(
     password: Option<&str>,
     look: impl FnOnce(&config::Config) -> T,
 ) -> anyhow::Result<T> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let trial = Trial::make(folder, text, password)?;
     let config = config::load(&trial.config, std::iter::empty()).map_err(|mut problems| {
         // Nobody knows the other name.
@@ -302,7 +306,7 @@ fn secret(path: &Path, password: &str) -> anyhow::Result<()> {
 }
 
 fn write(path: &Path, text: &str, password: Option<&str>) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     if let Some(password) = password {
         secret(&folder.join(PASSWORD), password)?;
     }

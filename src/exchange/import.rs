@@ -12,7 +12,7 @@ use super::value::settle;
 use super::{Fault, Row};
 use crate::log::LogError;
 use crate::log::intake::{Foreign, Intake, Series};
-use crate::reading::Timestamp;
+use crate::reading::{Timestamp, Value};
 
 /// Readings in one transaction: some tens of milliseconds, in which the daemon cannot commit.
 const AT_ONCE: usize = 5_000;
@@ -115,8 +115,18 @@ pub(super) fn in_steps(
 fn foreign(row: Row, survey: &Survey, equals: &mut Equals) -> Result<Foreign, Failure> {
     let place = survey.places.get(&row.series).copied().ok_or(Failure::Changed(row.line))?;
     let value = settle(&row.value, survey.series[place].rule);
-    let nth = equals.next(row.at, place, value.to_string());
+    let nth = equals.next(row.at, place, sameness(&value));
     Ok(Foreign { series: place, at: row.at, clock: row.clock, value, nth })
+}
+
+/// A text that values have in common which the log takes for the same: -0 and 0 do, 0 and "0" do not.
+pub(super) fn sameness(value: &Value) -> String {
+    match value {
+        Value::Float(number) => format!("n{}", number + 0.0),
+        Value::Integer(_) | Value::Image(_) => format!("n{value}"),
+        Value::Bool(_) => format!("b{value}"),
+        Value::Text(_) => format!("t{value}"),
+    }
 }
 
 /// Counts equal readings, as far as they follow one another in time, as they do in an export.
@@ -171,6 +181,17 @@ mod tests {
                 "2026-11-20T07:00:01.000000Z pi door open true  corrected",
             ]
         );
+    }
+
+    #[test]
+    fn equal_readings_are_counted_as_the_log_counts_them() {
+        let house = House::new();
+        let row = |value: &str| format!("2026-11-20,air,x,{value}\n");
+        let rows = ["-0", "0", "0.0", "\"0\"", "true", "true"].map(row).concat();
+        let file = house.file("z.csv", &format!("time,sensor,quantity,value\n{rows}"));
+        let manner = Manner { mixed: true, ..manner(super::super::Format::Csv) };
+        assert_eq!(house.import(&file, &manner).added, 6);
+        assert_eq!(house.import(&file, &manner), Account { added: 0, present: 6, stopped: false });
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::import::{Account, Failure, in_steps};
+use super::import::{Account, Failure, in_steps, sameness};
 use super::survey::{Manner, Survey};
 use super::value::Rule;
 use crate::config::Config;
@@ -116,7 +116,7 @@ fn new(reader: &Reader, names: &[&Series], readings: Vec<Foreign>) -> Result<Vec
     let mut fresh = Vec::with_capacity(readings.len());
     let mut seen = HashSet::new();
     for reading in readings {
-        let key = (reading.series, reading.at, reading.value.to_string());
+        let key = (reading.series, reading.at, sameness(&reading.value));
         if seen.insert(key) && reader.count_equal(names[reading.series], reading.at, &reading.value)? == 0 {
             fresh.push(reading);
         }

@@ -6,6 +6,7 @@
 //! that only one of us writes at a time.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -188,10 +189,10 @@ impl Known {
         series: &Series,
         class: Class,
     ) -> rusqlite::Result<&[i64]> {
-        if !self.alike.contains_key(&(place, class)) {
-            self.alike.insert((place, class), alike(connection, series, class)?);
+        match self.alike.entry((place, class)) {
+            Entry::Occupied(found) => Ok(found.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(alike(connection, series, class)?)),
         }
-        Ok(self.alike.get(&(place, class)).map_or(&[], Vec::as_slice))
     }
 
     /// The channel under which imported readings of this kind are kept: one that is not published.

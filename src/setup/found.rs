@@ -85,11 +85,20 @@ pub(super) fn narrowed(possible: &[&'static str], is_right: &dyn Fn(&str) -> boo
     }
 }
 
+/// The options that say where the part is. One that has only one address is not told it.
+pub(super) fn placed(driver: &str, bus: &str, address: u8) -> Map<String, Json> {
+    let mut options = Map::new();
+    options.insert("bus".to_owned(), json!(bus));
+    let can_say = |kind: &crate::sensor::DriverKind| !(kind.options)()["properties"]["address"].is_null();
+    if find(driver).is_some_and(can_say) {
+        options.insert("address".to_owned(), json!(address));
+    }
+    options
+}
+
 /// Whether the part opens as one of this driver's.
 fn answers(driver: &str, bus: &str, address: u8, buses: &Buses) -> bool {
-    let mut options: Map<String, Json> = Map::new();
-    options.insert("bus".to_owned(), json!(bus));
-    options.insert("address".to_owned(), json!(address));
+    let options = placed(driver, bus, address);
     let open = || (find(driver)?.configure)(&options).ok()?.open(buses).ok();
     open().is_some()
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::found::{Chip, Found};
+use super::found::{Chip, Found, placed};
 use crate::reading::ValueKind;
 use crate::sensor::{KernelSensor, find};
 
@@ -43,7 +43,7 @@ pub fn propose(choices: &Choices, found: &Found) -> String {
 #   sudo systemctl restart sensor-bridge
 #   sensor-bridge doctor               what is wrong with buses, clock, disk, broker, and what to do
 #
-# Every key: docs/configuration.md, and config.example.yaml beside it.
+# Every key: docs/configuration.md, installed in /usr/share/doc/sensor-bridge/docs.
 
 device:
 "
@@ -197,21 +197,20 @@ impl Sensors {
                 line(text, &format!("  - id: {id}"));
                 line(text, &format!("    driver: {driver}"));
                 line(text, &format!("    bus: {bus}"));
-                line(text, &format!("    address: {address:#04x}"));
+                let options = placed(driver, bus, *address);
+                if options.contains_key("address") {
+                    line(text, &format!("    address: {address:#04x}"));
+                }
                 line(text, "    interval: 10s");
-                let options = [("bus", json!(bus)), ("address", json!(address))];
                 quantities(text, driver, &options);
             }
             [first, ..] => {
                 let all = drivers.join(", ");
                 line(text, &format!("  # {bus} {address:#04x} answers: one of {all}. Choose:"));
-                line(
-                    text,
-                    &format!(
-                        "  # - {{ id: {}, driver: {first}, bus: {bus}, address: {address:#04x}, interval: 10s }}",
-                        self.name(first)
-                    ),
-                );
+                let known = placed(first, bus, *address).contains_key("address");
+                let at = if known { format!(", address: {address:#04x}") } else { String::new() };
+                let id = self.name(first);
+                line(text, &format!("  # - {{ id: {id}, driver: {first}, bus: {bus}{at}, interval: 10s }}"));
             }
         }
     }
@@ -227,7 +226,8 @@ impl Sensors {
                 line(text, "    driver: ds18b20              # 1-Wire");
                 line(text, &format!("    device: {}", quoted(&sensor.name)));
                 line(text, "    interval: 30s");
-                quantities(text, "ds18b20", &[("device", json!(sensor.name))]);
+                let options = Map::from_iter([("device".to_owned(), json!(sensor.name))]);
+                quantities(text, "ds18b20", &options);
             }
             "iio" => {
                 let device = place.filter(|_| twins > 1).unwrap_or(&sensor.name);
@@ -258,10 +258,8 @@ impl Sensors {
 }
 
 /// What is worth keeping of each quantity that the driver has.
-fn quantities(text: &mut String, driver: &str, options: &[(&str, Json)]) {
-    let options: Map<String, Json> =
-        options.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-    let Some(Ok(driver)) = find(driver).map(|kind| (kind.configure)(&options)) else { return };
+fn quantities(text: &mut String, driver: &str, options: &Map<String, Json>) {
+    let Some(Ok(driver)) = find(driver).map(|kind| (kind.configure)(options)) else { return };
     let mut lines = String::new();
     for info in driver.quantities() {
         let change = CHANGES.iter().find(|(unit, _)| *unit == info.unit);

@@ -13,7 +13,7 @@ BENCH ?=
 C_COMPILER := cc=build-essential /usr/include/stdlib.h=build-essential
 TEST_TOOLS := mosquitto=mosquitto mosquitto_sub=mosquitto-clients sqlite3=sqlite3
 
-.PHONY: help demo test check format lint docs bench chaos cross cross-armv6 deb deb-test virtual-pi virtual-pi-long \
+.PHONY: help demo test check format lint docs bench chaos cross cross-armv6 deb deb-test virtual-pi virtual-pi-long virtual-pi-systemd \
   aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf clean compiler test-tools
 
 help: ## this list
@@ -39,7 +39,7 @@ lint: compiler
 docs: compiler
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps $(FLAGS)
 
-bench: compiler test-tools ## speed and size beside mosquitto and SQLite alone (BENCH=mirror|drain|latency|idle|start|size for one)
+bench: compiler test-tools ## speed and size beside mosquitto and SQLite alone (BENCH=mirror|drain|latency|idle|start|query|size for one)
 	$(CARGO) bench --locked --bench bridge -- $(BENCH)
 
 chaos: compiler test-tools ## brokers and daemons killed, networks cut, EVENTS=300 times (SENSOR_BRIDGE_TEST_SEED=… repeats a run)
@@ -76,11 +76,17 @@ VIRTUAL_PI := $(CARGO) test $(FLAGS) --test virtual-pi -- --ignored --nocapture 
 
 virtual-pi: $(AARCH64) test-tools ## the aarch64 binary on an emulated Pi 3: I2C, clock, SD card with 20 power cuts (docs/virtual-pi.md)
 	tests/virtual-pi/setup
-	VIRTUAL_PI_CUTS=20 $(VIRTUAL_PI)
+	VIRTUAL_PI_CUTS=20 $(VIRTUAL_PI) --skip debian::
 
 virtual-pi-long: $(AARCH64) test-tools ## the same with 100 power cuts
 	tests/virtual-pi/setup
-	VIRTUAL_PI_CUTS=100 $(VIRTUAL_PI)
+	VIRTUAL_PI_CUTS=100 $(VIRTUAL_PI) --skip debian::
+
+virtual-pi-systemd: $(AARCH64) test-tools ## the arm64 package on the emulated Pi, under Debian's dpkg and systemd
+	packaging/build arm64 target/$(AARCH64)/release/sensor-bridge
+	tests/virtual-pi/setup
+	tests/virtual-pi/debian/setup
+	$(VIRTUAL_PI) debian::
 
 # Debian's name for this machine, and the binaries of `make cross` that are not older than the source.
 DEB_HOST = $(shell dpkg --print-architecture)

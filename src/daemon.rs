@@ -14,9 +14,10 @@ use tracing::{error, info, warn};
 use crate::bus::Buses;
 use crate::config::{Config, Problems};
 use crate::enrich::{SyncWatch, clock};
+use crate::facts::{Facts, socket};
 use crate::log::{Log, Machine};
-use crate::mqtt::Publisher;
 use crate::mqtt::subscriber::{self, Subscriber};
+use crate::mqtt::{Publisher, Report};
 use crate::sampling::{self, Sampling, SensorPlan};
 use crate::status::Board;
 
@@ -36,6 +37,8 @@ pub struct Bridge {
     publisher: Option<Publisher>,
     mirrors: Vec<Subscriber>,
     sync_watch: SyncWatch,
+    facts: Facts,
+    status: Option<socket::Server>,
 }
 
 impl Bridge {
@@ -47,21 +50,33 @@ impl Bridge {
         let plans = plans(config, &log)?;
         resume(config, &log)?;
 
+        let facts = Facts::new(config, board, &log, clock::now);
         let mut publisher = None;
         let mut mirrors = Vec::new();
         if let Some(mqtt) = &config.mqtt {
-            publisher = Some(Publisher::start(mqtt, config.clock, log.clone(), board)?);
+            publisher =
+                Some(Publisher::start(mqtt, config.clock, log.clone(), board, report(config, &facts))?);
             for mirror in &config.mirrors {
                 mirrors.push(subscriber::start(mqtt, mirror, log.clone(), board)?);
             }
         }
         let buses = Arc::new(Buses::new());
         let sampling = sampling::start(plans, buses, Arc::new(log.clone()), board, clock::now)?;
-        Ok(Bridge { log, sampling, publisher, mirrors, sync_watch: SyncWatch::new() })
+        facts.watch(sampling.view());
+        let runtime = std::env::var_os("RUNTIME_DIRECTORY");
+        let status =
+            socket::Server::start(config, runtime.as_deref(), &facts, || board.part("status socket"));
+        Ok(Bridge { log, sampling, publisher, mirrors, sync_watch: SyncWatch::new(), facts, status })
     }
 
-    /// Does what is due each second: corrects readings taken before the clock was right.
+    /// What is worth knowing about it, for those who show it. Good until the bridge stops.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Does what is due each second: corrects readings taken before the clock was right, looks how fast things move.
     pub fn tick(&mut self) {
+        self.facts.tick();
         if let Some(offset) = self.sync_watch.observe(clock::now())
             && let Err(error) = self.log.correct_clock(offset)
         {
@@ -91,9 +106,18 @@ impl Bridge {
                 scope.spawn(move || mirror.stop());
             }
         });
+        // Until here it could be asked how the leaving goes.
+        drop(self.status);
         self.log.close()?;
         Ok(())
     }
+}
+
+/// The facts as the publisher sends them.
+fn report(config: &Config, facts: &Facts) -> Option<Report> {
+    let facts = facts.clone();
+    let report = |every| Report { every, make: Arc::new(move || facts.message()) };
+    config.status.interval.map(report)
 }
 
 /// Registers every channel of the configuration and joins the sensors with their row ids.

@@ -17,6 +17,7 @@ pub mod demo;
 pub mod doctor;
 pub mod enrich;
 pub mod exchange;
+pub mod facts;
 pub mod filter;
 pub mod log;
 pub mod mirror;

@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["reading", "sensor"]),
     ("enrich", &["reading"]),
     ("exchange", &["config", "log", "reading"]),
+    ("facts", &["config", "enrich", "filter", "log", "reading", "sampling", "status"]),
     ("filter", &["config", "reading"]),
     ("log", &["config", "reading", "status"]),
     ("mirror", &["config", "enrich", "log", "reading", "status"]),
@@ -29,8 +30,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "bus", "config", "enrich", "filter", "log", "mirror", "mqtt", "payload", "reading", "sampling",
-            "sensor", "status",
+            "bus", "config", "enrich", "facts", "filter", "log", "mirror", "mqtt", "payload", "reading",
+            "sampling", "sensor", "status",
         ],
     ),
     ("demo", &["config", "daemon", "log", "reading", "status"]),
@@ -38,8 +39,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "bus", "config", "daemon", "demo", "doctor", "enrich", "exchange", "filter", "log", "mirror",
-            "mqtt", "payload", "reading", "sampling", "sensor", "setup", "status",
+            "bus", "config", "daemon", "demo", "doctor", "enrich", "exchange", "facts", "filter", "log",
+            "mirror", "mqtt", "payload", "reading", "sampling", "sensor", "setup", "status",
         ],
     ),
 ];

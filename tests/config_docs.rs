@@ -11,7 +11,7 @@ use std::path::Path;
 use serde_json::Value;
 
 /// Sections of the page and where their keys are in the schema.
-const SECTIONS: [(&str, &str); 10] = [
+const SECTIONS: [(&str, &str); 11] = [
     ("top", ""),
     ("device", "/properties/device"),
     ("device.location", "/properties/device/properties/location"),
@@ -19,6 +19,7 @@ const SECTIONS: [(&str, &str); 10] = [
     ("log", "/properties/log"),
     ("log.retention", "/properties/log/properties/retention"),
     ("clock", "/properties/clock"),
+    ("status", "/properties/status"),
     ("sensors", "/properties/sensors/items"),
     ("quantities", "/properties/sensors/items/properties/quantities/additionalProperties"),
     ("mirror", "/properties/mirror/items"),

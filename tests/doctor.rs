@@ -70,13 +70,33 @@ fn what_is_wrong_is_found_with_remedies_and_an_exit_code() {
 
 #[test]
 fn a_wrong_configuration_does_not_end_the_search() {
-    let bridge = prepare("mqtt://127.0.0.1", "sensrs: []\n");
+    let air = "  - { id: air, driver: bme280, bus: i2c-251 }\n  - { id: light, driver: bh1750, buss: i2c-1 }\nsensrs: []\n";
+    let bridge = prepare("mqtt://127.0.0.1", air);
     let (output, json) = examine(&bridge);
     assert_eq!(output.status.code(), Some(1));
     let check = about(&json, "configuration");
     assert!(check["what"].as_str().unwrap().contains("sensrs"), "{check}");
     assert!(check["remedy"].as_str().unwrap().contains("did you mean"), "{check}");
-    about(&json, "clock");
+    // What could be understood is looked at: the sensors that are right, the clock, the log and its disk.
+    assert!(about(&json, "i2c-251")["what"].as_str().unwrap().contains("for air"), "{json:#}");
+    for name in ["clock", "disk", "log"] {
+        about(&json, name);
+    }
+    assert!(about(&json, "log")["what"].as_str().unwrap().contains("no such log"), "{json:#}");
+    let broker = about(&json, "broker");
+    assert_eq!(broker["state"], "unknown");
+    assert!(broker["what"].as_str().unwrap().contains("the configuration has to be right first"), "{broker}");
+}
+
+#[test]
+fn what_is_no_yaml_at_all_leaves_the_machine_to_look_at() {
+    let bridge = prepare("mqtt://127.0.0.1", "");
+    bridge.configure("sensors:\n\t- {");
+    let (output, json) = examine(&bridge);
+    assert_eq!(output.status.code(), Some(1));
+    for name in ["configuration", "clock", "supply", "disk", "broker"] {
+        about(&json, name);
+    }
 }
 
 #[test]

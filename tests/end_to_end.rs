@@ -56,7 +56,7 @@ fn logged(bridge: &Bridge) -> BTreeMap<String, (i64, String)> {
 fn readings(messages: &[Message]) -> Vec<(String, Value)> {
     messages
         .iter()
-        .filter(|message| message.topic != "t/bench/status")
+        .filter(|message| !message.topic.starts_with("t/bench/status"))
         .map(|message| (message.topic.clone(), serde_json::from_str(&message.payload).unwrap()))
         .collect()
 }

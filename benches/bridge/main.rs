@@ -10,6 +10,7 @@ mod figure;
 mod latency;
 mod mirror;
 mod process;
+mod query;
 mod resting;
 mod size;
 #[path = "../../tests/support/mod.rs"]
@@ -26,6 +27,11 @@ const SCENARIOS: &[Scenario] = &[
     ("latency", "100 sensors at 10 Hz, all changing, committed with sync full", latency::run),
     ("idle", "10 sensors at 1 Hz", resting::idle),
     ("start", "from the start of the process to the first reading at a subscriber", resting::start),
+    (
+        "query",
+        "questions to 10 million readings of 100 quantities while 1,000 more come each second",
+        query::run,
+    ),
     ("size", "250,000 readings of 100 sensors on disk", size::run),
 ];
 

@@ -7,6 +7,7 @@ pub mod crc;
 pub mod gpio;
 mod i2c;
 mod name;
+mod node;
 mod pi;
 mod scan;
 pub(crate) mod serial;

@@ -12,8 +12,8 @@ use embedded_hal::i2c::{Error as _, ErrorKind};
 use rppal::i2c::{Error, I2c};
 use rustix::io::Errno;
 
-use super::BusError;
 use super::i2c::{I2cError, Line};
+use super::{BusError, node};
 
 /// A part that stretches the clock for longer than this is reported as hung. The longest legitimate
 /// stretch among the parts of `docs/sensors.md` is below 100 ms; the kernel's own limit is a second.
@@ -105,10 +105,12 @@ fn open_error(number: u8, error: &Error) -> BusError {
         return BusError(format!("/dev/i2c-{number} cannot be used: {error}"));
     };
     BusError(match error.kind() {
-        io::ErrorKind::NotFound => format!(
-            "no /dev/i2c-{number}: is I2C enabled? On a Raspberry Pi: sudo raspi-config nonint do_i2c 0. \
-             Without a Pi, try bus: sim-1"
-        ),
+        io::ErrorKind::NotFound => node::absent(&format!("/dev/i2c-{number}"), || {
+            format!(
+                "no /dev/i2c-{number}: is I2C enabled? On a Raspberry Pi: sudo raspi-config nonint do_i2c 0. \
+                 Without a Pi, try bus: sim-1"
+            )
+        }),
         io::ErrorKind::PermissionDenied => format!(
             "/dev/i2c-{number} may not be opened by this user: sudo usermod -aG i2c \"$USER\", then log in again"
         ),

@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::termios::{ControlModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
 
-use super::BusError;
+use super::{BusError, node};
 
 /// An opened port. Closed when dropped.
 #[derive(Debug)]
@@ -122,10 +122,12 @@ fn set_up(file: &File, baud: u32) -> Result<(), Errno> {
 
 fn open_error(path: &str, error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => format!(
-            "no {path}: is the serial port enabled? On a Raspberry Pi: sudo raspi-config nonint do_serial_hw 0 and \
-             do_serial_cons 1, then restart"
-        ),
+        io::ErrorKind::NotFound => node::absent(path, || {
+            format!(
+                "no {path}: is the serial port enabled? On a Raspberry Pi: sudo raspi-config nonint do_serial_hw 0 and \
+                 do_serial_cons 1, then restart"
+            )
+        }),
         io::ErrorKind::PermissionDenied => format!(
             "{path} may not be opened by this user: sudo usermod -aG dialout \"$USER\", then log in again"
         ),

@@ -153,7 +153,7 @@ fn format(args: &Args, global: &Global) -> anyhow::Result<ExportFormat> {
         (Some(format), _) => format,
         (None, Some((_, Some(ending)))) if ending.eq_ignore_ascii_case("parquet") => bail!(
             "Parquet is not written here: what writes it is larger than this whole program. DuckDB makes it of an \
-             export: sensor-bridge export --output x.csv, then duckdb -c \"COPY 'x.csv' TO 'x.parquet'\""
+             export: sensor-bridge export --output x.csv, then duckdb -c \"COPY (FROM read_csv('x.csv', sample_size = -1)) TO 'x.parquet'\""
         ),
         (None, Some((Some(exchange::Format::Jsonl), _))) => ExportFormat::Jsonl,
         (None, Some((Some(exchange::Format::Influx), _))) => ExportFormat::Influx,

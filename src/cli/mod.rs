@@ -23,8 +23,10 @@ mod run;
 mod scan;
 mod schema;
 mod source;
+mod status;
 mod tail;
 mod verify;
+mod why;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -44,7 +46,9 @@ Examples:
   sensor-bridge check                     what would run, or everything that is wrong
   sensor-bridge run --config my.yaml      the daemon, in the foreground
   sensor-bridge query air temperature --since 24h --every 1h
-  sensor-bridge tail -f                   readings as they are committed";
+  sensor-bridge tail -f                   readings as they are committed
+  sensor-bridge status                    how the running bridge is
+  sensor-bridge why air.temperature       why its last value was not published";
 
 /// Reads sensors, keeps what changed in a SQLite log, and publishes it over MQTT. Nothing is lost on the way.
 #[derive(Debug, Parser)]
@@ -92,6 +96,8 @@ impl Global {
 enum Command {
     Init(init::Args),
     Run(run::Args),
+    Status(status::Args),
+    Why(why::Args),
     Demo(demo::Args),
     Check(check::Args),
     Doctor(doctor::Args),
@@ -115,6 +121,8 @@ pub fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::Init(args) => init::run(args, global),
         Command::Run(args) => run::run(args, global),
+        Command::Status(args) => status::run(args, global),
+        Command::Why(args) => why::run(args, global),
         Command::Demo(args) => demo::run(args, global),
         Command::Check(args) => check::run(args, global),
         Command::Doctor(args) => doctor::run(args, global),

@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::rows::{Cell, Format, Rows, reading_cells, reading_columns};
 use super::source::{Source, now, time};
 use crate::log::Reader;
-use crate::log::gather::{Aggregate, Gather, Interval};
+use crate::log::gather::{Aggregate, Interval};
 use crate::log::query::{Line, Selection, Sql};
 use crate::log::times::Every;
 use crate::reading::{Timestamp, Value};
@@ -168,32 +168,23 @@ fn intervals(mut reader: Reader, args: &Args, format: Format, out: impl Write) -
         columns.insert(1, "device");
     }
     let mut rows = rows(out, format, columns.into_iter().map(str::to_owned).collect());
-    let mut gather = Gather::new(args.every, args.aggregate.map(Aggregate::from), now());
+    let aggregate = args.aggregate.map(Aggregate::from);
     let counts = matches!(args.aggregate, Some(What::Count));
     let mut newest = VecDeque::new();
     let mut written: io::Result<()> = Ok(());
-    let mut take = |done: Vec<Interval>, rows: &mut Rows<_>| -> io::Result<()> {
-        for interval in done {
-            match args.limit {
-                None => rows.row(&interval_cells(interval, counts, format))?,
-                Some(limit) => {
-                    newest.push_back(interval);
-                    if newest.len() > limit {
-                        newest.pop_front();
-                    }
+    reader.intervals(&selection(args), args.every, aggregate, &now(), |interval| {
+        match args.limit {
+            None => written = rows.row(&interval_cells(interval, counts, format)),
+            Some(limit) => {
+                newest.push_back(interval);
+                if newest.len() > limit {
+                    newest.pop_front();
                 }
             }
         }
-        Ok(())
-    };
-    let mut watch = Watch::new(&mut reader, args)?;
-    reader.select(&selection(args), |line| {
-        watch.saw(&line);
-        written = take(gather.push(&line), &mut rows);
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     written?;
-    take(gather.finish(), &mut rows)?;
     for interval in newest {
         rows.row(&interval_cells(interval, counts, format))?;
     }

@@ -318,7 +318,8 @@ mod tests {
 
     #[test]
     fn json_is_one_object_a_reading() {
-        let sensor = sensor("air", configured("sim", json!({"scenario": "replay", "file": "/dev/null"})));
+        let unplugged = json!({"bus": "sim-1", "simulate": {"fault": {"kind": "nack"}}});
+        let sensor = sensor("air", configured("bme280", unplugged));
         assert!(output(&sensor, Buses::new(), 1, true).unwrap_err().to_string().contains("sensor air: "));
 
         let sensor = self::sensor(

@@ -22,7 +22,15 @@ pub struct Args {}
 /// A bad configuration, or a log that cannot be used.
 pub fn run(_args: &Args, global: &Global) -> Result<ExitCode> {
     let path = global.config.clone();
-    match daemon::run(move || config::load(&path, config::environment())) {
+    let load = move || {
+        let checked = config::examine(&path, config::environment())?;
+        // At each start and reload: a warning that is told once, at `check`, is forgotten.
+        for warning in &checked.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(checked.config)
+    };
+    match daemon::run(load) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // A database that is not for us is as wrong tomorrow: systemd shall not try again every two seconds.
         Err(error) if is_not_for_us(&error) => {

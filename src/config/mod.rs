@@ -69,6 +69,26 @@ pub fn examine(path: &Path, env: impl Iterator<Item = (String, String)>) -> Resu
     read_with(&yaml, Some(path), env, registry::registry())
 }
 
+/// What can be understood of a configuration that is wrong: its log, and those of its sensors that are right; nothing of
+/// broker and mirrors. For looking around, never to be run.
+pub fn outline(path: &Path, env: impl Iterator<Item = (String, String)>) -> Option<Config> {
+    let env: Vec<(String, String)> = env.collect();
+    let (drivers, mut report) = (registry::registry(), Report::default());
+    let yaml = read_file(path).unwrap_or_default();
+    let yaml = yaml.strip_prefix('\u{feff}').unwrap_or(&yaml);
+    let mut lines = lines::scan(yaml, &mut report);
+    let schema = schema::of(drivers);
+    let places = SecretPlaces::new(Some(path), &env);
+    let mut tree = merge(yaml, env.into_iter(), &schema, &mut lines, &mut report).unwrap_or_default();
+    match tree.as_object_mut() {
+        Some(keys) => keys.retain(|key, _| key != "mqtt" && key != "mirror"),
+        None => tree = Value::Object(serde_json::Map::new()),
+    }
+    shape::check(&schema, &mut tree, &mut report);
+    let raw = serde_json::from_value(tree).ok()?;
+    check::configuration(raw, drivers, &places, &mut report).map(|outcome| outcome.config)
+}
+
 /// Reads a configuration from text, for tests and the demo.
 ///
 /// # Errors

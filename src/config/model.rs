@@ -22,6 +22,8 @@ pub struct Config {
     pub log: Log,
     /// What happens to readings taken before the clock is right.
     pub clock: ClockPolicy,
+    /// Where the daemon says how it is.
+    pub status: Status,
     /// Sensors in the order of the file; ids are unique.
     pub sensors: Vec<Sensor>,
     /// Mirrors in the order of the file; ids are unique.
@@ -62,7 +64,19 @@ pub struct Mqtt {
     pub status_topic: String,
 }
 
-/// Address of a broker.
+impl Mqtt {
+    /// Topic of the facts, retained, as JSON.
+    pub fn facts_topic(&self) -> String {
+        facts_topic(&self.status_topic)
+    }
+}
+
+/// Topic of the facts beside this status topic.
+pub(super) fn facts_topic(status: &str) -> String {
+    format!("{status}/facts")
+}
+
+/// Address of a broker, and the way to it.
 #[derive(Debug, Clone)]
 pub struct Broker {
     /// Transport.
@@ -73,8 +87,50 @@ pub struct Broker {
     pub port: u16,
     /// Path of a WebSocket listener, beginning with `/`; `/mqtt` unless given.
     pub path: String,
-    /// Certificate authorities to trust instead of the system's store (PEM), for `mqtts` and `wss`.
-    pub ca_file: Option<PathBuf>,
+    /// Headers of a WebSocket's request; values may be secrets.
+    pub headers: Vec<(String, Secret)>,
+    /// HTTP proxy that opens the connection.
+    pub proxy: Option<Proxy>,
+    /// Whom to trust and who we are, for `mqtts` and `wss`.
+    pub tls: Tls,
+}
+
+/// An HTTP proxy that is asked to CONNECT.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// User name and password (basic authentication).
+    pub credentials: Option<(String, Secret)>,
+}
+
+/// How the broker's certificate is judged, and what we show of our own.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    /// Whom to trust.
+    pub trust: Trust,
+    /// Our certificate chain and its key, both PEM.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Name that must stand in the certificate instead of the host's.
+    pub server_name: Option<String>,
+    /// TLS 1.3 only.
+    pub only_1_3: bool,
+}
+
+/// Which certificates of a broker are taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Those of the authorities that the system knows.
+    #[default]
+    System,
+    /// Those of the authorities in this file (PEM).
+    Authorities(PathBuf),
+    /// Those with these SHA-256 fingerprints.
+    Certificates(Vec<[u8; 32]>),
+    /// All. The configuration says so in so many words.
+    Anybody,
 }
 
 impl fmt::Display for Broker {
@@ -111,12 +167,43 @@ pub enum Transport {
 pub struct Credentials {
     /// User name.
     pub username: String,
-    /// Password; never printed.
-    pub password: Secret,
+    /// Where the password comes from.
+    pub password: Password,
+}
+
+/// Where a password comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Password {
+    /// It is this; never printed.
+    Fixed(Secret),
+    /// The output of a program with its arguments, fetched for each connection, and anew after the given time.
+    Command(Vec<String>, Option<Duration>),
+    /// What a file holds when a connection is made, and anew after the given time.
+    File(PathBuf, Option<Duration>),
+    /// A JSON Web Token signed by us.
+    Jwt {
+        /// RSA or P-256 key, PEM in PKCS #8.
+        key_file: PathBuf,
+        /// `aud`.
+        audience: String,
+        /// From `iat` to `exp`.
+        lifetime: Duration,
+    },
+    /// A shared access signature.
+    Sas {
+        /// The shared key.
+        key: Secret,
+        /// `sr`, not yet percent-encoded.
+        resource: String,
+        /// `skn`.
+        policy: Option<String>,
+        /// From now to `se`.
+        lifetime: Duration,
+    },
 }
 
 /// A text that must not reach a log line: its `Debug` prints stars.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(pub String);
 
 impl fmt::Debug for Secret {
@@ -196,6 +283,26 @@ pub enum ClockPolicy {
     Mark,
     /// Hold until corrected, at most this long.
     Hold(Duration),
+}
+
+/// Where the daemon says how it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The socket on which `sensor-bridge status` asks.
+    pub socket: Socket,
+    /// How often the facts are published, retained, beside the status topic; never if not given.
+    pub interval: Option<Duration>,
+}
+
+/// Where the status socket is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Socket {
+    /// In systemd's runtime directory if there is one, else beside the database.
+    Usual,
+    /// Here.
+    At(PathBuf),
+    /// Nowhere.
+    Off,
 }
 
 /// One sensor.

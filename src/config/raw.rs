@@ -23,6 +23,8 @@ pub(super) struct Raw {
     pub(super) log: Option<Log>,
     /// What happens to readings taken before the clock is right.
     pub(super) clock: Option<Clock>,
+    /// Where the daemon says how it is.
+    pub(super) status: Option<Status>,
     /// Sensors to read.
     pub(super) sensors: Option<Vec<Sensor>>,
     /// Topics to subscribe to and to store.
@@ -118,13 +120,117 @@ pub(super) struct Mqtt {
     /// Largest MQTT packet sent or taken; a larger reading is refused and reported.
     #[schemars(extend("default" = "32MB", "examples" = ["1MB"]))]
     pub(super) max_packet_size: Option<SizeText>,
-    /// Certificate authorities to trust instead of the system's, PEM. Only with `mqtts://` and `wss://`.
-    #[schemars(extend("examples" = ["/etc/sensor-bridge/ca.pem"]))]
-    pub(super) ca_file: Option<String>,
+    /// Whom to trust, and who we are. Only with `mqtts://` and `wss://`.
+    pub(super) tls: Option<Tls>,
+    /// HTTP proxy that opens the connection to the broker (CONNECT).
+    #[schemars(extend("examples" = ["http://proxy.example:3128"]))]
+    pub(super) proxy: Option<String>,
+    /// User name at the proxy.
+    #[schemars(extend("examples" = ["greenhouse"]))]
+    pub(super) proxy_username: Option<String>,
+    /// File that holds the password for the proxy; where it is looked for, see `password_file`.
+    #[schemars(extend("examples" = ["proxy.password"]))]
+    pub(super) proxy_password_file: Option<String>,
+    /// Headers of the request that opens a WebSocket. Only with `ws://` and `wss://`.
+    #[schemars(extend("examples" = [{"X-Api-Key": "…"}]))]
+    pub(super) headers: Option<BTreeMap<String, String>>,
+    /// A password that is made or fetched for each connection, and renewed before it expires.
+    pub(super) token: Option<Token>,
     /// Topic of the retained `online`/`offline` message. `{device}` may be used. Default: the first level of
     /// `topic`, then `/{device}/status`.
     #[schemars(extend("examples" = ["castel/{device}/status"]))]
     pub(super) status_topic: Option<String>,
+}
+
+/// Whom to trust, and who we are.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    /// Certificate authorities to trust instead of the system's, PEM.
+    #[schemars(extend("examples" = ["/etc/sensor-bridge/ca.pem"]))]
+    pub(super) ca_file: Option<String>,
+    /// Our certificate with those between it and its authority, PEM. With `key_file`.
+    #[schemars(extend("examples" = ["/etc/sensor-bridge/client.pem"]))]
+    pub(super) cert_file: Option<String>,
+    /// The key of our certificate, PEM without a pass phrase. With `cert_file`. Where it is looked for, see
+    /// `password_file`.
+    #[schemars(extend("examples" = ["client.key"]))]
+    pub(super) key_file: Option<String>,
+    /// Name that must stand in the broker's certificate, if it is not the host of `url`.
+    #[schemars(extend("examples" = ["broker.internal"]))]
+    pub(super) server_name: Option<String>,
+    /// Oldest version of TLS to speak: `1.2` or `1.3`.
+    #[schemars(with = "Option<TlsVersionText>", extend("default" = "1.2", "examples" = ["1.3"]))]
+    pub(super) min_version: Option<NumberOrText>,
+    /// SHA-256 fingerprint of the broker's certificate, hexadecimal: that certificate and no other, whoever
+    /// signed it and whatever names and dates are in it. Several while certificates change.
+    #[schemars(extend("examples" = ["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]))]
+    pub(super) pin: Option<OneOrMore>,
+    /// Accepts whatever certificate the broker shows: anybody in between can read and change everything.
+    #[schemars(extend("default" = false, "examples" = [true]))]
+    pub(super) insecure: Option<bool>,
+}
+
+/// One text or a list of them.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum OneOrMore {
+    /// One.
+    One(String),
+    /// Several.
+    More(Vec<String>),
+}
+
+/// A password that is made or fetched for each connection. One of `command`, `file`, `jwt` and `sas`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Token {
+    /// Program with its arguments that prints the token; it has 20 s.
+    #[schemars(extend("examples" = [["/usr/local/bin/token", "--device", "greenhouse"]]))]
+    pub(super) command: Option<Vec<String>>,
+    /// File that something else keeps up to date.
+    #[schemars(extend("examples" = ["/run/token/mqtt"]))]
+    pub(super) file: Option<String>,
+    /// After how long the token of `command` or `file` is asked for anew. Default: only when a connection is made.
+    #[schemars(extend("examples" = ["50m"]))]
+    pub(super) refresh: Option<DurationText>,
+    /// JSON Web Token signed with a key of ours.
+    pub(super) jwt: Option<Jwt>,
+    /// Shared access signature, as Azure's brokers want it.
+    pub(super) sas: Option<Sas>,
+}
+
+/// JSON Web Token (RFC 7519) with `iat`, `exp` and `aud`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Jwt {
+    /// Private key: RSA (signs RS256) or P-256 (signs ES256), PEM in PKCS #8 without a pass phrase.
+    #[schemars(required, extend("examples" = ["device.key"]))]
+    pub(super) key_file: Option<String>,
+    /// Whom the token is for.
+    #[schemars(required, extend("examples" = ["my-project"]))]
+    pub(super) audience: Option<String>,
+    /// How long a token is valid. A new connection is made with a new one before that.
+    #[schemars(extend("default" = "1h", "examples" = ["20m"]))]
+    pub(super) lifetime: Option<DurationText>,
+}
+
+/// Shared access signature.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sas {
+    /// File with the shared key, base64.
+    #[schemars(required, extend("examples" = ["device.sas"]))]
+    pub(super) key_file: Option<String>,
+    /// What access is asked for.
+    #[schemars(required, extend("examples" = ["hub.azure-devices.net/devices/greenhouse-pi"]))]
+    pub(super) resource: Option<String>,
+    /// Name of the policy that the key belongs to; a device's own key has none.
+    #[schemars(extend("examples" = ["device"]))]
+    pub(super) policy: Option<String>,
+    /// How long a signature is valid. A new connection is made with a new one before that.
+    #[schemars(extend("default" = "1h", "examples" = ["1d"]))]
+    pub(super) lifetime: Option<DurationText>,
 }
 
 /// What is sent first after an outage.
@@ -223,6 +329,20 @@ pub(super) enum Unsynced {
     Mark,
     /// Held until their time is corrected, at most `max_hold`.
     Hold,
+}
+
+/// Where the daemon says how it is.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Status {
+    /// Unix socket on which `sensor-bridge status` and `why` ask; `off` for none. Default: `status.sock` in the
+    /// runtime directory that systemd gives (`/run/sensor-bridge`), else the path of the database with `.sock`.
+    #[schemars(extend("examples" = ["/run/sensor-bridge/status.sock"]))]
+    pub(super) socket: Option<String>,
+    /// How often the facts are published as retained JSON on the status topic with `/facts` behind it, 1 s to one
+    /// day; `off` for never.
+    #[schemars(with = "Option<IntervalText>", extend("default" = "5m", "examples" = ["1m"]))]
+    pub(super) interval: Option<DurationText>,
 }
 
 /// One sensor. The keys of its driver stand beside these.
@@ -456,8 +576,10 @@ macro_rules! written_as {
 }
 
 struct VersionText;
+struct TlsVersionText;
 struct ChangeText;
 struct RateNumber;
+struct IntervalText;
 
 written_as!(DurationText, "duration", {
     "type": "string",
@@ -469,8 +591,17 @@ written_as!(SizeText, "size", {
     "title": "size",
     "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*([kMGT]B|[KMGT]iB|B)\s*$"
 });
+written_as!(IntervalText, "interval", {
+    "anyOf": [
+        {"type": "string", "title": "duration", "pattern": r"^\s*([0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)\s*)+$"},
+        {"type": "string", "enum": ["off"]}
+    ]
+});
 written_as!(VersionText, "version", {
     "anyOf": [{"type": "string", "enum": ["3.1.1", "4", "5", "5.0"]}, {"type": "number", "enum": [4, 5]}]
+});
+written_as!(TlsVersionText, "TLS version", {
+    "anyOf": [{"type": "string", "enum": ["1.2", "1.3"]}, {"type": "number", "enum": [1.2, 1.3]}]
 });
 written_as!(ChangeText, "change", {
     "anyOf": [

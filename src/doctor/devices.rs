@@ -1,4 +1,5 @@
-//! Whether what the sensors sit on is there, and open to the bridge. Opens no device.
+//! Whether what the sensors sit on is there, and open to the bridge: buses, ports, cameras, the firmware of a Pi. Opens no
+//! device.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,8 +19,22 @@ pub(super) fn workers(sensors: &[Sensor]) -> BTreeMap<String, Vec<String>> {
     workers
 }
 
+/// The buses that this machine has, for nobody: what there is to look at when the configuration says nothing.
+pub(super) fn present(root: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut workers: Vec<String> = all_with(root, "dev", "i2c-");
+    let selects = all_with(root, "dev", "spidev");
+    workers.extend(selects.iter().map(|name| name.replacen("spidev", "spi-", 1)));
+    if is_a_pi(root) && first_with(root, "dev", "gpiochip").is_some() {
+        workers.push("gpio".to_owned());
+    }
+    if first_with(root, "sys/bus/w1/devices", "w1_bus_master").is_some() {
+        workers.push("w1".to_owned());
+    }
+    workers.into_iter().map(|worker| (worker, Vec::new())).collect()
+}
+
 /// What a worker's name means here. Names, not the driver's types, so that a driver needs no line here;
-/// what is not known (`host`, `sim-1`) needs no device.
+/// what is not known (`sim-1`, `folder /srv`) needs no device.
 enum Needs<'a> {
     /// `i2c-1`
     I2c(&'a str),
@@ -31,6 +46,12 @@ enum Needs<'a> {
     Gpio,
     /// `w1`
     OneWire,
+    /// `camera 0`: the one on the Pi's own connector
+    Camera,
+    /// `camera /dev/video0`
+    UsbCamera(&'a str),
+    /// `host`
+    Firmware,
     Nothing,
 }
 
@@ -41,8 +62,17 @@ fn needs(worker: &str) -> Needs<'_> {
     if let Some(select) = worker.strip_prefix("spi-") {
         return Needs::Spi(select);
     }
+    if let Some(camera) = worker.strip_prefix("camera ") {
+        return match camera {
+            _ if camera.starts_with("/dev/") => Needs::UsbCamera(camera),
+            _ if camera.parse::<u8>().is_ok() => Needs::Camera,
+            // A command of the user's own.
+            _ => Needs::Nothing,
+        };
+    }
     match worker {
         "w1" => Needs::OneWire,
+        "host" => Needs::Firmware,
         worker if worker.starts_with("gpio") => Needs::Gpio,
         worker if worker.starts_with("/dev/") => Needs::Serial(worker),
         _ => Needs::Nothing,
@@ -52,7 +82,10 @@ fn needs(worker: &str) -> Needs<'_> {
 /// A verdict for each worker that needs a device.
 pub(super) fn look(root: &Path, workers: &BTreeMap<String, Vec<String>>, user: &User) -> Vec<Verdict> {
     let one = |(worker, sensors): (&String, &Vec<String>)| {
-        let for_whom = format!("for {}", sensors.join(", "));
+        let for_whom = match sensors.is_empty() {
+            true => String::new(),
+            false => format!(" (for {})", sensors.join(", ")),
+        };
         match needs(worker) {
             Needs::I2c(number) => {
                 let device = format!("/dev/i2c-{number}");
@@ -65,16 +98,62 @@ pub(super) fn look(root: &Path, workers: &BTreeMap<String, Vec<String>>, user: &
             Needs::Serial(device) => {
                 Some(node(root, worker, device, &for_whom, user, || enable_serial(root, device)))
             }
+            Needs::Gpio if !is_a_pi(root) => Some(Verdict::trouble(
+                worker,
+                format!("this is no Raspberry Pi: the bridge has no pins here{for_whom}"),
+                "bus: gpio-sim, to try it; or a port expander on I2C",
+            )),
             Needs::Gpio => {
                 let chip = first_with(root, "dev", "gpiochip").unwrap_or_else(|| "gpiochip0".to_owned());
                 let remedy = || "a kernel with GPIO_CDEV shows it; not every machine has pins".to_owned();
                 Some(node(root, worker, &format!("/dev/{chip}"), &for_whom, user, remedy))
             }
             Needs::OneWire => Some(one_wire(root, worker, &for_whom)),
+            Needs::Camera => Some(camera(root, worker, &for_whom, user)),
+            Needs::UsbCamera(device) => Some(usb_camera(root, worker, device, &for_whom, user)),
+            // Elsewhere it has nothing to say.
+            Needs::Firmware if !below(root, FIRMWARE).exists() => None,
+            Needs::Firmware => Some(node(root, worker, FIRMWARE, &for_whom, user, String::new)),
             Needs::Nothing => None,
         }
     };
     workers.iter().filter_map(one).collect()
+}
+
+/// Through which a Pi's firmware tells of throttling and under-voltage.
+const FIRMWARE: &str = "/dev/vcio";
+
+/// A program that somebody has to install.
+fn installed(root: &Path, program: &str) -> bool {
+    ["usr/bin", "usr/local/bin", "bin"].iter().any(|folder| below(root, folder).join(program).exists())
+}
+
+/// The camera on the Pi's own connector, which libcamera finds among the media devices.
+fn camera(root: &Path, worker: &str, for_whom: &str, user: &User) -> Verdict {
+    if !installed(root, "rpicam-still") {
+        let what = format!("rpicam-still is not installed{for_whom}");
+        return Verdict::trouble(worker, what, "sudo apt install rpicam-apps-lite");
+    }
+    let device = match first_with(root, "dev", "media") {
+        Some(device) => format!("/dev/{device}"),
+        None => "/dev/media0".to_owned(),
+    };
+    node(root, worker, &device, for_whom, user, || {
+        "is its cable right, and camera_auto_detect=1 in config.txt? rpicam-still --list-cameras".to_owned()
+    })
+}
+
+fn usb_camera(root: &Path, worker: &str, device: &str, for_whom: &str, user: &User) -> Verdict {
+    if !installed(root, "ffmpeg") {
+        return Verdict::trouble(
+            worker,
+            format!("ffmpeg is not installed{for_whom}"),
+            "sudo apt install ffmpeg",
+        );
+    }
+    node(root, worker, device, for_whom, user, || {
+        "is it plugged in? v4l2-ctl --list-devices shows what is".to_owned()
+    })
 }
 
 /// A device node: there, and open to the user?
@@ -87,12 +166,12 @@ fn node(
     remedy_if_absent: impl Fn() -> String,
 ) -> Verdict {
     let Ok(file) = fs::metadata(below(root, device)) else {
-        return Verdict::trouble(worker, format!("there is no {device} ({for_whom})"), remedy_if_absent());
+        return Verdict::trouble(worker, format!("there is no {device}{for_whom}"), remedy_if_absent());
     };
     let Err(denied) = user.may_use(&file) else {
-        return Verdict::well(worker, format!("{device} is there and open to {} ({for_whom})", user.name));
+        return Verdict::well(worker, format!("{device} is there and open to {}{for_whom}", user.name));
     };
-    let what = format!("{device} is not open to {} ({for_whom})", user.name);
+    let what = format!("{device} is not open to {}{for_whom}", user.name);
     let remedy = match denied.group {
         Some(group) => {
             format!("sudo usermod -aG {group} {}, then restart the service (or log in again)", user.name)
@@ -104,9 +183,14 @@ fn node(
     Verdict::trouble(worker, what, remedy)
 }
 
-fn is_a_pi(root: &Path) -> bool {
+/// What the machine calls itself (`Raspberry Pi 4 Model B Rev 1.4`); empty where nobody says.
+pub(super) fn model(root: &Path) -> String {
     let model = fs::read(below(root, "proc/device-tree/model")).unwrap_or_default();
-    String::from_utf8_lossy(&model).contains("Raspberry Pi")
+    String::from_utf8_lossy(&model).trim_end_matches('\0').to_owned()
+}
+
+fn is_a_pi(root: &Path) -> bool {
+    model(root).contains("Raspberry Pi")
 }
 
 /// Names in a folder that begin so, in order.
@@ -163,16 +247,16 @@ fn one_wire(root: &Path, worker: &str, for_whom: &str) -> Verdict {
             }
             false => "load the kernel's driver for the 1-Wire adapter",
         };
-        return Verdict::trouble(worker, format!("the kernel drives no 1-Wire bus ({for_whom})"), remedy);
+        return Verdict::trouble(worker, format!("the kernel drives no 1-Wire bus{for_whom}"), remedy);
     }
     let parts = found.iter().filter(|name| !name.starts_with("w1_bus_master")).count();
     if parts == 0 {
         let remedy =
             "check the wiring: data on GPIO 4 unless the overlay says otherwise, 4.7 kΩ from data to 3.3 V";
-        return Verdict::trouble(worker, format!("nothing answers on the 1-Wire bus ({for_whom})"), remedy);
+        return Verdict::trouble(worker, format!("nothing answers on the 1-Wire bus{for_whom}"), remedy);
     }
     let s = if parts == 1 { "" } else { "s" };
-    Verdict::well(worker, format!("{parts} part{s} on the 1-Wire bus ({for_whom})"))
+    Verdict::well(worker, format!("{parts} part{s} on the 1-Wire bus{for_whom}"))
 }
 
 #[cfg(test)]
@@ -220,6 +304,11 @@ pub(super) mod tests {
             ("/dev/serial0", vec![PI], "no /dev/serial0", "do_serial_hw"),
             ("/dev/ttyUSB0", vec![PI], "no /dev/ttyUSB0", "plugged in"),
             ("gpio", vec![PI], "no /dev/gpiochip0", "GPIO_CDEV"),
+            ("gpio", vec![("dev/gpiochip0", "")], "no Raspberry Pi", "gpio-sim"),
+            ("camera 0", vec![PI], "rpicam-still is not installed (for air)", "apt install rpicam-apps-lite"),
+            ("camera 0", vec![PI, ("usr/bin/rpicam-still", "")], "no /dev/media0", "camera_auto_detect"),
+            ("camera /dev/video2", vec![PI], "ffmpeg is not installed", "apt install ffmpeg"),
+            ("camera /dev/video2", vec![("usr/bin/ffmpeg", "")], "no /dev/video2", "plugged in"),
             ("w1", vec![PI], "drives no 1-Wire bus", "dtoverlay=w1-gpio"),
             ("w1", vec![PI, ("sys/bus/w1/devices/w1_bus_master1/x", "")], "nothing answers", "4.7 kΩ"),
         ] {
@@ -233,18 +322,30 @@ pub(super) mod tests {
     #[test]
     fn what_is_there_is_well() {
         let root = tree(&[
+            PI,
+            ("usr/bin/rpicam-still", ""),
+            ("dev/media0", ""),
+            ("dev/vcio", ""),
             ("dev/i2c-1", ""),
             ("dev/spidev0.0", ""),
             ("dev/gpiochip4", ""),
             ("sys/bus/w1/devices/w1_bus_master1/x", ""),
             ("sys/bus/w1/devices/28-0316a2795bff/x", ""),
         ]);
-        for worker in ["i2c-1", "spi-0.0", "gpio", "w1"] {
+        for worker in ["i2c-1", "spi-0.0", "gpio", "w1", "camera 0", "host"] {
             let verdict = verdict(root.path(), worker, &User::root());
             assert_eq!(verdict.state, State::Well, "{verdict:?}");
         }
-        let needless = BTreeMap::from([("host".to_owned(), vec![]), ("sim-1".to_owned(), vec![])]);
-        assert_eq!(look(root.path(), &needless, &User::root()), []);
+        let needless =
+            ["sim-1", "camera fswebcam -", "folder /srv/ftp"].map(|name| (name.to_owned(), vec![]));
+        assert_eq!(look(root.path(), &BTreeMap::from(needless), &User::root()), []);
+        let host = BTreeMap::from([("host".to_owned(), vec![])]);
+        assert_eq!(look(tree(&[]).path(), &host, &User::root()), [], "no Pi, no firmware to ask");
+        // Without a configuration, whatever the machine has.
+        let present = present(root.path());
+        assert_eq!(present.keys().collect::<Vec<_>>(), ["gpio", "i2c-1", "spi-0.0", "w1"]);
+        let verdicts = look(root.path(), &present, &User::root());
+        assert!(verdicts.iter().all(|verdict| !verdict.what.contains('(')), "{verdicts:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod broker;
 mod devices;
 mod machine;
+mod pins;
 mod storage;
 mod user;
 
@@ -71,24 +72,41 @@ impl Verdict {
 }
 
 /// Looks at this machine with the configuration at `path`, for the bridge that runs as `user`.
+///
+/// With a configuration that is wrong it looks at what could be understood of it, at the buses that this machine has
+/// besides, and at everything that needs none.
 pub fn examine(path: &Path, env: impl Iterator<Item = (String, String)>, user: &User) -> Vec<Verdict> {
     let root = Path::new("/");
-    let checked = config::examine(path, env);
+    let env: Vec<(String, String)> = env.collect();
+    let checked = config::examine(path, env.iter().cloned());
     let mut verdicts = configuration(path, checked.as_ref().map(|checked| checked.warnings.as_slice()));
-    let config = checked.as_ref().ok().map(|checked| &checked.config);
+    let (config, workers) = match &checked {
+        Ok(checked) => (Some(checked.config.clone()), devices::workers(&checked.config.sensors)),
+        Err(_) => {
+            let outline = config::outline(path, env.into_iter());
+            let mut workers = devices::present(root);
+            workers.extend(outline.iter().flat_map(|config| devices::workers(&config.sensors)));
+            (outline, workers)
+        }
+    };
 
-    let sensors = config.map_or(&[] as &[config::Sensor], |config| &config.sensors);
-    verdicts.extend(devices::look(root, &devices::workers(sensors), user));
+    verdicts.extend(devices::look(root, &workers, user));
+    if let Some(config) = &config {
+        verdicts.extend(pins::look(root, &pins::wanted(&config.sensors)));
+    }
     verdicts.push(machine::clock(clock::now().clock, clock::since_boot(), root));
     verdicts.push(supply());
     verdicts.extend(machine::wear(root));
-    if let Some(config) = config {
+    if let Some(config) = &config {
         let database = &config.log.path;
         verdicts.push(storage::space(database, rustix::fs::statvfs(storage::folder(database)), user));
         verdicts.extend(storage::rights(database, user));
         verdicts.push(storage::log(log::look::whole(database, LOOK)));
-        verdicts.push(broker(config));
     }
+    verdicts.push(match &checked {
+        Ok(checked) => broker(&checked.config),
+        Err(_) => Verdict::unknown("broker", "not asked: the configuration has to be right first"),
+    });
     verdicts
 }
 

@@ -11,6 +11,7 @@
 mod calibrate;
 mod change;
 mod gate;
+mod trace;
 
 use std::fmt;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use std::time::Duration;
 use crate::config;
 use crate::reading::{Measured, Moment, Quantity, Shape, Value};
 use gate::{Action, Gate};
+
+pub use trace::{Fate, Seen, Trace};
 
 /// A driver's value as the user wants to see it: unit, polynomial and rounding applied.
 pub fn calibrate(quantity: &config::Quantity, value: &Value) -> Value {
@@ -55,7 +58,8 @@ pub struct Verdict {
     pub rejected: Vec<Rejection>,
     /// Changed, but too soon after the last one: kept until its time has come.
     held: Vec<(usize, Value)>,
-    /// Not changed enough.
+    /// Not changed enough, and how many those are; by position.
+    quiet: Vec<Option<Value>>,
     suppressed: usize,
     /// By gate.
     actions: Vec<Action>,
@@ -91,6 +95,8 @@ pub struct Counts {
 pub struct Rejection {
     /// Which quantity.
     pub quantity: Quantity,
+    /// Its position among the sensor's quantities.
+    pub position: usize,
     /// The value: the driver's, or after calibration for [`Reason::Invalid`].
     pub value: Value,
     /// Why.
@@ -117,7 +123,7 @@ impl Rejection {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { quantity, value, reason } = self;
+        let Self { quantity, value, reason, .. } = self;
         match reason {
             Reason::NotFinite => write!(f, "{quantity} came out as {value}, which is no measurement"),
             Reason::OutsideRange(low, high) => {
@@ -164,27 +170,32 @@ impl SensorFilter {
         let mut values: Vec<Option<Value>> = vec![None; self.slots.len()];
         for measured in sample {
             let Some(position) = self.by_index.get(measured.quantity).copied().flatten() else { continue };
-            match self.slots[position].accept(&measured.value) {
+            match self.slots[position].accept(position, &measured.value) {
                 Ok(value) => verdict.suppressed += usize::from(values[position].replace(value).is_some()),
                 Err(rejection) => verdict.rejected.push(rejection),
             }
         }
         verdict.actions.extend(self.gates.iter().map(|gate| gate.decide(now, &values)));
-        for (position, value) in values.into_iter().enumerate() {
-            let Some(value) = value else { continue };
-            match verdict.actions[self.slots[position].gate] {
-                Action::Pass => verdict.passed.push((position, value)),
-                Action::Hold => verdict.held.push((position, value)),
-                Action::Quiet | Action::Untouched => verdict.suppressed += 1,
-            }
+        for (position, slot) in values.iter_mut().enumerate() {
+            let into = match verdict.actions[self.slots[position].gate] {
+                Action::Pass => &mut verdict.passed,
+                Action::Hold => &mut verdict.held,
+                Action::Quiet | Action::Untouched => {
+                    verdict.suppressed += usize::from(slot.is_some());
+                    continue;
+                }
+            };
+            into.extend(slot.take().map(|value| (position, value)));
         }
+        // What is left in place is what stays behind.
+        verdict.quiet = values;
         verdict
     }
 
     /// Moves on after a verdict. `at` is when the sample was taken, `now` the time it was judged by;
     /// `delivered` says whether what passed is in the log (true if nothing did).
     pub fn settle(&mut self, now: Duration, at: Moment, verdict: Verdict, delivered: bool) -> Counts {
-        let Verdict { passed, rejected, held, suppressed, actions } = verdict;
+        let Verdict { passed, rejected, held, quiet: _, suppressed, actions } = verdict;
         let mut counts = Counts { suppressed, rejected: rejected.len(), ..Counts::default() };
         *(if delivered { &mut counts.passed } else { &mut counts.dropped }) += passed.len();
         for (gate, action) in self.gates.iter_mut().zip(actions) {
@@ -247,7 +258,7 @@ impl SensorFilter {
 }
 
 impl Slot {
-    fn accept(&self, raw: &Value) -> Result<Value, Rejection> {
+    fn accept(&self, position: usize, raw: &Value) -> Result<Value, Rejection> {
         let outside = |value: &Value, limits: Option<(f64, f64)>| match (value, limits) {
             (Value::Float(_) | Value::Integer(_), Some((low, high))) => {
                 value.as_f64().filter(|number| *number < low || *number > high).map(|_| (low, high))
@@ -256,7 +267,8 @@ impl Slot {
         };
         let finite = |value: &Value| value.as_f64().is_none_or(f64::is_finite);
         let reject = |value: &Value, reason| {
-            Err(Rejection { quantity: self.quantity.info.name.clone(), value: value.clone(), reason })
+            let quantity = self.quantity.info.name.clone();
+            Err(Rejection { quantity, position, value: value.clone(), reason })
         };
         if !finite(raw) {
             return reject(raw, Reason::NotFinite);

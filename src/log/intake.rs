@@ -5,8 +5,8 @@
 //! imported row. Nothing of it is published, and what waits for delivery goes on waiting. SQLite itself sees to it
 //! that only one of us writes at a time.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::error::{LogError, at, classify};
+use super::rollup::{self, MINUTE};
 use super::store::{CORRECTED, UNSYNCED};
 use super::{channel, open, schema};
 use crate::reading::{Channel, ChannelId, Clock, Timestamp, Value, ValueKind};
@@ -124,6 +125,7 @@ impl Intake {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         // Found anew each time: the daemon may have made one in between.
         let mut known = Known::default();
+        let mut minutes = BTreeSet::new();
         let mut added = 0;
         for reading in readings {
             let named = &series[reading.series];
@@ -139,8 +141,10 @@ impl Intake {
             }
             insert(&self.connection, self.free.start, channel, reading)?;
             self.free.start += 1;
+            minutes.insert((channel, reading.at.0.div_euclid(MINUTE)));
             added += 1;
         }
+        rollup::forget(&self.connection, minutes)?;
         self.connection.execute_batch("COMMIT")?;
         Ok(added)
     }
@@ -422,6 +426,28 @@ mod tests {
         assert!(error.contains("seven"), "{error}");
         first.add(&names, &[foreign(6, 6.0, 1)], 8).unwrap();
         assert_eq!(times(&folder).last(), Some(&(-7, 6)));
+    }
+
+    #[test]
+    fn roll_ups_are_made_anew_where_readings_were_added() {
+        let folder = Folder::new();
+        drop(folder.open());
+        let names = [series("temperature")];
+        let rows: Vec<_> = (0..200).map(|row| foreign(row * 1_000_000, 2.5, 1)).collect();
+        let mut intake = Intake::open(&folder.path()).unwrap();
+        intake.add(&names, &rows, 200).unwrap();
+        let hours = |intake: &Intake| -> Vec<i64> {
+            let sql = "SELECT count FROM rollup WHERE minutes = 60";
+            let mut statement = intake.connection.prepare(sql).unwrap();
+            statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        };
+        rollup::finish(&intake.connection);
+        assert_eq!(hours(&intake), [200]);
+        intake.add(&names, &[foreign(7, 9.0, 1)], 1).unwrap();
+        // None is never wrong, until there is time for another.
+        assert_eq!(hours(&intake), [0; 0]);
+        rollup::finish(&intake.connection);
+        assert_eq!(hours(&intake), [201]);
     }
 
     #[test]

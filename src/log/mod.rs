@@ -14,7 +14,9 @@
 //! | `channel`, `delivery`, `mirror`, `gap`, `picture` | their tables |
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
-//! | `query`, `times`, `backup`, `look` | what people ask for |
+//! | `query`, `times`, `backup`, `look`, `extent`, `newest` | what people ask for |
+//! | `rollup`, `pieces` | what many readings come to, kept and read |
+//! | `series`, `silence`, `latest` | what is drawn: few points, gaps, newest values |
 //! | `intake`, `delivered` | readings from elsewhere, and what has left |
 
 mod age;
@@ -25,20 +27,27 @@ mod checkpoint;
 mod delivered;
 mod delivery;
 mod error;
+mod extent;
 mod gap;
 pub mod gather;
 
 mod inbox;
 pub mod intake;
+pub mod latest;
 pub mod look;
 mod messages;
 mod mirror;
+mod newest;
 mod open;
 mod picture;
+mod pieces;
 pub mod query;
 mod reader;
 mod retention;
+mod rollup;
 mod schema;
+pub mod series;
+mod silence;
 mod store;
 mod stretch;
 #[cfg(test)]
@@ -62,7 +71,9 @@ use crate::reading::{Channel, ChannelId, Moment, Qos, Reading};
 use crate::status::Board;
 
 pub use error::{Busy, LogError};
+pub use extent::Extent;
 pub use messages::Message;
+pub use newest::{Newest, Refusal};
 pub use reader::Reader;
 
 use inbox::{Inbox, Job};
@@ -124,6 +135,7 @@ impl Log {
             part,
             notice,
             sweeper: retention::Sweeper::new(config.retention.clone()),
+            roller: rollup::Roller::new(opened.rolled, opened.last_row),
             checkpointer,
         });
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run());

@@ -37,6 +37,8 @@ pub(super) struct Opened {
     pub boot_first_row: i64,
     /// Highest row there is, or ever was.
     pub last_row: i64,
+    /// Last row that is in the roll-ups.
+    pub rolled: i64,
     /// Where a damaged file was put.
     pub set_aside: Option<PathBuf>,
 }
@@ -52,7 +54,9 @@ pub(super) fn open(config: &config::Log, machine: &Machine) -> Result<Opened, Lo
         opened = prepare(config, machine);
     }
     let (connection, ids, boot_first_row) = opened?;
-    Ok(Opened { connection, lock, ids, boot_first_row, last_row: ids.next_row - 1, set_aside })
+    let rolled =
+        connection.query_row("SELECT rolled FROM progress", [], |row| row.get(0)).map_err(at(path))?;
+    Ok(Opened { connection, lock, ids, boot_first_row, last_row: ids.next_row - 1, rolled, set_aside })
 }
 
 /// A path with something appended to its last part.

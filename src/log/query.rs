@@ -77,7 +77,7 @@ impl Selection {
         (since..until).contains(&time.0)
     }
 
-    fn range(&self) -> (i64, i64) {
+    pub(super) fn range(&self) -> (i64, i64) {
         (self.since.map_or(i64::MIN, |since| since.0), self.until.map_or(i64::MAX, |until| until.0))
     }
 }
@@ -216,7 +216,7 @@ impl Reader {
     }
 
     /// The channels selected, by row id.
-    fn selected(&mut self, selection: &Selection) -> Result<Vec<(i64, Arc<Channel>)>, LogError> {
+    pub(super) fn selected(&mut self, selection: &Selection) -> Result<Vec<(i64, Arc<Channel>)>, LogError> {
         self.channels = channel::load(&self.connection).map_err(at(&self.path))?;
         let mut channels: Vec<_> = self
             .channels
@@ -226,18 +226,7 @@ impl Reader {
             .collect();
         channels.sort_by_key(|(id, _)| *id);
         if channels.is_empty() && !self.channels.is_empty() {
-            let mut names: Vec<String> = self
-                .channels
-                .values()
-                .map(|channel| format!("{} {}", channel.sensor, channel.quantity))
-                .collect();
-            names.sort();
-            names.dedup();
-            names.truncate(20);
-            return Err(LogError::Query(format!(
-                "no such sensor and quantity; the log has: {}",
-                names.join(", ")
-            )));
+            return Err(no_such(self.channels.values()));
         }
         Ok(channels)
     }
@@ -303,6 +292,19 @@ impl Reader {
             gaps: gap::summary(&self.connection).map_err(at(&path))?,
         })
     }
+}
+
+/// That a name is not among these, and what is.
+pub(super) fn no_such<'a>(channels: impl Iterator<Item = &'a Arc<Channel>>) -> LogError {
+    let mut names: Vec<String> =
+        channels.map(|channel| format!("{} {}", channel.sensor, channel.quantity)).collect();
+    names.sort();
+    names.dedup();
+    names.truncate(20);
+    LogError::Query(match names.is_empty() {
+        true => "no such sensor and quantity; the log has none yet".to_owned(),
+        false => format!("no such sensor and quantity; the log has: {}", names.join(", ")),
+    })
 }
 
 /// State of the outbox.

@@ -10,8 +10,12 @@ use super::error::{LogError, at};
 pub(super) const APPLICATION_ID: i64 = 0x5342_6C67;
 
 /// Step n leads from version n to n + 1. A released step is never edited: what is out there has run it.
-pub(super) const STEPS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("pictures.sql"), include_str!("unsynced.sql")];
+pub(super) const STEPS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("pictures.sql"),
+    include_str!("unsynced.sql"),
+    include_str!("rollup.sql"),
+];
 
 /// What the header of a file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +179,31 @@ mod tests {
         assert_eq!(since_boot(&connection, 6, 2_000_030).unwrap(), Some(1_400_030));
         assert_eq!(since_boot(&connection, 8, 3_000_000).unwrap(), Some(2_400_000));
         assert_eq!(since_boot(&connection, 9, 500).unwrap(), Some(300));
+    }
+
+    #[test]
+    fn version_3_becomes_version_4_at_once_and_is_rolled_up_afterwards() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 0, &STEPS[..3]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO channel (id, device, sensor, quantity, unit, kind) VALUES (1, 'd', 's', 'q', '', 'float');
+                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+                 INSERT INTO reading SELECT i, 1, i * 1000000, i / 2.0, 0 FROM n;
+                 UPDATE progress SET cursor = 7",
+            )
+            .unwrap();
+        migrate(&mut connection, 3, &STEPS[..4]).unwrap();
+        let number = |sql: &str| -> i64 { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
+        assert_eq!(number("SELECT cursor * 10 + rolled FROM progress"), 70);
+        assert_eq!(number("SELECT count(*) FROM rollup"), 0);
+        crate::log::rollup::finish(&connection);
+        assert_eq!(number("SELECT rolled FROM progress"), 100);
+        // An hour and five minutes of a hundred readings; too few for minutes.
+        let kept: String = connection
+            .query_row("SELECT group_concat(minutes || ':' || count, ' ') FROM rollup", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(kept, "5:100 60:100");
     }
 
     #[test]

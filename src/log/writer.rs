@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tracing::{error, warn};
+use tracing::error;
 
 use super::Machine;
 use super::checkpoint::Checkpointer;
@@ -14,6 +14,7 @@ use super::error::LogError;
 use super::inbox::{Batch, Inbox, Job, Schedule, bulk};
 use super::open::beside;
 use super::retention::Sweeper;
+use super::rollup::Roller;
 use super::store::{Answer, Outcome, Store};
 use crate::status::{Figure, Part, State};
 
@@ -88,6 +89,7 @@ pub(super) struct Writer {
     /// What is to be said instead of "ok".
     notice: Option<String>,
     sweeper: Sweeper,
+    roller: Roller,
     checkpointer: Checkpointer,
     /// Taken from the inbox and not committed.
     held: Batch,
@@ -114,6 +116,7 @@ pub(super) struct Parts {
     pub part: Part,
     pub notice: Option<String>,
     pub sweeper: Sweeper,
+    pub roller: Roller,
     pub checkpointer: Checkpointer,
 }
 
@@ -129,6 +132,7 @@ impl Writer {
             part,
             notice,
             sweeper,
+            roller,
             checkpointer,
         } = parts;
         let figures = Figures::new(&part);
@@ -144,6 +148,7 @@ impl Writer {
             figures,
             notice,
             sweeper,
+            roller,
             checkpointer,
             held: Batch::default(),
             failing: None,
@@ -182,7 +187,7 @@ impl Writer {
         let retry = self.failing.map(|failing| failing.next);
         let samples = retry.or(self.last_commit.map(|last| last + self.commit_interval)).unwrap_or(now);
         let gaps = self.gaps_to_tell().then_some(self.next_gap.max(retry.unwrap_or(self.next_gap)));
-        let chores = [self.sweeper.due(), gaps].into_iter().flatten().min();
+        let chores = [self.sweeper.due(), self.roller.due(), gaps].into_iter().flatten().min();
         Schedule {
             samples,
             others: retry.unwrap_or(now),
@@ -240,7 +245,7 @@ impl Writer {
         self.figures.queue.set(waiting as i64);
         self.figures.lost.add(usize::try_from(lost).unwrap_or(usize::MAX));
         if lost > 0 {
-            warn!("log: {lost} readings were lost while the disk did not keep up");
+            self.part.warn(format!("{lost} readings were lost while the disk did not keep up"));
         }
         if let Some(reason) = outcome.rejected.first() {
             self.figures.rejected.add(outcome.rejected.len());
@@ -256,6 +261,7 @@ impl Writer {
         self.committed.send_if_modified(|row| mem::replace(row, last_row) != last_row);
 
         self.sweeper.after_commit(readings + messages, payload, bulk, now);
+        self.roller.after_commit(last_row, now);
         self.checkpointer.after_commit(&self.store.connection);
         if now >= self.sizes_at {
             self.measure(now);
@@ -313,12 +319,20 @@ impl Writer {
         }
     }
 
-    /// What is not anybody's request: retention, in small steps. Not on a failing disk: deleting needs room
-    /// in the WAL as well.
+    /// What is not anybody's request: retention and roll-ups, in small steps. Not on a failing disk: deleting
+    /// needs room in the WAL as well.
     fn chores(&mut self) {
-        if self.failing.is_some() || self.sweeper.due().is_none_or(|due| due > Instant::now()) {
-            return;
+        let due = |at: Option<Instant>| at.is_some_and(|due| due <= Instant::now());
+        if self.failing.is_none() && due(self.sweeper.due()) {
+            self.sweep();
         }
+        if self.failing.is_none() && due(self.roller.due()) {
+            self.roller.step(&mut self.store);
+            self.checkpointer.after_commit(&self.store.connection);
+        }
+    }
+
+    fn sweep(&mut self) {
         match self.sweeper.step(&mut self.store, (self.machine.now)()) {
             Ok(swept) => {
                 self.figures.deleted.add(swept.deleted);
@@ -339,10 +353,10 @@ impl Writer {
     fn tell_of_forced(&mut self, last: bool) {
         let now = Instant::now();
         if self.forced > 0 && (last || now >= self.forced_told) {
-            warn!(
-                "log: {} readings were deleted before they were delivered: log.retention.max_size is reached",
+            self.part.warn(format!(
+                "{} readings were deleted before they were delivered: log.retention.max_size is reached",
                 self.forced
-            );
+            ));
             self.forced = 0;
             self.forced_told = now + BETWEEN_GAPS;
         }

@@ -24,6 +24,8 @@ pub struct Health {
     aspects: Arc<Mutex<[State; 4]>>,
     /// Messages received.
     pub received: Figure,
+    /// When the last one was received, µs since boot.
+    pub last: Figure,
     /// Messages stored.
     pub stored: Figure,
     /// Messages received again and not stored again.
@@ -44,6 +46,7 @@ impl Health {
         Self {
             aspects: Arc::new(Mutex::new([State::Starting, State::Ok, State::Ok, State::Ok])),
             received: part.figure("received"),
+            last: part.figure("last_us"),
             stored: part.figure("stored"),
             repeats: part.figure("repeats"),
             missing_fields: part.figure("missing_fields"),

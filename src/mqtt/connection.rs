@@ -10,6 +10,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use super::access::Access;
 use super::failure::Failure;
 use crate::config;
 use crate::config::Transport;
@@ -180,8 +181,10 @@ pub(crate) trait Connection: Sized {
     /// The handle for requests.
     type Requests: Requests;
 
-    /// Prepares a connection; the first `poll` makes it. Fails when the TLS certificates cannot be read.
-    fn open(config: &config::Mqtt, parameters: &Parameters) -> Result<Self, Failure>;
+    /// Prepares a connection; the first `poll` makes it. `access` is user name and password, fetched for this
+    /// connection. Fails when the TLS certificates cannot be read.
+    fn open(config: &config::Mqtt, parameters: &Parameters, access: Option<&Access>)
+    -> Result<Self, Failure>;
 
     /// A handle for requests on this connection; useless once the connection is dropped.
     fn requests(&self) -> Self::Requests;
@@ -260,15 +263,44 @@ pub(crate) fn address(broker: &config::Broker) -> String {
     format!("{scheme}://{}{host}{}:{}{}", brackets.0, brackets.1, broker.port, broker.path)
 }
 
-/// The transport, with TLS always verified against the given or the system's authorities.
+/// The transport.
 pub(crate) fn transport(broker: &config::Broker) -> Result<rumqttc::Transport, Failure> {
-    let tls = || super::tls::client_config(broker.ca_file.as_deref());
+    let tls = || super::tls::client_config(&broker.tls);
     Ok(match broker.transport {
         Transport::Tcp => rumqttc::Transport::tcp(),
         Transport::Tls => rumqttc::Transport::tls_with_config(tls()?.into()),
         Transport::WebSocket => rumqttc::Transport::ws(),
         Transport::SecureWebSocket => rumqttc::Transport::wss_with_config(tls()?.into()),
     })
+}
+
+/// The proxy as rumqttc wants it.
+pub(crate) fn proxy(broker: &config::Broker) -> Option<rumqttc::Proxy> {
+    let proxy = broker.proxy.as_ref()?;
+    let brackets = if proxy.host.contains(':') { ("[", "]") } else { ("", "") };
+    Some(rumqttc::Proxy {
+        ty: rumqttc::ProxyType::Http,
+        auth: match &proxy.credentials {
+            None => rumqttc::ProxyAuth::None,
+            Some((username, password)) => {
+                rumqttc::ProxyAuth::Basic { username: username.clone(), password: password.0.clone() }
+            }
+        },
+        addr: format!("{}{}{}", brackets.0, proxy.host, brackets.1),
+        port: proxy.port,
+    })
+}
+
+/// The request that opens a WebSocket, with the headers of the configuration, whose syntax is checked.
+pub(crate) fn with_headers(broker: &config::Broker, mut request: http::Request<()>) -> http::Request<()> {
+    for (name, value) in &broker.headers {
+        if let (Ok(name), Ok(value)) =
+            (name.parse::<http::HeaderName>(), value.0.parse::<http::HeaderValue>())
+        {
+            request.headers_mut().insert(name, value);
+        }
+    }
+    request
 }
 
 /// Keep-alive within what the protocol (16 bits of seconds) and rumqttc (it panics below 5 s) take.
@@ -293,7 +325,9 @@ mod tests {
                 host: host.to_owned(),
                 port: 9001,
                 path: "/mqtt".to_owned(),
-                ca_file: None,
+                headers: Vec::new(),
+                proxy: None,
+                tls: crate::config::Tls::default(),
             };
             assert_eq!(address(&broker), expected);
         }

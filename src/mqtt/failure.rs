@@ -22,6 +22,12 @@ pub(crate) enum Failure {
     /// The TLS hand-shake failed.
     #[error("TLS: {0}")]
     Tls(String),
+    /// The proxy did not open the way.
+    #[error("proxy: {0}; check mqtt.proxy")]
+    Proxy(String),
+    /// No token could be had.
+    #[error("token: {0}; check mqtt.token")]
+    Token(String),
     /// The WebSocket hand-shake failed.
     #[error("WebSocket: {0}")]
     WebSocket(String),
@@ -99,7 +105,7 @@ fn from_rustls(error: &rustls::Error) -> Failure {
     let hint = match error {
         rustls::Error::InvalidCertificate(
             rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature,
-        ) => "; if the broker has a certificate of its own authority, name it in mqtt.ca_file",
+        ) => "; if the broker has a certificate of its own authority, name it in mqtt.tls.ca_file",
         rustls::Error::InvalidCertificate(
             rustls::CertificateError::Expired
             | rustls::CertificateError::ExpiredContext { .. }
@@ -147,6 +153,8 @@ pub(super) fn from_v4(error: &rumqttc::ConnectionError) -> Failure {
         E::NotConnAck(_) => Failure::Protocol("the first answer is no CONNACK".to_owned()),
         E::Websocket(_) | E::WsConnect(_) | E::InvalidUrl(_) => Failure::WebSocket(error.to_string()),
         E::ResponseValidation(why) => Failure::WebSocket(why.to_string()),
+        // Its type has no name outside of the library.
+        E::Proxy(error) => Failure::Proxy(error.to_string()),
         E::RequestsDone => Failure::Lost("ended by this side".to_owned()),
     }
 }
@@ -190,6 +198,8 @@ pub(super) fn from_v5(error: &rumqttc::v5::ConnectionError) -> Failure {
         E::NotConnAck(_) => Failure::Protocol("the first answer is no CONNACK".to_owned()),
         E::Websocket(_) | E::WsConnect(_) | E::InvalidUrl(_) => Failure::WebSocket(error.to_string()),
         E::ResponseValidation(why) => Failure::WebSocket(why.to_string()),
+        // Its type has no name outside of the library.
+        E::Proxy(error) => Failure::Proxy(error.to_string()),
         E::RequestsDone => Failure::Lost("ended by this side".to_owned()),
     }
 }
@@ -252,7 +262,7 @@ mod tests {
         let error = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
         let failure = from_io(&io::Error::new(io::ErrorKind::InvalidData, error)).to_string();
         assert!(failure.starts_with("TLS: invalid peer certificate"), "{failure}");
-        assert!(failure.contains("mqtt.ca_file"), "{failure}");
+        assert!(failure.contains("mqtt.tls.ca_file"), "{failure}");
     }
 
     #[test]
@@ -262,7 +272,7 @@ mod tests {
             (C::Expired, "this machine's clock"),
             (C::NotValidYet, "this machine's clock"),
             (C::NotValidForName, "mqtt.url"),
-            (C::UnknownIssuer, "mqtt.ca_file"),
+            (C::UnknownIssuer, "mqtt.tls.ca_file"),
         ] {
             let failure = from_rustls(&rustls::Error::InvalidCertificate(error)).to_string();
             assert!(failure.contains(expected), "{failure}");

@@ -2,6 +2,7 @@
 //!
 //! It knows readings and the log, not sensors.
 
+mod access;
 mod backoff;
 mod bucket;
 pub(crate) mod connection;
@@ -16,14 +17,17 @@ mod publisher;
 #[cfg(test)]
 mod publisher_tests;
 mod publishing;
+mod report;
 mod saver;
 mod session;
 pub mod subscriber;
 #[cfg(test)]
 mod test_broker;
 mod tls;
+mod token;
 pub(crate) mod v4;
 pub(crate) mod v5;
 mod window;
 
 pub use publisher::{Publisher, StartError};
+pub use report::Report;

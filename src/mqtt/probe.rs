@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::access;
 use super::connection::{Connection, Dead, Event, Parameters, Requests};
 use super::failure::Failure;
 use super::v4::V4;
@@ -60,7 +61,8 @@ async fn visit<C: Connection>(config: &Mqtt, identity: Identity) -> Result<(), O
         capacity: 8,
         slots: 1,
     };
-    let mut connection = C::open(config, &parameters).map_err(Obstacle::NotIn)?;
+    let access = access::fetch(config).await.map_err(Obstacle::NotIn)?;
+    let mut connection = C::open(config, &parameters, access.as_ref()).map_err(Obstacle::NotIn)?;
     match timeout(LIMIT, until_connected(&mut connection)).await {
         Ok(Ok(())) => {}
         Ok(Err(dead)) => return Err(Obstacle::NotIn(dead.why)),
@@ -154,7 +156,7 @@ mod tests {
         );
         let mut config = broker.config(MqttVersion::V5);
         config.broker.transport = Transport::Tls;
-        config.broker.ca_file = Some(ca);
+        config.broker.tls.trust = crate::config::Trust::Authorities(ca);
         // The system takes this for 127.0.0.1 (inet_aton(3)), TLS for a name, which the certificate has not.
         config.broker.host = "127.0.0.0x1".to_owned();
         let Err(Obstacle::NotIn(Failure::Tls(why))) = probe(&config, Identity::Visitor) else { panic!() };
@@ -181,7 +183,7 @@ mod tests {
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                     runtime.block_on(async {
                         while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                            let mut connection = V4::open(config, &rival).unwrap();
+                            let mut connection = V4::open(config, &rival, None).unwrap();
                             let tick = Duration::from_millis(300);
                             while let Ok(Ok(_)) = timeout(tick, connection.poll()).await {}
                         }

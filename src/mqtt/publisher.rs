@@ -10,6 +10,7 @@ use tracing::{debug, error, warn};
 
 use super::outbox::{LogOutbox, Outbox};
 use super::publishing::{Publishing, SETTLE};
+use super::report::Report;
 use crate::config::{ClockPolicy, Mqtt};
 use crate::log::{Log, LogError};
 use crate::status::{Board, Part, State};
@@ -47,10 +48,17 @@ impl Default for Tuning {
 }
 
 impl Publisher {
-    /// Starts publishing what the log holds and gets. Needs no broker to be there: it is tried for ever.
-    pub fn start(config: &Mqtt, policy: ClockPolicy, log: Log, board: &Board) -> Result<Self, StartError> {
+    /// Starts publishing what the log holds and gets, and every so often the report, if one is wanted. Needs no
+    /// broker to be there: it is tried for ever.
+    pub fn start(
+        config: &Mqtt,
+        policy: ClockPolicy,
+        log: Log,
+        board: &Board,
+        report: Option<Report>,
+    ) -> Result<Self, StartError> {
         let open = move || LogOutbox::open(log.clone());
-        Self::start_with(config.clone(), policy, Tuning::default(), open, board)
+        Self::start_with(config.clone(), policy, Tuning::default(), open, board, report)
     }
 
     /// As [`Publisher::start`], over any outbox.
@@ -60,6 +68,7 @@ impl Publisher {
         tuning: Tuning,
         open: impl Fn() -> Result<O, LogError> + Send + 'static,
         board: &Board,
+        report: Option<Report>,
     ) -> Result<Self, StartError> {
         // Opened once here so that a log that does not answer is an error of the caller; and what is
         // committed from here on is no backlog.
@@ -71,7 +80,7 @@ impl Publisher {
         // millisecond or two, in which no acknowledgement is lost, it only waits in the socket. A second
         // thread and a channel between them would cost more than that.
         let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(move || {
-            let mut keeper = Keeper { config, policy, tuning, open, part, at_start: Some(at_start) };
+            let mut keeper = Keeper { config, policy, tuning, open, part, report, at_start: Some(at_start) };
             keeper.keep_publishing(&stopped);
             if ending.send(()).is_err() {
                 debug!("nobody waits for the publisher to end");
@@ -109,6 +118,7 @@ struct Keeper<F> {
     tuning: Tuning,
     open: F,
     part: Part,
+    report: Option<Report>,
     /// What was committed when the publisher started; for the first connection only.
     at_start: Option<i64>,
 }
@@ -151,6 +161,7 @@ impl<F> Keeper<F> {
             .and_then(|outbox| Publishing::new(&self.config, self.policy, &self.tuning, &self.part, outbox));
         let mut publishing = publishing.map_err(|error| format!("log: {error}"))?;
         publishing.committed_at_start = self.at_start.take();
+        publishing.report = self.report.clone();
         runtime.block_on(publishing.run(stop));
         // Not waiting for a name look-up that hangs in a thread of the runtime.
         runtime.shutdown_background();

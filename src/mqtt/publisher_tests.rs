@@ -1,12 +1,15 @@
 //! The publisher against a real mosquitto and a real log.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::outbox::LogOutbox;
 use super::publisher::{Publisher, Tuning};
+use super::report::Report;
 use super::test_broker::{PATIENCE, Received, Subscriber, TestBroker};
 use crate::config::{self, Backlog, ClockPolicy, Mqtt, MqttVersion};
 use crate::log::{Log, Machine};
@@ -22,6 +25,7 @@ struct Bench {
     _folder: TempDir,
     log: Log,
     board: Board,
+    report: Option<Report>,
 }
 
 fn moment() -> Moment {
@@ -51,7 +55,7 @@ impl Bench {
         let board = Board::new();
         let machine = Machine { boot_id: "boot-1".to_owned(), now: moment };
         let log = Log::open(&config, &machine, &board).unwrap();
-        Self { _folder: folder, log, board }
+        Self { _folder: folder, log, board, report: None }
     }
 
     fn channel(&self, publish: Publish) -> ChannelId {
@@ -80,7 +84,15 @@ impl Bench {
         let tuning = Tuning { backoff: (Duration::from_millis(20), Duration::from_millis(100)) };
         let log = self.log.clone();
         let open = move || LogOutbox::open(log.clone());
-        Publisher::start_with(config.clone(), ClockPolicy::Mark, tuning, open, &self.board).unwrap()
+        Publisher::start_with(
+            config.clone(),
+            ClockPolicy::Mark,
+            tuning,
+            open,
+            &self.board,
+            self.report.clone(),
+        )
+        .unwrap()
     }
 
     fn figure(&self, name: &'static str) -> i64 {
@@ -321,6 +333,43 @@ fn the_status_is_retained_and_told_truly() {
         drop(subscriber);
         let late = broker.subscribe("test/+/status");
         assert_eq!(late.count(1)[0].payload, "offline");
+    }
+}
+
+/// Reports far more often than anybody wants them, among readings of every quality: packets must not be taken for
+/// one another.
+#[test]
+fn reports_are_retained_and_disturb_nothing() {
+    for version in BOTH {
+        let broker = TestBroker::start("");
+        let subscriber = broker.subscribe_in_order("test/#");
+        let mut bench = Bench::new();
+        let made = Arc::new(AtomicU32::new(0));
+        let count = made.clone();
+        let make = Arc::new(move || format!("report {}", count.fetch_add(1, Ordering::Relaxed)).into_bytes());
+        bench.report = Some(Report { every: Duration::from_millis(1), make });
+        let channels = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]
+            .map(|qos| bench.channel(publish(&format!("test/{}", qos as u8), qos)));
+        let publisher = bench.start(&broker.config(version));
+        for number in 1..=300 {
+            channels.iter().for_each(|channel| bench.append(*channel, number..=number));
+        }
+        for topic in ["test/0", "test/1", "test/2"] {
+            assert_counts(&firsts(&has_all(&subscriber, topic, 300), topic), 1..=300);
+        }
+        let many = made.load(Ordering::Relaxed) + 3;
+        bench.until("more reports", || made.load(Ordering::Relaxed) > many);
+        publisher.stop(soon());
+        bench.assert_delivered();
+        assert_eq!(bench.figure("reconnects"), 0);
+        let received = subscriber.until(|seen| seen.last().is_some_and(|last| last.payload == "offline"));
+        let reports: Vec<_> = received.iter().filter(|one| one.topic == "test/pi/status/facts").collect();
+        assert!(
+            reports.len() > 3 && reports.iter().all(|one| one.retain || one.payload.starts_with("report "))
+        );
+        drop(subscriber);
+        let late = broker.subscribe("test/pi/status/facts");
+        assert!(late.count(1)[0].payload.starts_with("report "));
     }
 }
 
@@ -664,7 +713,7 @@ fn tls_is_verified() {
     for version in BOTH {
         let mut config = broker.config(version);
         config.broker.transport = config::Transport::Tls;
-        config.broker.ca_file = Some(folder.path().join("ca.pem"));
+        config.broker.tls.trust = crate::config::Trust::Authorities(folder.path().join("ca.pem"));
         let bench = Bench::new();
         let channel = bench.channel(publish("test/n", Qos::ExactlyOnce));
         let publisher = bench.start(&config);
@@ -674,13 +723,48 @@ fn tls_is_verified() {
         bench.assert_delivered();
 
         // The system's authorities do not know this one.
-        config.broker.ca_file = None;
+        config.broker.tls.trust = crate::config::Trust::System;
         let bench = Bench::new();
         let publisher = bench.start(&config);
         bench.until("failure", || matches!(bench.state(), State::Failed(_)));
         let failure = bench.state().to_string();
-        assert!(failure.contains("TLS: ") && failure.contains("mqtt.ca_file"), "{failure}");
+        assert!(failure.contains("TLS: ") && failure.contains("mqtt.tls.ca_file"), "{failure}");
         publisher.stop(Instant::now());
+    }
+}
+
+/// A token that is good for a quarter of a second, from a program that counts how often it is asked.
+fn fleeting(config: &mut Mqtt, folder: &std::path::Path) {
+    let script = format!("echo asked >>{}/asked; echo token", folder.display());
+    let words = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
+    let password = config::Password::Command(words, Some(Duration::from_millis(250)));
+    config.credentials = Some(config::Credentials { username: "pi".to_owned(), password });
+}
+
+#[test]
+fn a_token_is_renewed_without_a_message_lost_or_repeated() {
+    let broker = TestBroker::start("");
+    let subscriber = broker.subscribe_in_order("test/#");
+    for version in BOTH {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = broker.config(version);
+        fleeting(&mut config, folder.path());
+        let bench = Bench::new();
+        let topic = format!("test/{version:?}");
+        let channel = bench.channel(publish(&topic, Qos::AtLeastOnce));
+        let publisher = bench.start(&config);
+        let mut sent = 0;
+        while bench.figure("connections") < 5 {
+            sent += 1;
+            bench.append(channel, sent..=sent);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let received = has_all(&subscriber, &topic, sent);
+        publisher.stop(soon());
+        bench.assert_delivered();
+        assert_counts(&numbers(&received, &topic), 1..=sent);
+        let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap().lines().count();
+        assert!(asked >= 5, "{asked}");
     }
 }
 

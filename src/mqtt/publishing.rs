@@ -14,13 +14,14 @@ use super::failure::Failure;
 use super::lanes::Lanes;
 use super::outbox::Outbox;
 use super::publisher::Tuning;
+use super::report::Report;
 use super::saver::Saver;
 use super::session::{self, End};
 use super::v4::V4;
 use super::v5::V5;
 use crate::config::{ClockPolicy, Mqtt, MqttVersion};
 use crate::log::{InFlight, LogError, Stage, Urgency};
-use crate::status::{Figure, Part, State};
+use crate::status::{Figure, Histogram, Part, State};
 
 /// Saving progress when a connection has ended, or when the daemon leaves, waits at most this long.
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
@@ -39,6 +40,9 @@ pub(super) struct Figures {
     pub in_flight: Figure,
     pub backlog: Figure,
     pub late_waiting: Figure,
+    /// Rows committed, less what waits: with the log's own count of rows it tells the backlog while nobody is
+    /// here to move the figures.
+    pub delivered: Figure,
     pub refused: Figure,
     pub discarded: Figure,
     pub connections: Figure,
@@ -46,6 +50,10 @@ pub(super) struct Figures {
     pub retry_ms: Figure,
     /// Slowest acknowledgement of the last ten seconds in which there were any, µs.
     pub ack_max_us: Figure,
+    /// The last acknowledgement, µs.
+    pub ack_us: Figure,
+    /// From handing over to acknowledgement.
+    pub ack: Histogram,
 }
 
 impl Figures {
@@ -56,12 +64,15 @@ impl Figures {
             in_flight: part.figure("in_flight"),
             backlog: part.figure("backlog"),
             late_waiting: part.figure("late_waiting"),
+            delivered: part.figure("delivered"),
             refused: part.figure("refused"),
             discarded: part.figure("discarded"),
             connections: part.figure("connections"),
             reconnects: part.figure("reconnects"),
             retry_ms: part.figure("retry_ms"),
             ack_max_us: part.figure("ack_max_us"),
+            ack_us: part.figure("ack_us"),
+            ack: part.histogram("ack"),
         }
     }
 }
@@ -84,6 +95,8 @@ pub(super) struct Publishing<O> {
     pub offline_since: Instant,
     /// What was committed when the publisher started, until the first connection is made.
     pub committed_at_start: Option<i64>,
+    /// What the bridge says of itself.
+    pub report: Option<Report>,
     /// Payloads are written here first, and copied out at their exact size.
     pub buffer: Vec<u8>,
     backoff: Backoff,
@@ -104,7 +117,7 @@ impl<O: Outbox> Publishing<O> {
         let state = outbox.state()?;
         let committed = outbox.committed();
         let unfinished = state.in_flight.iter().filter(|one| one.stage != Stage::Done);
-        Ok(Self {
+        let publishing = Self {
             config: config.clone(),
             outbox,
             committed,
@@ -116,11 +129,14 @@ impl<O: Outbox> Publishing<O> {
             figures: Figures::new(part),
             offline_since: now,
             committed_at_start: None,
+            report: None,
             buffer: Vec::new(),
             backoff: Backoff::new(tuning.backoff.0, tuning.backoff.1),
             problems: HashSet::new(),
             problem_since: None,
-        })
+        };
+        publishing.show_waiting();
+        Ok(publishing)
     }
 
     /// Connection after connection, each with a fresh `EventLoop`: rumqttc's own reconnect tries without a
@@ -210,7 +226,7 @@ impl<O: Outbox> Publishing<O> {
             self.problems.clear();
         }
         if self.problems.insert((topic.to_owned(), reason.to_owned())) {
-            warn!("publisher: {topic}: {reason}");
+            self.figures.part.warn(format!("{topic}: {reason}"));
         }
         self.figures.part.set(State::Degraded(format!("{topic}: {reason}")));
     }
@@ -225,9 +241,11 @@ impl<O: Outbox> Publishing<O> {
 
     /// What waits, on the board.
     pub(super) fn show_waiting(&self) {
-        let (backlog, late) = self.lanes.backlog(*self.committed.borrow());
+        let committed = *self.committed.borrow();
+        let (backlog, late) = self.lanes.backlog(committed);
         self.figures.backlog.set(backlog);
         self.figures.late_waiting.set(late);
+        self.figures.delivered.set(committed - backlog);
     }
 
     /// What the end of an accepted connection looks like to a person.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 use tokio::sync::watch;
 
+use super::access;
 use super::connection::{Connected, Connection, Dead, Event, Outgoing, Parameters, Requests, Will};
 use super::failure::Failure;
 use super::outbox::Outbox;
@@ -34,6 +35,9 @@ const STALLED: Duration = Duration::from_secs(120);
 /// An interruption shorter than this makes no backlog: `live-first` would mark what was just about to go out
 /// as late.
 const SHORT: Duration = Duration::from_secs(1);
+
+/// The first report of a connection goes out after this long: by then there is something to tell.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// What is kept of the time to leave for saying `offline`.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -128,6 +132,8 @@ struct Session<'a, O, R> {
     began: Instant,
     heard: Instant,
     next_check: Instant,
+    /// When the bridge's report is due.
+    next_report: Option<Instant>,
     /// Hand-shakes to resume.
     resumed: usize,
     acknowledged: bool,
@@ -135,8 +141,10 @@ struct Session<'a, O, R> {
     proven: bool,
     /// A suspected message is being tried alone.
     probing: bool,
-    /// rumqttc has lost so many slots that the connection must be renewed.
+    /// The connection must be renewed: rumqttc has lost so many slots, or the token expires.
     renewing: bool,
+    /// When the token that let us in is no good any more.
+    expires: Option<Instant>,
     /// Acknowledgements since progress was last looked at.
     moved: bool,
     ack_max: Duration,
@@ -151,8 +159,14 @@ pub(super) async fn run<C: Connection, O: Outbox>(
     let clean = shared.deaths.wants_clean();
     let parameters = parameters(&shared.config, clean);
     let failed = |why: Failure| End::Failed { why: why.to_string(), useful: false };
-    let mut connection = match C::open(&shared.config, &parameters) {
-        Ok(connection) => connection,
+    let access = tokio::select! {
+        access = access::fetch(&shared.config) => access,
+        _ = stopping(stop) => return End::Stopped,
+    };
+    let opened =
+        access.and_then(|access| Ok((C::open(&shared.config, &parameters, access.as_ref())?, access)));
+    let (mut connection, access) = match opened {
+        Ok(opened) => opened,
         Err(why) => return failed(why),
     };
     let connected = tokio::select! {
@@ -168,6 +182,7 @@ pub(super) async fn run<C: Connection, O: Outbox>(
         }
     };
     let mut session = Session::new(shared, connection.requests(), connected, &parameters);
+    session.expires = access.and_then(|access| access.until);
     if clean {
         return session.forget(&mut connection).await;
     }
@@ -231,11 +246,13 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             began: now,
             heard: now,
             next_check: now,
+            next_report: shared.report.as_ref().map(|report| now + SETTLED.min(report.every)),
             resumed: 0,
             acknowledged: false,
             proven: false,
             probing,
             renewing: false,
+            expires: None,
             moved: false,
             ack_max: Duration::ZERO,
             ack_max_since: now,
@@ -310,11 +327,14 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
                 Err(TryRecvError::Closed) => self.stored(false)?,
             }
         }
+        self.renewing |= self.expires.is_some_and(|expires| now >= expires);
         self.top_up(now)?;
+        self.report(now)?;
         if self.moved {
             self.moved = false;
             if let Some(progress) = self.shared.lanes.advance() {
                 self.shared.saver.progress(progress);
+                self.shared.show_waiting();
             }
         }
         self.save(now)?;
@@ -369,7 +389,12 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             Phase::Draining { leave, .. } => Some(leave),
             Phase::Farewell { deadline } | Phase::Leaving { deadline } => Some(deadline),
         };
-        [Some(check), self.shared.saver.wake(), lanes, phase].into_iter().flatten().min().unwrap_or(check)
+        let expires = self.expires.filter(|_| !self.renewing);
+        [Some(check), self.shared.saver.wake(), lanes, phase, expires, self.next_report]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(check)
     }
 }
 
@@ -391,7 +416,7 @@ pub(super) mod tests {
     /// Connects as the publisher does, and vanishes without a word.
     pub(crate) fn vanish(config: &Mqtt) {
         async fn connect<C: Connection>(config: &Mqtt) {
-            let mut connection = C::open(config, &parameters(config, false)).unwrap();
+            let mut connection = C::open(config, &parameters(config, false), None).unwrap();
             first(&mut connection).await.unwrap();
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

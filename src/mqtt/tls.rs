@@ -1,42 +1,89 @@
-//! TLS for `mqtts` and `wss`: rustls with ring, certificates always verified. Knows no MQTT.
+//! TLS for `mqtts` and `wss`: rustls with ring. Verifies as the configuration says. Knows no MQTT.
+
+mod judge;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tracing::debug;
 
 use super::failure::Failure;
+use crate::config::{Tls, Trust};
+use judge::{OtherName, Pinned};
 
-/// A client configuration that trusts the authorities in `ca_file` (PEM), or the system's.
+/// A client configuration that judges and shows what `tls` says.
 ///
 /// The provider is named here and not left to a process-wide default: rumqttc's own default configuration
 /// panics when there is none, and also when a single certificate of the system's store cannot be read.
-pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, Failure> {
-    let roots = match ca_file {
-        Some(path) => from_file(path)?,
-        None => from_system()?,
-    };
+pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, Failure> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+    let versions: &[&SupportedProtocolVersion] =
+        if tls.only_1_3 { &[&rustls::version::TLS13] } else { rustls::DEFAULT_VERSIONS };
+    let verifier = verifier(tls, &provider)?;
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
         .map_err(|error| Failure::Tls(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let Some((certificate, key)) = &tls.identity else { return Ok(builder.with_no_client_auth()) };
+    let chain = certificates(certificate, "cert_file")?;
+    builder.with_client_auth_cert(chain, private_key(key)?).map_err(|error| {
+        Failure::Tls(format!("our certificate and its key: {error}; check mqtt.tls.cert_file and key_file"))
+    })
+}
+
+fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
+    let roots = match &tls.trust {
+        Trust::System => from_system()?,
+        Trust::Authorities(path) => from_file(path)?,
+        Trust::Certificates(prints) => return Ok(Arc::new(Pinned::one_of(prints.clone(), provider.clone()))),
+        Trust::Anybody => return Ok(Arc::new(Pinned::anybody(provider.clone()))),
+    };
+    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(|error| Failure::Tls(error.to_string()))?;
+    let Some(name) = &tls.server_name else { return Ok(usual) };
+    let name = name
+        .clone()
+        .try_into()
+        .map_err(|error| Failure::Tls(format!("\"{name}\": {error}; check mqtt.tls.server_name")))?;
+    Ok(Arc::new(OtherName { name, usual }))
+}
+
+fn certificates(path: &Path, key: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let fail = |why: String| Failure::Tls(format!("{}: {why}; check mqtt.tls.{key}", path.display()));
+    let found: Result<Vec<_>, pem::Error> =
+        CertificateDer::pem_file_iter(path).and_then(|certificates| certificates.collect());
+    match found {
+        Ok(found) if found.is_empty() => Err(fail("no certificate in it".to_owned())),
+        Ok(found) => Ok(found),
+        Err(error) => Err(fail(error.to_string())),
+    }
+}
+
+/// A private key, PEM without a pass phrase.
+pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| {
+        let why = match error {
+            pem::Error::NoItemsFound => "no private key without a pass phrase in it".to_owned(),
+            other => other.to_string(),
+        };
+        Failure::Tls(format!("{}: {why}", path.display()))
+    })
 }
 
 fn from_file(path: &Path) -> Result<RootCertStore, Failure> {
-    let fail = |why: String| Failure::Tls(format!("{}: {why}; check mqtt.ca_file", path.display()));
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| fail(error.to_string()))? {
-        let certificate = certificate.map_err(|error| fail(error.to_string()))?;
-        roots.add(certificate).map_err(|error| fail(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(fail("no certificate in it".to_owned()));
+    for certificate in certificates(path, "ca_file")? {
+        roots
+            .add(certificate)
+            .map_err(|error| Failure::Tls(format!("{}: {error}; check mqtt.tls.ca_file", path.display())))?;
     }
     Ok(roots)
 }
@@ -51,7 +98,7 @@ fn from_system() -> Result<RootCertStore, Failure> {
     debug!("{added} certificate authorities of the system, {ignored} ignored");
     if roots.is_empty() {
         return Err(Failure::Tls(
-            "this system has no certificate authorities; install ca-certificates or set mqtt.ca_file"
+            "this system has no certificate authorities; install ca-certificates or set mqtt.tls.ca_file"
                 .to_owned(),
         ));
     }
@@ -68,8 +115,9 @@ mod tests {
         let path = folder.path().join("ca.pem");
         std::fs::write(&path, "nothing").unwrap();
         for (path, expected) in [(path, "no certificate in it"), (folder.path().join("missing"), "missing")] {
-            let failure = client_config(Some(&path)).unwrap_err().to_string();
-            assert!(failure.contains(expected) && failure.contains("mqtt.ca_file"), "{failure}");
+            let tls = Tls { trust: Trust::Authorities(path), ..Tls::default() };
+            let failure = client_config(&tls).unwrap_err().to_string();
+            assert!(failure.contains(expected) && failure.contains("mqtt.tls.ca_file"), "{failure}");
         }
     }
 }

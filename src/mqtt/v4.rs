@@ -3,9 +3,10 @@
 use rumqttc::{Event as Raw, Outgoing as Wrote, Packet, QoS, Request};
 use tracing::error;
 
+use super::access::Access;
 use super::connection::{
     CONNECT_TIMEOUT, Connected, Connection, Dead, Event, Message, NotTaken, Outgoing, Parameters, Requests,
-    address, keep_alive, transport,
+    address, keep_alive, proxy, transport, with_headers,
 };
 use super::failure::{Failure, from_v4};
 use crate::config;
@@ -37,7 +38,11 @@ fn known(qos: QoS) -> Qos {
 impl Connection for V4 {
     type Requests = rumqttc::AsyncClient;
 
-    fn open(config: &config::Mqtt, parameters: &Parameters) -> Result<Self, Failure> {
+    fn open(
+        config: &config::Mqtt,
+        parameters: &Parameters,
+        access: Option<&Access>,
+    ) -> Result<Self, Failure> {
         let broker = &config.broker;
         let mut options = rumqttc::MqttOptions::new(&parameters.client_id, address(broker), broker.port);
         options
@@ -48,8 +53,15 @@ impl Connection for V4 {
             .set_manual_acks(parameters.manual_acks)
             // Guards against rumqttc's default of 10 KiB in both directions: an image is larger.
             .set_max_packet_size(config.max_packet_size as usize, config.max_packet_size as usize);
-        if let Some(credentials) = &config.credentials {
-            options.set_credentials(&credentials.username, &credentials.password.0);
+        if let Some(access) = access {
+            options.set_credentials(&access.username, &access.password.0);
+        }
+        if let Some(proxy) = proxy(broker) {
+            options.set_proxy(proxy);
+        }
+        if !broker.headers.is_empty() {
+            let broker = broker.clone();
+            options.set_request_modifier(move |request| std::future::ready(with_headers(&broker, request)));
         }
         if let Some(will) = &parameters.will {
             let will = rumqttc::LastWill::new(&will.topic, will.payload.clone(), raw(will.qos), will.retain);

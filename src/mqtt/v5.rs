@@ -11,9 +11,10 @@ use rumqttc::v5::mqttbytes::{QoS, valid_filter, valid_topic};
 use rumqttc::v5::{AsyncClient, ClientError, Event as Raw, EventLoop, MqttOptions, Request};
 use tracing::error;
 
+use super::access::Access;
 use super::connection::{
     CONNECT_TIMEOUT, Connected, Connection, Dead, Event, Message, NotTaken, Outgoing, Parameters, Requests,
-    SESSION_EXPIRY, address, keep_alive, transport,
+    SESSION_EXPIRY, address, keep_alive, proxy, transport, with_headers,
 };
 use super::failure::{Failure, disconnected_v5, from_v5};
 use crate::config;
@@ -47,7 +48,11 @@ fn known(qos: QoS) -> Qos {
 impl Connection for V5 {
     type Requests = AsyncClient;
 
-    fn open(config: &config::Mqtt, parameters: &Parameters) -> Result<Self, Failure> {
+    fn open(
+        config: &config::Mqtt,
+        parameters: &Parameters,
+        access: Option<&Access>,
+    ) -> Result<Self, Failure> {
         let broker = &config.broker;
         let mut options = MqttOptions::new(&parameters.client_id, address(broker), broker.port);
         let mut properties = ConnectProperties::new();
@@ -64,8 +69,15 @@ impl Connection for V5 {
             .set_connection_timeout(CONNECT_TIMEOUT.as_secs())
             // Without it rumqttc makes room for 65,535 publishes (5 MB).
             .set_outgoing_inflight_upper_limit(parameters.slots.max(1));
-        if let Some(credentials) = &config.credentials {
-            options.set_credentials(&credentials.username, &credentials.password.0);
+        if let Some(access) = access {
+            options.set_credentials(&access.username, &access.password.0);
+        }
+        if let Some(proxy) = proxy(broker) {
+            options.set_proxy(proxy);
+        }
+        if !broker.headers.is_empty() {
+            let broker = broker.clone();
+            options.set_request_modifier(move |request| std::future::ready(with_headers(&broker, request)));
         }
         if let Some(will) = &parameters.will {
             options.set_last_will(LastWill::new(

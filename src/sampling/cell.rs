@@ -2,14 +2,14 @@
 //! place that logs state readings, so that they stay in order whoever finds out first.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Output;
 use super::health::Health;
 use super::stop::Stop;
-use crate::filter::Counts;
+use crate::filter::{Counts, Due, Trace, Verdict};
 use crate::log::Busy;
-use crate::reading::{ChannelId, Reading, SensorId, Value};
+use crate::reading::{ChannelId, Moment, Reading, SensorId, Value};
 use crate::status::{Board, Figure, Part, State};
 
 /// One sensor as the others see it.
@@ -20,8 +20,18 @@ pub(super) struct Cell {
     part: Part,
     state_channel: ChannelId,
     health: Mutex<Health>,
+    seen: Mutex<Seen>,
     output: Arc<dyn Output>,
     stop: Arc<Stop>,
+}
+
+/// What was last seen of a sensor, for those who ask.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// What became of the last values, by position among the sensor's quantities.
+    pub traces: Vec<Trace>,
+    /// When it will be read next; nothing before it was read first.
+    pub next_read: Option<Instant>,
 }
 
 /// The sensor's figures on the board.
@@ -75,6 +85,10 @@ impl Cell {
             part,
             state_channel: plan.state_channel,
             health: Mutex::default(),
+            seen: Mutex::new(Seen {
+                traces: vec![Trace::default(); plan.sensor.quantities.len()],
+                next_read: None,
+            }),
             output: Arc::clone(output),
             stop: Arc::clone(stop),
         }
@@ -143,6 +157,35 @@ impl Cell {
             self.figures.dropped.add(readings);
             self.output.record_loss(readings as u64);
         }
+    }
+
+    /// Takes note of what becomes of a sample, for those who ask why.
+    pub fn note(&self, verdict: &Verdict, at: Moment, kept: bool) {
+        verdict.trace(&mut self.lock_seen().traces, at, kept);
+    }
+
+    /// The same for values that had been held.
+    pub fn note_due(&self, due: &Due, kept: bool) {
+        let mut seen = self.lock_seen();
+        for (position, value) in &due.values {
+            if let Some(trace) = seen.traces.get_mut(*position) {
+                trace.passed(value, due.at, kept);
+            }
+        }
+    }
+
+    /// The sensor will be read at this time.
+    pub fn will_be_read(&self, at: Option<Instant>) {
+        self.lock_seen().next_read = at;
+    }
+
+    /// What was last seen of it.
+    pub fn seen(&self) -> Seen {
+        self.lock_seen().clone()
+    }
+
+    fn lock_seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The lock is held for changes that cannot panic halfway, so a poisoned one is whole.

@@ -45,6 +45,8 @@ use stop::Stop;
 use watch::{Life, Supervisor, Watched};
 use worker::{Shared, Worker};
 
+pub use cell::Seen;
+
 /// How long [`Sampling::stop`] waits for the workers.
 const STOP_WAIT: Duration = Duration::from_secs(3);
 
@@ -89,6 +91,19 @@ pub struct Sampling {
     life: Arc<Life>,
     /// Disconnected once every worker has ended; nothing is ever sent.
     all_ended: Receiver<()>,
+}
+
+/// What was last seen of each sensor, for those who ask. Reads nothing and changes nothing.
+#[derive(Clone)]
+pub struct View {
+    cells: Vec<Arc<Cell>>,
+}
+
+impl View {
+    /// What was last seen of this sensor.
+    pub fn seen(&self, sensor: &SensorId) -> Option<Seen> {
+        self.cells.iter().find(|cell| cell.id == *sensor).map(|cell| cell.seen())
+    }
 }
 
 /// A worker that did not end in time and was left behind.
@@ -184,6 +199,11 @@ impl Sampling {
     /// stuck by a fault of the program: what a watchdog should hear of.
     pub fn last_sign_of_life(&self) -> Instant {
         if self.workers.is_empty() { Instant::now() } else { self.life.last() }
+    }
+
+    /// What was last seen of each sensor.
+    pub fn view(&self) -> View {
+        View { cells: self.workers.iter().flat_map(|(watched, _)| watched.cells.iter().cloned()).collect() }
     }
 
     /// Ends all workers: readings under way are finished, values held back by `min_interval` are handed

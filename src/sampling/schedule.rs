@@ -101,14 +101,15 @@ impl Schedule {
         Some(Due { sensor, task, at, skipped })
     }
 
-    /// Reads the sensor at the next point of its grid after `after`, which may already be past.
-    pub fn again(&mut self, sensor: usize, after: Duration) {
+    /// Reads the sensor at the next point of its grid after `after`, which may already be past. Answers that point.
+    pub fn again(&mut self, sensor: usize, after: Duration) -> Duration {
         let Grid { phase, interval, .. } = self.grids[sensor];
         let next = match after.checked_sub(phase) {
             Some(since) => after - remainder(since, interval) + interval,
             None => phase,
         };
         self.read(sensor, Task::Read, next);
+        next
     }
 
     /// Tries a failed sensor again at `at`, in place of what was planned for it.

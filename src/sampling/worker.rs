@@ -160,12 +160,14 @@ impl Worker {
             Ok(sample) if sample.is_empty() && !sensor.said && !sensor.listens => {
                 let again = self.start.elapsed() + sensor.interval.min(ASK_AGAIN);
                 self.schedule.retry(due.sensor, again);
+                sensor.cell.will_be_read(self.start.checked_add(again));
             }
             Ok(sample) => {
                 sensor.said = true;
                 sensor.take(&self.shared, due.at, at, &sample, sensor.give_up());
                 let after = if due.task == Task::Read { due.at } else { self.start.elapsed() };
-                self.schedule.again(due.sensor, after);
+                let next = self.schedule.again(due.sensor, after);
+                sensor.cell.will_be_read(self.start.checked_add(next));
                 // It may know more now, or was only just opened: to learn when to listen next.
                 self.listen(due.sensor);
             }
@@ -208,7 +210,9 @@ impl Worker {
         let sensor = &mut self.sensors[index];
         sensor.fail(at, error);
         let pause = sensor.backoff.next(self.random.next());
-        self.schedule.retry(index, self.start.elapsed() + pause);
+        let at = self.start.elapsed() + pause;
+        self.schedule.retry(index, at);
+        sensor.cell.will_be_read(self.start.checked_add(at));
     }
 
     /// The schedule may come back too early (something was overtaken), never too late.
@@ -349,6 +353,7 @@ impl Sensor {
         let fault = verdict.rejected.iter().find(|rejection| rejection.is_fault()).map(Rejection::to_string);
         let kept = verdict.passed.is_empty()
             || self.hand_over(shared, give_up, || enrich::stamp(&self.channels, at, &verdict.passed));
+        self.cell.note(&verdict, at, kept);
         self.cell.count(self.filter.settle(now, at, verdict, kept));
         self.cell.figures.held.set(i64::try_from(self.filter.held()).unwrap_or(i64::MAX));
         self.cell.change(|health| health.sampled(now, fault, kept));
@@ -358,6 +363,7 @@ impl Sensor {
     fn flush(&mut self, shared: &Shared, now: Duration, give_up: Instant) {
         while let Some(due) = self.filter.take_due(now) {
             let kept = self.hand_over(shared, give_up, || enrich::stamp(&self.channels, due.at, &due.values));
+            self.cell.note_due(&due, kept);
             self.cell.count(self.filter.settle_due(now, due, kept));
             self.cell.figures.held.set(i64::try_from(self.filter.held()).unwrap_or(i64::MAX));
             if !kept {

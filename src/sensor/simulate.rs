@@ -1,5 +1,6 @@
 //! The `simulate:` option of drivers on a simulated bus: how each quantity moves, and what goes wrong when.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -11,7 +12,8 @@ use super::OptionProblem;
 use super::options::{self, Span};
 use crate::bus::sim::Simulated;
 use crate::bus::sim::fault::{self, Faulty};
-use crate::bus::sim::scenario::{Random, Scenario, Walk};
+use crate::bus::sim::recording::Recording;
+use crate::bus::sim::scenario::{Random, Replay, Scenario, Walk};
 use crate::bus::{BusName, SpiName};
 
 /// How one simulated quantity moves.
@@ -36,6 +38,8 @@ enum Given {
     Sine(Sine),
     /// Up to one step up or down every second.
     RandomWalk(RandomWalk),
+    /// What a CSV file holds, over and over.
+    Replay(Recorded),
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -72,6 +76,55 @@ fn first_seed() -> u64 {
     1
 }
 
+/// A file alone, or with what to take from it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(try_from = "Value")]
+#[schemars(untagged)]
+enum Recorded {
+    /// The file: a value a line, or time and value with a comma between; relative to the configuration's folder.
+    File(PathBuf),
+    /// A column of a file that has several.
+    Column(Column),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Column {
+    /// The file; its first column is the time, in seconds or as in RFC 3339; relative to the configuration's folder.
+    file: PathBuf,
+    /// Name of the column, as in the file's first line; value unless given.
+    column: Option<String>,
+    /// What its values are multiplied by, to be in the unit of the part; 1 unless given.
+    scale: Option<f64>,
+}
+
+impl TryFrom<Value> for Recorded {
+    type Error = String;
+
+    /// By hand: of an untagged enum, serde says only that nothing fits.
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(file) => Ok(Recorded::File(file.into())),
+            Value::Object(_) => {
+                serde_json::from_value(value).map(Recorded::Column).map_err(|error| error.to_string())
+            }
+            other => Err(format!("{other} is no file: write replay: day.csv")),
+        }
+    }
+}
+
+impl Recorded {
+    fn load(self) -> Result<Recording, String> {
+        match self {
+            Recorded::File(file) => Recording::load(&file, None),
+            Recorded::Column(Column { file, column, scale }) => {
+                let recording = Recording::load(&file, column.as_deref())?;
+                Ok(scale.map_or(recording.clone(), |factor| recording.scaled(factor)))
+            }
+        }
+    }
+}
+
 impl TryFrom<Given> for Course {
     type Error = String;
 
@@ -82,6 +135,7 @@ impl TryFrom<Given> for Course {
             Given::RandomWalk(RandomWalk { start, step, min, max, seed }) => {
                 Scenario::Walk(walk(start, step, min, max, seed)?)
             }
+            Given::Replay(recorded) => Scenario::Replay(Replay::new(recorded.load()?)),
         }))
     }
 }
@@ -256,6 +310,21 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_is_followed_from_the_first_time_that_somebody_asks() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "time,hPa\n0,1013.25\n10,1000\n").unwrap();
+        let plain = from_value::<Course>(json!({"replay": file.path()})).unwrap();
+        let scaled = json!({"replay": {"file": file.path(), "column": "hPa", "scale": 100}});
+        let scaled = from_value::<Course>(scaled).unwrap();
+        for (course, factor) in [(plain, 1.0), (scaled, 100.0)] {
+            let mut scenario = course.scenario();
+            for (seconds, value) in [(70, 1013.25), (79, 1013.25), (80, 1000.0), (90, 1013.25)] {
+                assert_eq!(scenario.at(Duration::from_secs(seconds)), value * factor, "{seconds}");
+            }
+        }
+    }
+
+    #[test]
     fn a_rate_is_the_part_of_transfers_that_fail() {
         struct Well;
         impl Simulated for Well {
@@ -282,6 +351,9 @@ mod tests {
             (json!({"random-walk": {"start": 9, "step": 1, "min": 1, "max": 2}}), "start 9 does not lie"),
             (json!({"random-walk": {"step": 0, "min": 1, "max": 2}}), "step must be more than 0"),
             (json!({"square": 1}), "unknown variant `square`"),
+            (json!({"replay": 5}), "5 is no file"),
+            (json!({"replay": {"fil": "x"}}), "unknown field `fil`"),
+            (json!({"replay": "/no/such/day.csv"}), "/no/such/day.csv cannot be read"),
         ] {
             let error = from_value::<Course>(value).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");

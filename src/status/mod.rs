@@ -2,6 +2,9 @@
 //!
 //! Every room gets a [`Part`] and writes its state there; a change of state is one log line, never a flood.
 
+mod events;
+mod histogram;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,6 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tracing::{info, warn};
+
+pub use events::{EVENTS, Event, What};
+pub use histogram::{BOUNDS, Counts, Histogram};
+
+use events::Events;
 
 /// State of one part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,18 +45,46 @@ impl fmt::Display for State {
     }
 }
 
-/// All parts. Cheap to clone; every clone is the same board.
-#[derive(Debug, Clone, Default)]
+impl State {
+    /// Whether the two are the same but for the reason.
+    fn is_like(&self, other: &State) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
+/// All parts. Cheap to clone; every clone is the same board. It outlives a reload of the configuration, so
+/// that counters never go back while the program runs.
+#[derive(Debug, Clone)]
 pub struct Board {
     parts: Arc<Mutex<BTreeMap<String, Part>>>,
+    events: Arc<Events>,
+    since: Instant,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self { parts: Arc::default(), events: Arc::default(), since: Instant::now() }
+    }
 }
 
 /// One part's place on the board.
 #[derive(Debug, Clone)]
 pub struct Part {
     name: Arc<str>,
-    state: Arc<Mutex<(State, Instant)>>,
+    state: Arc<Mutex<Current>>,
     figures: Arc<Mutex<BTreeMap<&'static str, Figure>>>,
+    histograms: Arc<Mutex<BTreeMap<&'static str, Histogram>>>,
+    events: Arc<Events>,
+}
+
+/// A part's state.
+#[derive(Debug)]
+struct Current {
+    state: State,
+    /// Since it is exactly this, reason included.
+    since: Instant,
+    /// Since it is of this kind: what fails for another reason than before has failed all the while.
+    kind_since: Instant,
 }
 
 /// A number on the board: a counter when only added to, a gauge when set.
@@ -85,12 +121,28 @@ impl Board {
 
     /// The part of this name, made on first use: `sensor air`, `log`, `publisher`, `mirror csv`.
     pub fn part(&self, name: &str) -> Part {
-        lock(&self.parts).entry(name.to_owned()).or_insert_with(|| Part::new(name)).clone()
+        let mut parts = lock(&self.parts);
+        parts.entry(name.to_owned()).or_insert_with(|| Part::new(name, Arc::clone(&self.events))).clone()
     }
 
     /// Every part as it is now, by name.
     pub fn parts(&self) -> Vec<Part> {
         lock(&self.parts).values().cloned().collect()
+    }
+
+    /// The last things that happened, oldest first, at most [`EVENTS`].
+    pub fn events(&self) -> Vec<Event> {
+        self.events.list()
+    }
+
+    /// Warnings and states to be looked at since the program began.
+    pub fn warnings(&self) -> u64 {
+        self.events.warnings()
+    }
+
+    /// When the board was made: the program began then.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 }
 
@@ -110,11 +162,14 @@ impl fmt::Display for Board {
 }
 
 impl Part {
-    fn new(name: &str) -> Self {
+    fn new(name: &str, events: Arc<Events>) -> Self {
+        let now = Instant::now();
         Self {
             name: name.into(),
-            state: Arc::new(Mutex::new((State::Starting, Instant::now()))),
+            state: Arc::new(Mutex::new(Current { state: State::Starting, since: now, kind_since: now })),
             figures: Arc::default(),
+            histograms: Arc::default(),
+            events,
         }
     }
 
@@ -127,11 +182,14 @@ impl Part {
     pub fn set(&self, state: State) -> bool {
         {
             let mut current = lock(&self.state);
-            if current.0 == state {
+            if current.state == state {
                 return false;
             }
-            *current = (state.clone(), Instant::now());
+            let now = Instant::now();
+            let kind_since = if current.state.is_like(&state) { current.kind_since } else { now };
+            *current = Current { state: state.clone(), since: now, kind_since };
         }
+        self.events.add(&self.name, What::State(state.clone()));
         match state {
             State::Degraded(_) | State::Failed(_) => warn!("{}: {state}", self.name),
             _ => info!("{}: {state}", self.name),
@@ -139,9 +197,27 @@ impl Part {
         true
     }
 
+    /// Says something that does not change the state: a line in the journal, and an event.
+    pub fn warn(&self, what: String) {
+        warn!("{}: {what}", self.name);
+        self.events.add(&self.name, What::Warning(what));
+    }
+
     /// State, and since when.
     pub fn state(&self) -> (State, Instant) {
-        lock(&self.state).clone()
+        let current = lock(&self.state);
+        (current.state.clone(), current.since)
+    }
+
+    /// State, and since when it is of this kind, whatever the reason was meanwhile.
+    pub fn state_of_kind(&self) -> (State, Instant) {
+        let current = lock(&self.state);
+        (current.state.clone(), current.kind_since)
+    }
+
+    /// The histogram of this name, made on first use.
+    pub fn histogram(&self, name: &'static str) -> Histogram {
+        lock(&self.histograms).entry(name).or_default().clone()
     }
 
     /// The figure of this name, made on first use.
@@ -165,6 +241,20 @@ mod tests {
         assert!(part.set(State::Failed("disk full".into())));
         assert!(!part.set(State::Failed("disk full".into())));
         assert!(part.set(State::Ok));
+    }
+
+    #[test]
+    fn another_reason_is_news_but_the_kind_has_lasted() {
+        let board = Board::new();
+        let part = board.part("publisher");
+        part.set(State::Failed("refused".into()));
+        let since = part.state_of_kind().1;
+        assert!(part.set(State::Failed("timed out".into())));
+        assert_eq!(part.state_of_kind(), (State::Failed("timed out".into()), since));
+        part.set(State::Ok);
+        assert!(part.state_of_kind().1 > since);
+        part.warn("3 readings were lost".into());
+        assert_eq!((board.events().len(), board.warnings()), (4, 3));
     }
 
     #[test]

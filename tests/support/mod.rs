@@ -11,10 +11,12 @@ mod acked;
 mod bridge;
 mod broker;
 mod clients;
+pub mod fill;
 mod port;
 mod process;
 mod proxy;
 mod seed;
+mod tunnel;
 pub mod wire;
 
 use std::time::{Duration, Instant};
@@ -27,6 +29,7 @@ pub use port::Port;
 pub use process::{find, signal, wait_for_exit};
 pub use proxy::Proxy;
 pub use seed::Seed;
+pub use tunnel::{Tunnel, head};
 
 /// Asks until the answer is yes; panics with `what` when `limit` has passed.
 #[track_caller]

@@ -72,6 +72,11 @@ impl Console {
         }
     }
 
+    /// Types a command (one line) whose end is not waited for.
+    pub fn say(&mut self, command: &str) {
+        self.line.write_all(format!("{command}\n").as_bytes()).unwrap();
+    }
+
     /// Types a command (one line) and waits for its end.
     #[track_caller]
     pub fn run(&mut self, command: &str, limit: Duration) -> Answer {

@@ -9,6 +9,7 @@
 mod card;
 mod clock;
 mod console;
+mod debian;
 #[path = "../chaos/ledger.rs"]
 mod ledger;
 mod pi;
@@ -18,6 +19,7 @@ mod qmp;
 mod sensor;
 #[path = "../support/mod.rs"]
 mod support;
+mod system;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! A Raspberry Pi 3 under QEMU: power, shell, the daemon on it, and what can be done to it from outside.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,11 @@ use crate::card::{Card, built};
 use crate::console::{Answer, Console};
 use crate::pins::Pins;
 use crate::qmp::Qmp;
-use crate::support::{find, holds_within};
+use crate::support::{find, holds_within, wait_for_exit};
+use crate::system::System;
 use crate::{SOON, now};
 
-/// A boot takes 5 to 10 s where nothing else runs.
+/// A boot takes 5 to 10 s where nothing else runs, with systemd 35 s.
 const BOOT: Duration = Duration::from_secs(300);
 
 /// A Pi that is up. Dropped, its power is cut.
@@ -28,6 +29,7 @@ pub struct Pi {
     console: Console,
     qmp: Qmp,
     pins: Pins,
+    system: System,
     folder: TempDir,
 }
 
@@ -50,14 +52,13 @@ impl Pi {
         let socket = |name: &str| folder.path().join(name);
         let qemu = Qemu(command(card, folder.path()).spawn().unwrap());
         let console = Console::new(connect(&socket("serial")));
-        let mut qmp = Qmp::new(connect(&socket("qmp")));
+        let qmp = Qmp::new(connect(&socket("qmp")));
         let pins = Pins::new(connect(&socket("qtest")));
-        // Held back until somebody listens: what it says before that is gone.
-        qmp.run("cont", &json!({}));
-        console.wait_for("THE PI IS UP", BOOT);
-        let mut pi = Self { qemu, console, qmp, pins, folder };
+        let mut pi = Self { qemu, console, qmp, pins, system: card.system(), folder };
         pi.set_temperature(20.0);
-        pi.plug_in();
+        // Held back until somebody listens: what it says before that is gone.
+        pi.qmp.run("cont", &json!({}));
+        pi.console.wait_for("THE PI IS UP", BOOT);
         pi
     }
 
@@ -66,12 +67,32 @@ impl Pi {
         drop(self.qemu);
     }
 
+    /// Shuts down in order, and waits until it has switched itself off.
+    pub fn shut_down(mut self) {
+        // Its answer may come or not: the console goes with the rest.
+        self.console.say("systemctl poweroff");
+        let off = wait_for_exit(&mut self.qemu.0, BOOT);
+        assert!(off.is_some(), "it does not switch itself off");
+    }
+
     /// Runs a command as root; panics when it fails.
     #[track_caller]
     pub fn shell(&mut self, command: &str) -> String {
-        let Answer { status, text } = self.console.run(command, SOON);
+        self.long(command, SOON)
+    }
+
+    /// Runs a command as root that may take this long; panics when it fails.
+    #[track_caller]
+    pub fn long(&mut self, command: &str, limit: Duration) -> String {
+        let Answer { status, text } = self.console.run(command, limit);
         assert_eq!(status, 0, "{command}: {text}");
         text
+    }
+
+    /// Runs a command as root and answers what it says, however it ends.
+    #[track_caller]
+    pub fn ask(&mut self, command: &str) -> String {
+        self.console.run(command, SOON).text.trim().to_owned()
     }
 
     /// Whether a command succeeds.
@@ -83,27 +104,31 @@ impl Pi {
     /// Runs the bridge with these arguments, as an ordinary user; panics when it fails.
     #[track_caller]
     pub fn bridge(&mut self, arguments: &str) -> String {
-        self.shell(&as_user(arguments))
+        self.shell(&self.system.bridge(arguments))
     }
 
     /// The rows of a SELECT, as `query` answers them.
     #[track_caller]
     pub fn query(&mut self, sql: &str) -> Vec<Value> {
-        let text = self.bridge(&format!("query --config config.yaml --format json --sql {}", quoted(sql)));
+        let text = self.bridge(&self.select(sql));
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
     /// The column `one` of a SELECT with one row; nothing while there is no log yet.
     pub fn one(&mut self, sql: &str) -> Option<Value> {
-        let arguments = format!("query --config config.yaml --format json --sql {}", quoted(sql));
-        let Answer { status, text } = self.console.run(&as_user(&arguments), SOON);
+        let command = self.system.bridge(&self.select(sql));
+        let Answer { status, text } = self.console.run(&command, SOON);
         let mut rows: Vec<Value> = if status == 0 { serde_json::from_str(&text).ok()? } else { return None };
         Some(rows.first_mut()?["one"].take())
     }
 
+    fn select(&self, sql: &str) -> String {
+        format!("query {} --format json --sql {}", self.system.config(), quoted(sql))
+    }
+
     /// Starts the daemon with a configuration on the card.
     pub fn start(&mut self, config: &str) {
-        let run = as_user(&format!("run --config {config}"));
+        let run = self.system.bridge(&format!("run --config {config}"));
         self.shell(&format!("{run} </dev/null >>/tmp/daemon 2>&1 &"));
     }
 
@@ -117,7 +142,7 @@ impl Pi {
 
     /// What the daemon has said since the Pi was switched on, its last lines.
     pub fn last_words(&mut self) -> String {
-        self.shell("tail -n 40 /tmp/daemon 2>/dev/null; true")
+        self.shell(self.system.last_words())
     }
 
     /// Panics with the daemon's last words when the condition does not come true soon.
@@ -131,7 +156,7 @@ impl Pi {
     /// A copy of the log, made by `backup` and sent over the network.
     #[track_caller]
     pub fn log(&mut self) -> Connection {
-        self.bridge("backup --database data/bridge.db --force /tmp/copy.db");
+        self.bridge(&format!("backup --database {} --force /tmp/copy.db", self.system.database()));
         let size: usize = self.shell("stat -c %s /tmp/copy.db").trim().parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -142,10 +167,22 @@ impl Pi {
             // Closing is what ends busybox's nc.
             stream.read_exact(&mut bytes).map(|()| bytes)
         });
-        self.shell(&format!("nc 10.0.2.2 {port} </tmp/copy.db"));
+        self.shell(&self.system.send("/tmp/copy.db", port));
         let file = self.folder.path().join("copy.db");
         fs::write(&file, receiver.join().unwrap().unwrap()).unwrap();
         Connection::open(file).unwrap()
+    }
+
+    /// Puts a file there, over the network.
+    #[track_caller]
+    pub fn put(&mut self, path: &str, content: &[u8]) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let content = content.to_vec();
+        // Closing is what ends the receiver's reading.
+        let sender = std::thread::spawn(move || listener.accept()?.0.write_all(&content));
+        self.shell(&self.system.receive(path, port));
+        sender.join().unwrap().unwrap();
     }
 
     /// Gives the TMP105 a temperature, in °C.
@@ -155,11 +192,17 @@ impl Pi {
         self.qmp.run("qom-set", &json!({ "path": path, "property": "temperature", "value": millidegrees }));
     }
 
+    /// Sets the level of a pin, from outside. No edge comes of it.
+    #[track_caller]
+    pub fn set_level(&mut self, pin: u8, high: bool) {
+        self.pins.set_level(pin, high);
+    }
+
     /// Pulls a pin up or down, from outside.
     #[track_caller]
     pub fn set_pin(&mut self, pin: u8, high: bool) {
         // The level stands in the chip's register, which QEMU has; the edge comes from gpio-sim.
-        self.pins.set_level(pin, high);
+        self.set_level(pin, high);
         let pull = if high { "pull-up" } else { "pull-down" };
         self.shell(&format!("echo {pull} >$SIM/sim_gpio{pin}/pull"));
     }
@@ -180,13 +223,8 @@ impl Pi {
     }
 }
 
-/// The bridge, run by the user who has no more rights than its groups give.
-fn as_user(arguments: &str) -> String {
-    format!("su bridge -c {}", quoted(&format!("./sensor-bridge {arguments}")))
-}
-
 /// One word for a shell, whatever is in it.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
@@ -201,7 +239,8 @@ fn command(card: &Card, folder: &Path) -> Command {
     command.args(["-M", "raspi3b", "-display", "none", "-monitor", "none", "-no-reboot", "-S"]);
     command.arg("-kernel").arg(file("vmlinuz")).arg("-dtb").arg(file("pi3.dtb"));
     command.arg("-initrd").arg(file("initramfs.gz"));
-    command.args(["-append", "console=ttyAMA0,115200 quiet panic=1"]);
+    let options = card.system().boot_options();
+    command.args(["-append", &format!("console=ttyAMA0,115200 quiet panic=1{options}")]);
     command.args([
         "-chardev",
         &format!("socket,id=serial,path={}", socket("serial")),

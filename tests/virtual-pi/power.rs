@@ -138,12 +138,13 @@ fn check(pi: &mut Pi, subscriber: &Subscriber, sync: &str, number: usize) {
     }
 }
 
-fn integrity(log: &Connection) -> String {
+/// What SQLite says of the file: `ok`.
+pub fn integrity(log: &Connection) -> String {
     log.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap()
 }
 
-/// Every published row of the log. A row's epoch is the last one that begins at or before it.
-fn published(log: &Connection) -> Vec<Row> {
+/// Every published row of the log, for the account. A row's epoch is the last one that begins at or before it.
+pub fn published(log: &Connection) -> Vec<Row> {
     let mut query = log
         .prepare(
             "SELECT reading.id, (SELECT epoch FROM epoch WHERE first_row <= reading.id ORDER BY id DESC LIMIT 1), \
@@ -166,7 +167,8 @@ fn mirrored(log: &Connection) -> Vec<Seen> {
     rows.unwrap().map(Result::unwrap).collect()
 }
 
-fn seen(subscriber: &Subscriber) -> Vec<Seen> {
+/// The readings that a subscriber has seen, for the account.
+pub fn seen(subscriber: &Subscriber) -> Vec<Seen> {
     let all = subscriber.messages().into_iter();
     // The bridge's own `online` and `offline` are not readings.
     let readings = all.filter(|message| !message.topic.ends_with("/status"));

@@ -102,6 +102,9 @@ fn gpio_error(pin: u8, error: &Error) -> BusError {
         Error::Io(error) if Errno::from_io_error(error) == Some(Errno::BUSY) => format!(
             "pin {pin} is taken by another program or a kernel driver: `gpioinfo` names it; look for a dtoverlay"
         ),
+        Error::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            crate::bus::node::absent("/dev/gpiochip0", || format!("pin {pin} cannot be used: {error}"))
+        }
         Error::Io(error) => format!("pin {pin} cannot be used: {error}"),
         Error::ThreadPanic => format!("pin {pin} is watched no more: its thread failed"),
     })

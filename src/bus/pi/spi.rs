@@ -6,8 +6,8 @@ use std::io;
 
 use rppal::spi::{Bus, Error, Mode, SlaveSelect, Spi};
 
-use crate::bus::BusError;
 use crate::bus::spi::{Exchange, SpiError, SpiSettings};
+use crate::bus::{BusError, node};
 
 const BUSES: [Bus; 7] = [Bus::Spi0, Bus::Spi1, Bus::Spi2, Bus::Spi3, Bus::Spi4, Bus::Spi5, Bus::Spi6];
 
@@ -66,10 +66,12 @@ fn open_error(bus: u8, select: u8, error: &Error) -> BusError {
         return BusError(format!("/dev/spidev{bus}.{select} cannot be used: {error}"));
     };
     BusError(match error.kind() {
-        io::ErrorKind::NotFound => format!(
-            "no /dev/spidev{bus}.{select}: is SPI enabled? On a Raspberry Pi: sudo raspi-config nonint do_spi 0. \
-             Without a Pi, try bus: sim-0.0"
-        ),
+        io::ErrorKind::NotFound => node::absent(&format!("/dev/spidev{bus}.{select}"), || {
+            format!(
+                "no /dev/spidev{bus}.{select}: is SPI enabled? On a Raspberry Pi: sudo raspi-config nonint do_spi 0. \
+                 Without a Pi, try bus: sim-0.0"
+            )
+        }),
         io::ErrorKind::PermissionDenied => format!(
             "/dev/spidev{bus}.{select} may not be opened by this user: sudo usermod -aG spi \"$USER\", then log in again"
         ),

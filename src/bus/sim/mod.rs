@@ -15,6 +15,7 @@ pub mod lm75;
 pub mod mcp3008;
 pub mod mcp9808;
 pub mod pointed;
+pub mod recording;
 pub mod scd4x;
 pub mod scenario;
 pub mod sht;

@@ -1,7 +1,9 @@
-//! How a simulated quantity moves. Pure: the time is an argument, chance is a seed.
+//! How a simulated quantity moves. Pure: the time is an argument, chance is a seed, a recording was read before.
 
 use std::f64::consts::TAU;
 use std::time::Duration;
+
+use super::recording::Recording;
 
 /// The course of one quantity.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +24,8 @@ pub enum Scenario {
     },
     /// One step a second, up to `step` up or down, turned back at `min` and `max`.
     Walk(Walk),
+    /// As it was once, over and over, from the first time that somebody asks.
+    Replay(Replay),
 }
 
 impl Scenario {
@@ -34,7 +38,27 @@ impl Scenario {
                 *min + (*max - *min) * (0.5 + 0.5 * (turns * TAU).sin())
             }
             Scenario::Walk(walk) => walk.at(now),
+            Scenario::Replay(replay) => replay.at(now),
         }
+    }
+}
+
+/// A recording under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replay {
+    recording: Recording,
+    begun: Option<Duration>,
+}
+
+impl Replay {
+    /// Not begun yet.
+    pub fn new(recording: Recording) -> Self {
+        Self { recording, begun: None }
+    }
+
+    fn at(&mut self, now: Duration) -> f64 {
+        let begun = *self.begun.get_or_insert(now);
+        self.recording.at(now.saturating_sub(begun))
     }
 }
 

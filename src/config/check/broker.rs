@@ -1,9 +1,12 @@
-//! `mqtt.url` and `mqtt.ca_file`: where the broker is and how its certificate is judged.
+//! `mqtt.url`, `proxy` and `headers`: where the broker is, and the way to it.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 
-use super::super::model::{Broker, Transport};
+use super::super::SecretPlaces;
+use super::super::model::{Broker, Proxy, Secret, Tls, Transport};
 use super::super::problem::{KeyPath, Report, did_you_mean, quoted};
+use super::super::raw;
+use super::credentials::secret_file;
 
 pub(super) fn broker(url: Option<&str>, path: &KeyPath, report: &mut Report) -> Option<Broker> {
     match parse_url(url?) {
@@ -59,7 +62,15 @@ fn parse_url(url: &str) -> Result<Broker, UrlError> {
     }
     // "/" alone is what browsers add; brokers listen at "/mqtt".
     let path = if web && tail.len() > 1 { tail.to_owned() } else { "/mqtt".to_owned() };
-    Ok(Broker { transport: *transport, host, port, path, ca_file: None })
+    Ok(Broker {
+        transport: *transport,
+        host,
+        port,
+        path,
+        headers: Vec::new(),
+        proxy: None,
+        tls: Tls::default(),
+    })
 }
 
 fn host_and_port(authority: &str, default_port: u16) -> Result<(String, u16), String> {
@@ -100,17 +111,97 @@ fn host_and_port(authority: &str, default_port: u16) -> Result<(String, u16), St
     Ok((host.to_owned(), port))
 }
 
-pub(super) fn ca_file(file: Option<&str>, broker: Option<&mut Broker>, path: &KeyPath, report: &mut Report) {
-    let Some(file) = file else { return };
-    if let Err(error) = std::fs::File::open(file) {
-        report.problem(path, format!("{} cannot be read: {error}", quoted(file)));
+/// The proxy that the connection goes through.
+pub(super) fn proxy(
+    raw: &raw::Mqtt,
+    places: &SecretPlaces,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<Proxy> {
+    let password = raw
+        .proxy_password_file
+        .as_deref()
+        .and_then(|file| secret_file(file, places, &path.key("proxy_password_file"), report));
+    let Some(url) = raw.proxy.as_deref() else {
+        for (key, given) in
+            [("proxy_username", &raw.proxy_username), ("proxy_password_file", &raw.proxy_password_file)]
+        {
+            if given.is_some() {
+                report.suggest(&path.key(key), "means nothing here", Some("it goes with `proxy`".into()));
+            }
+        }
+        return None;
+    };
+    let at = path.key("proxy");
+    if url.contains('@') {
+        let hint = "write them under `proxy_username` and `proxy_password_file`".to_owned();
+        report.suggest(&at, "user name and password do not belong in the URL", Some(hint));
+        return None;
     }
-    let Some(broker) = broker else { return };
-    if matches!(broker.transport, Transport::Tcp | Transport::WebSocket) {
-        let hint = "use mqtts:// or wss://, or leave it out".to_owned();
-        report.suggest(path, format!("{broker} is not encrypted"), Some(hint));
+    let rest = match url.split_once("://") {
+        None => url,
+        Some(("http", rest)) => rest,
+        Some((scheme, rest)) => {
+            let message = format!("a proxy of the kind {} is not known", quoted(scheme));
+            report.suggest(
+                &at,
+                message,
+                Some(format!("write \"http://{rest}\"; TLS to the broker goes through it as it is")),
+            );
+            return None;
+        }
+    };
+    let (host, port) = match host_and_port(rest.trim_end_matches('/'), 3128) {
+        Ok(address) => address,
+        Err(message) => {
+            report.problem(&at, message);
+            return None;
+        }
+    };
+    let credentials = match (&raw.proxy_username, password) {
+        (Some(name), password) => Some((name.clone(), Secret(password.unwrap_or_default()))),
+        (None, Some(_)) => {
+            report.problem(&path.key("proxy_username"), "is missing beside the password");
+            None
+        }
+        (None, None) => None,
+    };
+    Some(Proxy { host, port, credentials })
+}
+
+/// Headers of the request that opens a WebSocket.
+pub(super) fn headers(
+    given: Option<&BTreeMap<String, String>>,
+    broker: Option<&Broker>,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Vec<(String, Secret)> {
+    let Some(given) = given else { return Vec::new() };
+    if let Some(broker) = broker
+        && matches!(broker.transport, Transport::Tcp | Transport::Tls)
+    {
+        report.suggest(
+            path,
+            format!("{broker} has no headers"),
+            Some("they go with ws:// and wss://".into()),
+        );
     }
-    broker.ca_file = Some(PathBuf::from(file));
+    // RFC 9110, section 5.6.2; what the hand-shake itself says is not the user's to change.
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    const OURS: [&str; 5] = ["host", "connection", "upgrade", "sec-websocket-key", "sec-websocket-protocol"];
+    for (name, value) in given {
+        let at = path.key(name);
+        if name.is_empty() || !name.chars().all(token) {
+            report.problem(&at, format!("{} is no name of a header", quoted(name)));
+        } else if OURS.contains(&name.to_lowercase().as_str()) {
+            report.problem(&at, "belongs to the WebSocket hand-shake itself");
+        }
+        // Not repeated: it may be a key.
+        if !value.chars().all(|c| c == '\t' || (' '..='~').contains(&c)) {
+            report.problem(&at, "must be plain ASCII text without line ends");
+        }
+    }
+    given.iter().map(|(name, value)| (name.clone(), Secret(value.clone()))).collect()
 }
 
 #[cfg(test)]

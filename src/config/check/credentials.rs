@@ -1,11 +1,15 @@
-//! `mqtt.username`, `password` and `password_file`. No message here repeats a password.
+//! `mqtt.username`, `password`, `password_file`, and `token` in their place. No message here repeats a password.
 
 use std::path::{Path, PathBuf};
 
 use super::super::SecretPlaces;
-use super::super::model::{Credentials, Secret};
+use super::super::model::{Credentials, Password, Secret};
 use super::super::problem::{KeyPath, Report, quoted};
 use super::super::raw;
+use super::token;
+
+/// Where a broker wants a password and no user name, it wants something in its place (MQTT 3.1.1, 3.1.2.9).
+const NOBODY: &str = "unused";
 
 pub(super) fn credentials(
     raw: &raw::Mqtt,
@@ -13,8 +17,37 @@ pub(super) fn credentials(
     path: &KeyPath,
     report: &mut Report,
 ) -> Option<Credentials> {
-    let file_path = path.key("password_file");
-    let password = match (&raw.password, &raw.password_file) {
+    let password = password(raw, places, path, report);
+    let has_password = raw.password.is_some() || raw.password_file.is_some();
+    match &raw.username {
+        Some(name) if name.is_empty() || name.contains('\0') || name.len() > 65_535 => {
+            report.problem(&path.key("username"), "must be 1 to 65,535 bytes without the character NUL");
+            None
+        }
+        Some(name) => {
+            let password = password.unwrap_or_else(|| Password::Fixed(Secret::default()));
+            Some(Credentials { username: name.clone(), password })
+        }
+        None if raw.token.is_some() => Some(Credentials { username: NOBODY.to_owned(), password: password? }),
+        None => {
+            if has_password && !report.has_problem_at(&path.key("username")) {
+                report.problem(&path.key("username"), "is missing beside the password");
+            }
+            None
+        }
+    }
+}
+
+fn password(raw: &raw::Mqtt, places: &SecretPlaces, path: &KeyPath, report: &mut Report) -> Option<Password> {
+    if let Some(token) = &raw.token {
+        for (key, given) in [("password", &raw.password), ("password_file", &raw.password_file)] {
+            if given.is_some() {
+                report.suggest(&path.key(key), "contradicts `token`", Some("keep one of them".into()));
+            }
+        }
+        return token::token(token, places, &path.key("token"), report);
+    }
+    let text = match (&raw.password, &raw.password_file) {
         (Some(_), Some(_)) => {
             let hint = "keep `password_file` and remove `password`".to_owned();
             report.suggest(&path.key("password"), "is given twice: here and in `password_file`", Some(hint));
@@ -28,25 +61,20 @@ pub(super) fn credentials(
             );
             Some(password.clone())
         }
-        (None, Some(file)) => read_password(&resolved(file, places), &file_path, report),
+        (None, Some(file)) => secret_file(file, places, &path.key("password_file"), report),
         (None, None) => None,
     };
-    let has_password = raw.password.is_some() || raw.password_file.is_some();
-    match &raw.username {
-        Some(name) if name.is_empty() || name.contains('\0') || name.len() > 65_535 => {
-            report.problem(&path.key("username"), "must be 1 to 65,535 bytes without the character NUL");
-            None
-        }
-        Some(name) => {
-            Some(Credentials { username: name.clone(), password: Secret(password.unwrap_or_default()) })
-        }
-        None => {
-            if has_password && !report.has_problem_at(&path.key("username")) {
-                report.problem(&path.key("username"), "is missing beside the password");
-            }
-            None
-        }
-    }
+    text.map(|text| Password::Fixed(Secret(text)))
+}
+
+/// What a file holds that only the service should read.
+pub(super) fn secret_file(
+    file: &str,
+    places: &SecretPlaces,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<String> {
+    read_password(&resolved(file, places), path, report)
 }
 
 /// Where a password file is. A path that is not absolute is first a credential that systemd has handed over
@@ -55,7 +83,7 @@ pub(super) fn credentials(
 ///
 /// An empty credential counts as none: the unit sets one where there is no file, because a credential that
 /// is missing would keep it from starting.
-fn resolved(file: &str, places: &SecretPlaces) -> PathBuf {
+pub(super) fn resolved(file: &str, places: &SecretPlaces) -> PathBuf {
     let credential = places.credentials.as_ref().map(|folder| folder.join(file));
     let handed_over = |file: &PathBuf| std::fs::read(file).is_ok_and(|text| !text.trim_ascii().is_empty());
     match credential.filter(|_| Path::new(file).is_relative()).filter(handed_over) {

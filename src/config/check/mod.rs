@@ -12,6 +12,9 @@ mod mirror;
 mod mqtt;
 mod quantity;
 mod sensor;
+mod status;
+mod tls;
+mod token;
 mod topics;
 
 use std::time::Duration;
@@ -45,8 +48,9 @@ pub(super) fn configuration(
     });
     let log = log::check(raw.log.unwrap_or_default(), &root.key("log"), report);
     let clock = log::clock(raw.clock.unwrap_or_default(), &root.key("clock"), report);
+    let status = status::check(raw.status.unwrap_or_default(), has_broker, &root.key("status"), report);
 
-    let mut house = sensor::House::new(&device, publishing.as_ref(), drivers);
+    let mut house = sensor::House::new(&device, publishing.as_ref(), drivers, places.beside.as_deref());
     let raw_sensors = raw.sensors.unwrap_or_default();
     let raw_mirrors = raw.mirror.unwrap_or_default();
     if raw_sensors.is_empty() && raw_mirrors.is_empty() && !report.has_problem_at(&root.key("sensors")) {
@@ -67,7 +71,7 @@ pub(super) fn configuration(
     if has_broker && mqtt.is_none() {
         return None;
     }
-    let config = Config { device, mqtt, log, clock, sensors, mirrors, gap_channel };
+    let config = Config { device, mqtt, log, clock, status, sensors, mirrors, gap_channel };
     Some(Outcome { config, disabled })
 }
 

@@ -7,8 +7,9 @@ use super::super::model::{Backlog, Mqtt, MqttVersion};
 use super::super::problem::{KeyPath, Report};
 use super::super::raw::{self, NumberOrText};
 use super::super::topic::{Template, check_level, check_topic};
-use super::broker::{broker, ca_file};
+use super::broker::{broker, headers, proxy};
 use super::credentials::credentials;
+use super::tls::tls;
 use super::{SECOND, duration, size};
 use crate::reading::Qos;
 
@@ -135,7 +136,12 @@ pub(super) fn check(
         size(raw.max_packet_size.as_ref(), 1_000, LARGEST_PACKET, &path.key("max_packet_size"), report)
             .and_then(|bytes| u32::try_from(bytes).ok());
     let mut broker = broker(raw.url.as_deref(), &path.key("url"), report);
-    ca_file(raw.ca_file.as_deref(), broker.as_mut(), &path.key("ca_file"), report);
+    let tls = tls(raw.tls.as_ref(), broker.as_ref(), places, &path.key("tls"), report);
+    let headers = headers(raw.headers.as_ref(), broker.as_ref(), &path.key("headers"), report);
+    let proxy = proxy(&raw, places, path, report);
+    if let Some(broker) = &mut broker {
+        (broker.tls, broker.headers, broker.proxy) = (tls, headers, proxy);
+    }
     Some(Mqtt {
         client_id: client_id(raw.client_id, device, &path.key("client_id"), report),
         version: version(raw.version.as_ref()),

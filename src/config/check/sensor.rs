@@ -1,6 +1,7 @@
 //! `sensors`: ids, drivers, addresses, and where their readings go.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(super) struct House<'a> {
     device: &'a Device,
     publishing: Option<&'a Publishing>,
     drivers: &'a [DriverKind],
+    /// The configuration's own.
+    folder: Option<&'a Path>,
     topics: Topics,
 }
 
@@ -73,12 +76,13 @@ impl<'a> House<'a> {
         device: &'a Device,
         publishing: Option<&'a Publishing>,
         drivers: &'a [DriverKind],
+        folder: Option<&'a Path>,
     ) -> Self {
         let mut topics = Topics::default();
         if let Some(publishing) = publishing {
             topics.claim_status(&publishing.status_topic);
         }
-        Self { device, publishing, drivers, topics }
+        Self { device, publishing, drivers, folder, topics }
     }
 
     /// The channel of the bridge's own gap records.
@@ -185,7 +189,11 @@ impl<'a> House<'a> {
     ) -> Option<Arc<dyn Driver>> {
         // An unknown name has not passed the shape check, so a missing kind was reported there.
         let kind = self.drivers.iter().find(|kind| Some(kind.name) == name)?;
-        let problems = match (kind.configure)(options) {
+        let mut options = options.clone();
+        if let Some(folder) = self.folder {
+            options.iter_mut().for_each(|(key, value)| beside(folder, key, value));
+        }
+        let problems = match (kind.configure)(&options) {
             Ok(driver) => return Some(driver),
             Err(problems) => problems,
         };
@@ -284,6 +292,23 @@ impl<'a> House<'a> {
         if let Some(publishing) = self.publishing {
             self.topics.check_late(&publishing.late_path, report);
         }
+    }
+}
+
+/// Recordings (`file: day.csv`, `replay: day.csv`, `bus: replay:air.jsonl`) that are not named absolutely are beside the
+/// configuration, wherever the program was started.
+fn beside(folder: &Path, key: &str, value: &mut Value) {
+    match value {
+        Value::Object(below) => below.iter_mut().for_each(|(key, value)| beside(folder, key, value)),
+        Value::String(file) if matches!(key, "file" | "replay") => {
+            *file = folder.join(&*file).to_string_lossy().into_owned();
+        }
+        Value::String(bus) if key == "bus" => {
+            if let Some(file) = bus.strip_prefix("replay:").filter(|file| !file.is_empty()) {
+                *bus = format!("replay:{}", folder.join(file).display());
+            }
+        }
+        _ => {}
     }
 }
 

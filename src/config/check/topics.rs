@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::super::model::facts_topic;
 use super::super::problem::{KeyPath, Report, quoted};
 use crate::reading::{Publish, Shape};
 
@@ -39,8 +40,9 @@ impl Owner {
 }
 
 impl Topics {
-    /// Takes the topic of the status message.
+    /// Takes the topics of the status message and of the facts.
     pub(super) fn claim_status(&mut self, topic: &str) {
+        self.owners.insert(facts_topic(topic), Owner::new("", ""));
         self.owners.insert(topic.to_owned(), Owner::new("", ""));
     }
 

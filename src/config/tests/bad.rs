@@ -52,7 +52,7 @@ fn shapes() {
         ),
         (
             "colour: red\nsensors: [{id: a, driver: panel}]",
-            "line 1: colour: unknown key \"colour\"; possible: clock, device, log, mirror, mqtt, sensors",
+            "line 1: colour: unknown key \"colour\"; possible: clock, device, log, mirror, mqtt, sensors, status",
         ),
         (
             "sensors:\n  a: {driver: panel}",
@@ -94,7 +94,7 @@ fn shapes() {
         ),
         (
             "x: &x {driver: panel}\nsensors: [{id: a, driver: panel}]",
-            "line 1: x: unknown key \"x\"; possible: clock, device, log, mirror, mqtt, sensors",
+            "line 1: x: unknown key \"x\"; possible: clock, device, log, mirror, mqtt, sensors, status",
         ),
         (
             "sensors: [{id: a, <<: 1, driver: panel}]",
@@ -207,12 +207,70 @@ fn mqtt() {
                 "url: user name and password do not belong in the URL; write them under `username` and `password_file`",
             ),
             (
-                "url: \"mqtt://b\", ca_file: /dev/null",
-                "ca_file: mqtt://b:1883 is not encrypted; use mqtts:// or wss://, or leave it out",
+                "url: \"mqtt://b\", tls: {ca_file: /dev/null}",
+                "tls: mqtt://b:1883 is not encrypted; use mqtts:// or wss://, or leave it out",
             ),
             (
-                "url: \"mqtts://b\", ca_file: /nowhere",
-                "ca_file: \"/nowhere\" cannot be read: No such file or directory (os error 2)",
+                "url: \"mqtts://b\", tls: {ca_file: /nowhere}",
+                "tls.ca_file: \"/nowhere\" cannot be read: No such file or directory (os error 2)",
+            ),
+            (
+                "url: \"mqtts://b\", tls: {ca_file: /dev/null, insecure: true}",
+                "tls.insecure: contradicts `ca_file`; keep it, or `ca_file`",
+            ),
+            (
+                "url: \"mqtts://b\", tls: {pin: [\"12:34\"]}",
+                "tls.pin[0]: \"12:34\" is no SHA-256 fingerprint; 64 hexadecimal digits, as `openssl x509 -noout -fingerprint -sha256 -in FILE` prints",
+            ),
+            (
+                "url: \"mqtts://b\", tls: {cert_file: /dev/null}",
+                "tls.key_file: is missing beside `cert_file`",
+            ),
+            (
+                "url: \"mqtts://b\", tls: {cert_file: /dev/null, key_file: /dev/null}",
+                "tls.key_file: \"/dev/null\" holds no private key in PEM",
+            ),
+            (
+                "url: \"mqtts://b\", tls: {insecure: true, server_name: c}",
+                "tls.server_name: means nothing here: no name is looked at; leave it out, or trust by `ca_file` or the system's authorities",
+            ),
+            (
+                "url: \"mqtts://b\", tls: {server_name: \"a b\"}",
+                "tls.server_name: \"a b\" is no host name or address",
+            ),
+            (
+                "url: \"mqtt://b\", headers: {a: b}",
+                "headers: mqtt://b:1883 has no headers; they go with ws:// and wss://",
+            ),
+            ("url: \"ws://b\", headers: {\"a b\": c}", "headers.\"a b\": \"a b\" is no name of a header"),
+            (
+                "url: \"ws://b\", headers: {Host: c}",
+                "headers.Host: belongs to the WebSocket hand-shake itself",
+            ),
+            (
+                "url: \"ws://b\", headers: {a: \"b\\nc\"}",
+                "headers.a: must be plain ASCII text without line ends",
+            ),
+            (
+                "url: \"mqtt://b\", proxy: \"socks5://p\"",
+                "proxy: a proxy of the kind \"socks5\" is not known; write \"http://p\"; TLS to the broker goes through it as it is",
+            ),
+            (
+                "url: \"mqtt://b\", proxy: \"http://u:geheim@p\"",
+                "proxy: user name and password do not belong in the URL; write them under `proxy_username` and `proxy_password_file`",
+            ),
+            (
+                "url: \"mqtt://b\", proxy_username: u",
+                "proxy_username: means nothing here; it goes with `proxy`",
+            ),
+            ("url: \"mqtt://b\", token: {}", "token: needs one of `command`, `file`, `jwt` and `sas`"),
+            (
+                "url: \"mqtt://b\", password: x, token: {file: /run/t}",
+                "password: contradicts `token`; keep one of them",
+            ),
+            (
+                "url: \"mqtt://b\", token: {command: [token]}",
+                "token.command: the program must be named with its whole path: a service has no PATH of yours",
             ),
         ],
     );
@@ -671,4 +729,31 @@ fn pictures() {
         "line 1: log.retention.images.max_size: must be at least 1MB, not 1kB",
     );
     table.end();
+}
+
+#[test]
+fn status() {
+    let long = format!("socket: /{}", "x".repeat(120));
+    expect_in(
+        "status",
+        &[
+            ("interval: 10ms", "interval: must be between 1s and 1d, not 10ms"),
+            (
+                "socket: status.sock",
+                "socket: must be an absolute path, or off; write for example /run/sensor-bridge/status.sock, or off",
+            ),
+            ("socket: /run/", "socket: names a folder, not a socket; write \"/run/status.sock\""),
+            (&long, "socket: is longer than the 107 bytes that a socket's path may have"),
+        ],
+    );
+    expect(&[
+        (
+            "status: {interval: 1m}\nsensors: [{id: a, driver: panel}]",
+            "line 1: status.interval: means nothing here; it goes with `mqtt:`, the broker",
+        ),
+        (
+            "mqtt: {url: \"mqtt://b\", topic: \"a/{device}/{sensor}/{quantity}\"}\ndevice: {id: d}\nsensors: [{id: x, driver: panel, quantities: {count: {topic: a/d/status/facts}}}]",
+            "line 3: sensors[0].quantities.count.topic: x/count would publish on \"a/d/status/facts\", as the status message does; choose another topic, or set `mqtt.status_topic`",
+        ),
+    ]);
 }

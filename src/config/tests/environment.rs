@@ -45,7 +45,7 @@ fn overrides_take_the_type_that_is_wanted() {
     let mqtt = config.mqtt.as_ref().unwrap();
     assert_eq!(mqtt.broker.to_string(), "mqtts://env:1");
     let credentials = mqtt.credentials.as_ref().unwrap();
-    assert_eq!((credentials.username.as_str(), credentials.password.0.as_str()), ("007", "12345"));
+    assert_eq!((credentials.username.as_str(), &credentials.password), ("007", &fixed("12345")));
     assert_eq!((mqtt.version, mqtt.keep_alive), (MqttVersion::V5, Duration::from_secs(60)));
     let publish = config.sensors[0].state.publish.as_ref().unwrap();
     assert_eq!((publish.qos, publish.retain), (Qos::ExactlyOnce, true));

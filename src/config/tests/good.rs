@@ -85,6 +85,7 @@ log:
   commit_interval: 1s
   retention: { max_age: 90d, max_size: 2GB }
 clock: { unsynced: hold, max_hold: 1h }
+status: { socket: /run/x/y.sock, interval: 90s }
 sensors:
   - id: air
     driver: bme280
@@ -121,11 +122,14 @@ sensors:
         altitude: Some(112.0),
     };
     assert_eq!(config.device.place.as_ref(), Some(&place));
+    let status =
+        Status { socket: Socket::At("/run/x/y.sock".into()), interval: Some(Duration::from_secs(90)) };
+    assert_eq!(config.status, status);
     let mqtt = config.mqtt.as_ref().unwrap();
     assert_eq!((mqtt.broker.transport, mqtt.broker.port), (Transport::SecureWebSocket, 443));
     assert_eq!(mqtt.broker.path, "/live");
     let credentials = mqtt.credentials.as_ref().unwrap();
-    assert_eq!((credentials.username.as_str(), credentials.password.0.as_str()), ("greenhouse", "geheim"));
+    assert_eq!((credentials.username.as_str(), &credentials.password), ("greenhouse", &fixed("geheim")));
     assert_eq!((mqtt.client_id.as_str(), mqtt.version), ("mine", MqttVersion::V5));
     assert_eq!(mqtt.keep_alive, Duration::from_secs(60));
     assert_eq!(mqtt.backlog, Backlog::LiveFirst { rate: 200 });
@@ -228,7 +232,10 @@ fn a_password_file_loses_one_line_end_and_is_never_shown() {
             file.to_str().unwrap()
         );
         let checked = read(&yaml).unwrap();
-        assert_eq!(checked.config.mqtt.as_ref().unwrap().credentials.as_ref().unwrap().password.0, expected);
+        assert_eq!(
+            checked.config.mqtt.as_ref().unwrap().credentials.as_ref().unwrap().password,
+            fixed(expected)
+        );
         assert!(!format!("{checked:?}").contains("geheim"));
     }
     std::fs::write(&file, "").unwrap();
@@ -252,7 +259,10 @@ fn found(credential: Option<&str>, beside: Option<&str>) -> String {
     let yaml = format!("mqtt: {{url: \"mqtt://b\", username: u, password_file: mqtt.password}}\n{SENSOR}");
     let env = [("CREDENTIALS_DIRECTORY".to_owned(), credentials.path().to_str().unwrap().to_owned())];
     match read_with(&yaml, Some(&file), env.into_iter(), &DRIVERS) {
-        Ok(checked) => checked.config.mqtt.unwrap().credentials.unwrap().password.0,
+        Ok(checked) => match checked.config.mqtt.unwrap().credentials.unwrap().password {
+            Password::Fixed(text) => text.0,
+            other => panic!("{other:?}"),
+        },
         Err(problems) => problems.to_string().replace(folder.path().to_str().unwrap(), "/etc"),
     }
 }
@@ -356,4 +366,17 @@ fn pictures_have_topics_shapes_and_time_of_their_own() {
     let images = read(&yaml).unwrap().config.log.retention.images;
     assert_eq!(images.max_age, Some(Duration::from_secs(14 * 86_400)));
     assert_eq!(images.max_size, Some(500_000_000));
+}
+
+#[test]
+fn the_status_may_be_switched_off() {
+    let status = |text: &str| {
+        let yaml = format!("{text}mqtt: {{url: \"mqtt://b\"}}\nsensors: [{{id: a, driver: panel}}]");
+        read(&yaml).unwrap().config.status
+    };
+    assert_eq!(status(""), Status { socket: Socket::Usual, interval: Some(Duration::from_secs(300)) });
+    assert_eq!(
+        status("status: {socket: off, interval: off}\n"),
+        Status { socket: Socket::Off, interval: None }
+    );
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Checked, Problems, read_with, schema};
+use super::{Checked, Password, Problems, Secret, read_with, schema};
 use crate::bus::Buses;
 use crate::reading::ValueKind;
 use crate::sensor::registry::{DriverKind, OptionProblem};
@@ -40,6 +40,10 @@ impl Driver for Paper {
     fn open(&self, _: &Buses) -> Result<Box<dyn Device>, SensorError> {
         Err(SensorError::WrongAnswer("a paper driver".into()))
     }
+}
+
+fn fixed(password: &str) -> Password {
+    Password::Fixed(Secret(password.to_owned()))
 }
 
 fn info(name: &'static str, unit: &'static str, kind: ValueKind) -> QuantityInfo {

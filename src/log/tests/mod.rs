@@ -2,6 +2,7 @@
 
 mod pictures;
 mod retention;
+mod rollups;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

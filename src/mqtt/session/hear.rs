@@ -52,7 +52,10 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         let shared = &mut *self.shared;
         self.acknowledged = true;
         self.moved = true;
-        self.ack_max = self.ack_max.max(now - slot.since);
+        let took = now - slot.since;
+        self.ack_max = self.ack_max.max(took);
+        shared.figures.ack.observe(took);
+        shared.figures.ack_us.set(i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
         shared.deaths.acknowledged();
         shared.saver.acknowledged();
         if slot.qos == Qos::ExactlyOnce {
@@ -107,6 +110,6 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         if !self.probing {
             self.window.set_limit(usize::from(self.shared.config.window.min(left)));
         }
-        self.renewing = left < self.window.ring().div_ceil(2);
+        self.renewing |= left < self.window.ring().div_ceil(2);
     }
 }

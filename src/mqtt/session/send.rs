@@ -1,7 +1,7 @@
 //! Handing messages over: in order, as many as there is room for, QoS 2 only after its packet id is on disk.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::debug;
 
@@ -15,6 +15,9 @@ use crate::mqtt::message::{Message, cut};
 use crate::mqtt::outbox::Outbox;
 use crate::payload;
 use crate::reading::Qos;
+
+/// A report that cannot go out at the moment is tried again after this long.
+const LATER: Duration = Duration::from_secs(1);
 
 impl<O: Outbox, R: Requests> Session<'_, O, R> {
     /// Hands over as many messages as there is room for.
@@ -126,6 +129,36 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         let topic = self.shared.config.status_topic.clone();
         let retain = self.connected.retain_available;
         self.give(Outgoing { topic, qos, retain, payload: word.into() })
+    }
+
+    /// The bridge's report, retained, if it is due. At QoS 0: another one comes anyway, and it needs no place in
+    /// the window. It never goes before what is numbered and waits, or packets would be taken for one another.
+    pub(super) fn report(&mut self, now: Instant) -> Result<(), Stop> {
+        if self.next_report.is_none_or(|due| now < due) {
+            return Ok(());
+        }
+        let Some(report) = &self.shared.report else { return Ok(()) };
+        let quiet = self.phase == Phase::Running
+            && self.status == Status::Acknowledged
+            && self.waiting == Waiting::Nothing
+            && self.staged.is_empty()
+            && self.window.resuming() == 0
+            && !self.probing
+            && !self.renewing;
+        if !quiet || !self.window.has_room(Qos::AtMostOnce) {
+            self.next_report = Some(now + LATER);
+            return Ok(());
+        }
+        self.next_report = Some(now + report.every);
+        let topic = self.shared.config.facts_topic();
+        let retain = self.connected.retain_available;
+        let outgoing = Outgoing { topic, qos: Qos::AtMostOnce, retain, payload: (report.make)() };
+        if outgoing.packet_size() > self.max_packet {
+            debug!("publisher: a report of {} bytes is larger than allowed", outgoing.packet_size());
+            return Ok(());
+        }
+        self.window.number(None, Qos::AtMostOnce, now);
+        self.give(outgoing)
     }
 
     pub(super) fn save(&mut self, now: Instant) -> Result<(), Stop> {

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 use tracing::info;
 
+use super::super::access;
 use super::super::backoff::{Backoff, chance};
 use super::super::connection::{Connected, Connection, Event, NotTaken, Parameters, Requests};
 use super::super::failure::Failure;
@@ -71,8 +72,26 @@ enum End {
     Stopped,
     /// The sink does not keep up; nothing was wrong with the connection.
     Stalled,
+    /// The token expired: what was taken is acknowledged, and the next connection is made at once.
+    Renewed,
     Lost(Failure),
 }
+
+/// The way to the end in order.
+///
+/// A connection that is closed while messages wait in our socket is reset, and the broker may not have read
+/// our last acknowledgements then: it would send those messages again. So we ask it something and wait for the
+/// answer, which comes after them; only then is it told that we leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    NotYet,
+    Asked,
+    Answered,
+    Told,
+}
+
+/// A filter that nobody subscribes to: to leave it is a question that changes nothing.
+const NOTHING: &str = "$sensor-bridge/nothing";
 
 /// What belongs to one connection.
 struct Current<R> {
@@ -89,8 +108,10 @@ struct Current<R> {
     waiting: Option<Instant>,
     /// Nothing new is taken: only what was taken is stored and acknowledged.
     ending: bool,
-    /// DISCONNECT was asked for.
-    leaving: bool,
+    /// How far the end in order has come.
+    leaving: Leaving,
+    /// When the token that let us in is no good any more.
+    expires: Option<Instant>,
 }
 
 impl Link {
@@ -101,11 +122,15 @@ impl Link {
             loop {
                 let begun = Instant::now();
                 self.progress = false;
-                let end = self.connect::<C>().await;
+                let end = match self.connect::<C>().await {
+                    End::Renewed if self.stop.has_changed().is_err() => End::Stopped,
+                    end => end,
+                };
                 self.connection += 1;
                 self.intake.disconnected();
                 match end {
                     End::Stopped => break,
+                    End::Renewed => continue,
                     End::Stalled => {
                         let why = "disconnected until the sink stores again; the broker keeps QoS 1 and 2 meanwhile";
                         self.health.set(Aspect::Link, State::Degraded(why.to_owned()));
@@ -179,7 +204,12 @@ impl Link {
             capacity: CAPACITY,
             slots: 1,
         };
-        let mut connection = match C::open(&self.mqtt, &parameters) {
+        let access = match unless(&mut self.stop, access::fetch(&self.mqtt)).await {
+            None => return End::Stopped,
+            Some(Ok(access)) => access,
+            Some(Err(why)) => return End::Lost(why),
+        };
+        let mut connection = match C::open(&self.mqtt, &parameters, access.as_ref()) {
             Ok(connection) => connection,
             Err(why) => return End::Lost(why),
         };
@@ -192,6 +222,7 @@ impl Link {
         // Without it, a PUBREL of a hand-shake begun on another connection would end this one.
         connection.prime(None);
         let mut current = self.connected(&connected, connection.requests());
+        current.expires = access.and_then(|access| access.until);
         self.serve(&mut connection, &mut current).await
     }
 
@@ -216,18 +247,31 @@ impl Link {
             paused: None,
             waiting: None,
             ending: false,
-            leaving: false,
+            leaving: Leaving::NotYet,
+            expires: None,
         }
     }
 
     async fn serve<C: Connection>(&mut self, connection: &mut C, current: &mut Current<C::Requests>) -> End {
+        match self.until_left(connection, current).await {
+            End::Stopped if current.expires.is_some_and(|expires| Instant::now() >= expires) => End::Renewed,
+            end => end,
+        }
+    }
+
+    async fn until_left<C: Connection>(
+        &mut self,
+        connection: &mut C,
+        current: &mut Current<C::Requests>,
+    ) -> End {
         let mut leave_by = None;
         loop {
             let event = {
                 // Kept over the inner loop: dropped half-way, it could lose a packet (see `Connection`).
                 let mut poll = pin!(connection.poll());
                 loop {
-                    if leave_by.is_none() && self.stop.has_changed().is_err() {
+                    let expired = current.expires.is_some_and(|expires| Instant::now() >= expires);
+                    if leave_by.is_none() && (expired || self.stop.has_changed().is_err()) {
                         current.ending = true;
                         leave_by = Some(Instant::now() + STOP);
                     }
@@ -290,8 +334,14 @@ impl Link {
         match leave_by {
             Some(by) => {
                 let done = self.storing.is_none() && self.intake.is_empty() && current.owed.is_empty();
-                if done && !current.leaving {
-                    current.leaving = current.requests.try_disconnect().is_ok();
+                if done
+                    && current.leaving == Leaving::NotYet
+                    && current.requests.try_unsubscribe(NOTHING).is_ok()
+                {
+                    current.leaving = Leaving::Asked;
+                }
+                if current.leaving == Leaving::Answered && current.requests.try_disconnect().is_ok() {
+                    current.leaving = Leaving::Told;
                 }
                 current.paused = None;
                 return (now >= by).then_some(End::Stopped);
@@ -323,7 +373,8 @@ impl Link {
         let waiting = current.waiting.map(|since| since + COMPANY);
         let asked = current.asked.map(|(_, since)| since + ANSWER);
         let again = self.filters.due().filter(|_| !self.filters.is_waiting());
-        [waiting, asked, again, leave_by].into_iter().flatten().fold(patience, Instant::min)
+        let expires = current.expires.filter(|_| leave_by.is_none());
+        [waiting, asked, again, leave_by, expires].into_iter().flatten().fold(patience, Instant::min)
     }
 
     /// Sends the next SUBSCRIBE or UNSUBSCRIBE.
@@ -378,6 +429,7 @@ impl Link {
             Event::Message(_) if current.ending => {}
             Event::Message(message) => {
                 self.health.received.add(1);
+                self.health.last.set(now.since_boot);
                 if self.intake.message(message, now) == Taken::Repeat {
                     self.health.repeats.add(1);
                 }
@@ -398,6 +450,7 @@ impl Link {
                 self.filters.answered(granted, Instant::now(), chance());
                 self.filters_changed();
             }
+            Event::UnsubAck(_) if current.leaving == Leaving::Asked => current.leaving = Leaving::Answered,
             Event::UnsubAck(pkid) if is(current, pkid) => {
                 current.asked = None;
                 self.filters.unsubscribed();

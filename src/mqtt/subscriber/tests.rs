@@ -130,7 +130,9 @@ impl House {
                 host: "127.0.0.1".into(),
                 port: self.broker.port,
                 path: "/mqtt".into(),
-                ca_file: None,
+                headers: Vec::new(),
+                proxy: None,
+                tls: crate::config::Tls::default(),
             },
             credentials: None,
             client_id: "bridge".into(),
@@ -197,6 +199,30 @@ const SQLITE: config::Sink = config::Sink::Sqlite { table: None };
 
 fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
+}
+
+#[test]
+fn a_token_is_renewed_without_a_message_lost_or_stored_twice() {
+    for version in [MqttVersion::V311, MqttVersion::V5] {
+        let house = House::new(version, "");
+        let asked = house.folder.path().join("asked");
+        let script = format!("echo asked >>{}; echo token", asked.display());
+        let words = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
+        let password = config::Password::Command(words, Some(Duration::from_millis(250)));
+        let credentials = Some(config::Credentials { username: "pi".into(), password });
+        let mqtt = Mqtt { credentials, ..house.mqtt() };
+        let mirror = house.mirror(&["a/#"], Qos::AtLeastOnce, SQLITE);
+        let subscriber = start(&mqtt, &mirror, house.log.clone(), &house.board).unwrap();
+        house.subscribed(&["a/#"]);
+        let mut sent = 0;
+        while fs::read_to_string(&asked).unwrap().lines().count() < 5 {
+            house.broker.lines("a/t", 1, numbers(sent..sent + 50));
+            sent += 50;
+        }
+        until("all is stored", || house.count() >= sent as i64);
+        subscriber.stop();
+        assert_eq!(house.payloads("a/t"), numbers(0..sent));
+    }
 }
 
 #[test]

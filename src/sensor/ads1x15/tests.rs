@@ -184,6 +184,58 @@ fn a_chip_that_was_reset_is_not_believed() {
     assert_eq!(volts(&driver.open(&buses).unwrap().read().unwrap()), [0.5, 1.0, 1.5, 2.0]);
 }
 
+/// A chip on a machine that has better things to do for a while, each time it has told it to convert.
+struct OnBusyMachine(SimulatedAds1x15);
+
+impl Simulated for OnBusyMachine {
+    fn write(&mut self, bytes: &[u8], now: Duration) -> Answer {
+        let answer = self.0.write(bytes, now);
+        if bytes.len() == 3 {
+            std::thread::sleep(Duration::from_millis(150));
+        }
+        answer
+    }
+
+    fn read(&mut self, buffer: &mut [u8], now: Duration) -> Answer {
+        self.0.read(buffer, now)
+    }
+}
+
+/// Seen under load: a time-out of 100 ms took a machine that had been elsewhere for a chip that was stuck.
+#[test]
+fn a_busy_machine_is_not_blamed_on_the_chip() {
+    let chip = SimulatedAds1x15::new(Model::Ads1115, [0.5, 1.0, 1.5, 2.0].map(Scenario::Constant));
+    let buses = Buses::new();
+    buses.attach("sim-1", 0x48, Some(Box::new(OnBusyMachine(chip)))).unwrap();
+    let driver = driver(Model::Ads1115, json!({"bus": "sim-1", "rate": 860, "channels": ["a1"]})).unwrap();
+    assert_eq!(volts(&driver.open(&buses).unwrap().read().unwrap()), [1.0]);
+}
+
+/// Keeps what it is told, and is never done.
+struct Stuck(SimulatedAds1x15);
+
+impl Simulated for Stuck {
+    fn write(&mut self, bytes: &[u8], now: Duration) -> Answer {
+        self.0.write(bytes, now)
+    }
+
+    fn read(&mut self, buffer: &mut [u8], now: Duration) -> Answer {
+        self.0.read(buffer, now)?;
+        buffer[0] &= 0x7F;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_chip_that_stays_busy_is_given_up() {
+    let chip = SimulatedAds1x15::new(Model::Ads1115, [0.5, 1.0, 1.5, 2.0].map(Scenario::Constant));
+    let buses = Buses::new();
+    buses.attach("sim-1", 0x48, Some(Box::new(Stuck(chip)))).unwrap();
+    let driver = driver(Model::Ads1115, json!({"bus": "sim-1", "rate": 860})).unwrap();
+    let error = driver.open(&buses).unwrap().read().unwrap_err().to_string();
+    assert!(error.contains("does not finish its conversion"), "{error}");
+}
+
 #[test]
 fn two_drivers_share_a_bus_from_two_threads() {
     let buses = Buses::new();

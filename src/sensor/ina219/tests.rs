@@ -126,10 +126,8 @@ fn a_chip_that_stays_busy_is_given_up() {
         settings,
         conversion_time: Duration::from_millis(1),
     };
-    let begin = Instant::now();
     let error = chip.read().unwrap_err().to_string();
     assert!(error.contains("does not finish its conversion"), "{error}");
-    assert!(begin.elapsed() < Duration::from_secs(5));
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! A simulated sensor without a bus: waves, walks, constants, the clock, or a recording, for demos, load
 //! tests and trying a configuration.
 
-mod recording;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,12 +9,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use recording::Recording;
-
 use super::options::{self, Span, has_problem, interned, note};
 use super::simulate::{sine, walk};
 use super::{Attachment, Device, Driver, DriverKind, OptionProblem, QuantityInfo, SensorError};
 use crate::bus::Buses;
+use crate::bus::sim::recording::Recording;
 use crate::bus::sim::scenario::{Scenario, Walk};
 use crate::enrich::clock;
 use crate::reading::{Measured, Value, ValueKind};
@@ -65,8 +62,11 @@ struct Options {
     /// The same seed walks the same way (random-walk).
     #[schemars(extend("default" = 1))]
     seed: Option<u64>,
-    /// The recording: a value a line, or seconds and value with a comma between; over and over (replay).
+    /// The recording: a value a line, or time and value with a comma between, over and over; relative to the
+    /// configuration's folder (replay).
     file: Option<PathBuf>,
+    /// Which column of a recording that has several; value unless given (replay).
+    column: Option<String>,
     /// Name of the quantity.
     #[schemars(extend("default" = "value"), regex(pattern = "^[a-z0-9_]+$"))]
     quantity: Option<String>,
@@ -93,7 +93,7 @@ impl Course {
             Course::RandomWalk => &["min", "max", "step", "start", "seed"],
             Course::Constant => &["value"],
             Course::Clock => &[],
-            Course::Replay => &["file"],
+            Course::Replay => &["file", "column"],
         }
     }
 
@@ -121,7 +121,7 @@ enum Values {
     Walk { walk: Walk, decimals: i32 },
     Constant(f64),
     Clock,
-    Replay(PathBuf),
+    Replay(Recording),
 }
 
 #[derive(Debug)]
@@ -180,7 +180,10 @@ fn values(course: Course, options: &Options) -> Result<Values, String> {
         }
         Course::Constant => Values::Constant(options.value.unwrap_or(0.0)),
         Course::Clock => Values::Clock,
-        Course::Replay => Values::Replay(options.file.clone().ok_or("is missing: the recording to replay")?),
+        Course::Replay => {
+            let file = options.file.as_ref().ok_or("is missing: the recording to replay")?;
+            Values::Replay(Recording::load(file, options.column.as_deref())?)
+        }
     })
 }
 
@@ -208,13 +211,9 @@ impl Driver for Sim {
     }
 
     fn open(&self, _: &Buses) -> Result<Box<dyn Device>, SensorError> {
-        let recording = match &self.values {
-            Values::Replay(file) => Some(Recording::load(file)?),
-            _ => None,
-        };
         Ok(Box::new(Opened {
             values: self.values.clone(),
-            recording,
+            values_taken: 0,
             opened: Instant::now(),
             every: self.every,
             samples: 0,
@@ -225,7 +224,8 @@ impl Driver for Sim {
 
 struct Opened {
     values: Values,
-    recording: Option<Recording>,
+    /// New values so far.
+    values_taken: u64,
     opened: Instant,
     every: u32,
     /// Samples since the last new value; 0 before the first.
@@ -244,9 +244,8 @@ impl Opened {
             Values::Walk { walk, decimals } => Value::Float(rounded(walk.step(), *decimals)),
             Values::Constant(value) => Value::Float(*value),
             Values::Clock => Value::Integer(clock::now().wall.0 - CLOCK_EPOCH),
-            Values::Replay(_) => {
-                let elapsed = self.opened.elapsed();
-                Value::Float(self.recording.as_mut().map_or(0.0, |recording| recording.next(elapsed)))
+            Values::Replay(recording) => {
+                Value::Float(recording.sample(self.values_taken, self.opened.elapsed()))
             }
         }
     }
@@ -256,6 +255,7 @@ impl Device for Opened {
     fn read(&mut self) -> Result<Vec<Measured>, SensorError> {
         if self.samples == 0 || self.samples >= self.every {
             self.last = self.next();
+            self.values_taken += 1;
             self.samples = 0;
         }
         self.samples += 1;

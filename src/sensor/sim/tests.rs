@@ -75,33 +75,17 @@ fn a_recording_of_values_is_replayed_over_and_over() {
 }
 
 #[test]
-fn a_timed_recording_is_replayed_in_its_time() {
-    let rows = vec![(Some(10.0), 1.0), (Some(12.0), 2.0), (Some(13.0), 3.0)];
-    let mut recording = Recording::of(rows).unwrap();
-    for (seconds, value) in [(0.0, 1.0), (1.9, 1.0), (2.0, 2.0), (3.5, 3.0), (4.0, 1.0), (6.5, 2.0)] {
-        assert_eq!(recording.next(Duration::from_secs_f64(seconds)), value, "{seconds}");
-    }
-    let mut single = Recording::of(vec![(Some(5.0), 7.0)]).unwrap();
-    assert_eq!(single.next(Duration::from_secs(1000)), 7.0);
-}
-
-#[test]
-fn a_recording_that_is_wrong_names_the_line() {
-    for (text, words) in [
-        ("", "no value in it"),
-        ("1\nx\n", "line 2: \"x\" is not a number"),
-        ("1\nNaN\n", "line 2"),
-        ("0,1\n0,2\n", "line 2: its time 0 is not after"),
-        ("time,value\n0,1\n\n2\n", "line 4: it has no time"),
-        ("1\n2,2\n", "line 2: it has a time"),
-    ] {
-        let file = recording(text);
-        let driver = driver(json!({"scenario": "replay", "file": file.path()})).unwrap();
-        let error = driver.open(&Buses::new()).err().unwrap().to_string();
-        assert!(error.contains(words), "{error}");
-    }
-    let driver = driver(json!({"scenario": "replay", "file": "/no/such/file"})).unwrap();
-    assert!(driver.open(&Buses::new()).err().unwrap().to_string().contains("/no/such/file cannot be read"));
+fn a_recording_that_is_wrong_is_refused_before_anything_runs() {
+    let file = recording("time,low,high\n0,1,2\n1,x,3\n");
+    let message = |options: Json| {
+        let problems = driver(options).expect_err("should be refused");
+        assert_eq!((problems.len(), problems[0].key.as_str()), (1, "file"));
+        problems[0].message.clone()
+    };
+    let with = |column| json!({"scenario": "replay", "file": file.path(), "column": column});
+    assert!(message(with("low")).contains("line 3: \"x\" is not a number"));
+    assert!(message(json!({"scenario": "replay", "file": "/no/such/file"})).contains("cannot be read"));
+    assert_eq!(numbers(with("high"), 2), [2.0, 2.0]);
 }
 
 #[test]
@@ -110,6 +94,7 @@ fn bad_options_are_all_named() {
         driver(options).expect_err("should be refused").into_iter().map(|problem| problem.key).collect()
     };
     assert_eq!(keys(json!({"scenario": "constant", "period": "1s", "every": 0})), ["period", "every"]);
+    assert_eq!(keys(json!({"scenario": "sine", "column": "a"})), ["column"]);
     assert_eq!(keys(json!({"min": 5, "max": 1})), ["scenario"]);
     assert_eq!(keys(json!({"scenario": "replay"})), ["file"]);
     assert_eq!(keys(json!({"scenario": "replay", "file": 5})), ["file"]);

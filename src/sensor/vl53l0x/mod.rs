@@ -1,11 +1,12 @@
 //! ST VL53L0X: distance by time of flight, over I2C (data sheet DS11555).
 //!
 //! The `vl53l0x` crate speaks the registers, which ST documents by source code only. What it leaves out is done
-//! here: it asks up to 65,535 times whether the chip is ready, so every transfer has a deadline; and it does not
+//! here: it asks up to 65,535 times whether the chip is ready, so every transfer is counted; and it does not
 //! look at the status of a range, so that "nothing there" reads as 8190 mm.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use ::vl53l0x::{Error, VL53L0x};
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
@@ -140,10 +141,10 @@ impl Driver for Vl53l0x {
             self.attach_simulated(buses)?;
         }
         let bus = buses.i2c(&self.bus.to_string())?;
-        let deadline = Deadline::default();
-        deadline.set(OPENING);
+        let left = Transfers::default();
+        left.enough_for(OPENING);
         let wrong = |error| wrong(&bus, self.address, error);
-        let bounded = Bounded { bus: bus.clone(), deadline: deadline.clone() };
+        let bounded = Bounded { bus: bus.clone(), left: left.clone() };
         let mut chip = VL53L0x::with_address(bounded, self.address).map_err(wrong)?;
         let budget = u32::from(self.budget) * 1000;
         if !chip.set_measurement_timing_budget(budget).map_err(|error| wrong(Error::BusError(error)))? {
@@ -155,34 +156,32 @@ impl Driver for Vl53l0x {
             )));
         }
         let patience = 2 * Duration::from_millis(self.budget.into()) + Duration::from_millis(200);
-        Ok(Box::new(Opened { bus, address: self.address, chip, deadline, patience }))
+        Ok(Box::new(Opened { bus, address: self.address, chip, left, patience }))
     }
 }
 
-/// Until when transfers are let through; shared with the handle that the crate has swallowed.
-#[derive(Debug, Clone)]
-struct Deadline(Arc<Mutex<Instant>>);
+/// How many transfers are still let through; shared with the handle that the crate has swallowed. Counted, not timed:
+/// on a busy machine time goes by in which nobody asks, and that is not the chip's fault.
+#[derive(Debug, Clone, Default)]
+struct Transfers(Arc<AtomicU32>);
 
-impl Default for Deadline {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+impl Transfers {
+    /// As many as there are pauses in this time.
+    fn enough_for(&self, time: Duration) {
+        let pauses = time.as_micros() / PAUSE.as_micros();
+        self.0.store(u32::try_from(pauses).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// Whether there was one more.
+    fn take(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 }
 
-impl Deadline {
-    fn set(&self, time: Duration) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + time;
-    }
-
-    fn is_over(&self) -> bool {
-        Instant::now() > *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The bus, up to a deadline: what bounds the crate's loops.
+/// The bus, for so many transfers: what bounds the crate's loops.
 struct Bounded {
     bus: I2cBus,
-    deadline: Deadline,
+    left: Transfers,
 }
 
 impl ErrorType for Bounded {
@@ -191,7 +190,7 @@ impl ErrorType for Bounded {
 
 impl I2c for Bounded {
     fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), I2cError> {
-        if self.deadline.is_over() {
+        if !self.left.take() {
             let bus = self.bus.name();
             return Err(I2cError::other(format!(
                 "VL53L0X at address {address:#04x} on {bus}: it does not finish its measurement; check its supply"
@@ -220,7 +219,7 @@ struct Opened {
     bus: I2cBus,
     address: u8,
     chip: VL53L0x<Bounded>,
-    deadline: Deadline,
+    left: Transfers,
     /// For one measurement.
     patience: Duration,
 }
@@ -228,7 +227,7 @@ struct Opened {
 impl Device for Opened {
     /// Nothing within reach is no failure: `in_range` says so, and there is no distance.
     fn read(&mut self) -> Result<Vec<Measured>, SensorError> {
-        self.deadline.set(self.patience);
+        self.left.enough_for(self.patience);
         let millimetres = self
             .chip
             .read_range_single_millimeters_blocking()

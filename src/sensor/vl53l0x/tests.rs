@@ -1,5 +1,7 @@
 //! The driver and the real `vl53l0x` crate over the simulated bus.
 
+use std::sync::Mutex;
+
 use serde_json::json;
 
 use super::*;
@@ -74,20 +76,16 @@ impl Simulated for Stuck {
 
 #[test]
 fn a_chip_that_is_never_ready_is_given_up() {
-    let begin = Instant::now();
     let device = Stuck { id: 0xEE, status: 1 };
     let error = on_sim().open(&with_device(Some(Box::new(device)))).err().unwrap().to_string();
     assert!(error.contains("does not finish its measurement"), "{error}");
-    assert!(begin.elapsed() < 2 * OPENING);
 
     // And once it is open.
     let buses = with_device(Some(Box::new(before(500.0))));
     let mut device = on_sim().open(&buses).unwrap();
     buses.attach("sim-1", 0x29, Some(Box::new(Stuck { id: 0, status: 1 }))).unwrap();
-    let begin = Instant::now();
     let error = device.read().unwrap_err().to_string();
     assert!(error.contains("does not finish its measurement"), "{error}");
-    assert!(begin.elapsed() < Duration::from_secs(3));
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn tell(found: &Found, silent: bool) {
     }
     for chip in &found.chips {
         let what = match chip.drivers.as_slice() {
-            [] => "no driver of ours".to_owned(),
+            [] => "what it is cannot be told".to_owned(),
             drivers => drivers.join(" or "),
         };
         eprintln!("found  {} {:#04x}  {what}", chip.bus, chip.address);

@@ -58,7 +58,9 @@ pub fn look(root: &Path, programs: Option<&OsStr>) -> Found {
         let free = scanned.devices.iter().filter(|(_, presence)| *presence == Presence::Answers);
         for (address, _) in free {
             let try_out = |driver: &str| answers(driver, &name, *address, &buses);
-            let drivers = narrowed(&drivers_at(*address), &try_out);
+            let mut possible = drivers_at(*address);
+            possible.retain(|driver| needs_no_more(driver, &name, *address));
+            let drivers = narrowed(&possible, &try_out);
             found.chips.push(Chip { bus: name.clone(), address: *address, drivers });
         }
         found.buses.push(name);
@@ -94,6 +96,11 @@ pub(super) fn placed(driver: &str, bus: &str, address: u8) -> Map<String, Json> 
         options.insert("address".to_owned(), json!(address));
     }
     options
+}
+
+/// Whether where the part is says everything: a port expander, say, has pins that nobody can guess.
+pub(super) fn needs_no_more(driver: &str, bus: &str, address: u8) -> bool {
+    find(driver).is_some_and(|kind| (kind.configure)(&placed(driver, bus, address)).is_ok())
 }
 
 /// Whether the part opens as one of this driver's.

@@ -190,7 +190,9 @@ impl Sensors {
         match drivers.as_slice() {
             [] => line(
                 text,
-                &format!("  # {bus} {address:#04x} answers; there is no driver for a part at this address"),
+                &format!(
+                    "  # {bus} {address:#04x} answers; what it is cannot be told (a port expander? see docs/sensors.md)"
+                ),
             ),
             [driver] => {
                 let id = self.name(driver);

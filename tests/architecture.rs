@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("command", &["config", "log", "mirror", "output", "reading", "sampling", "status"]),
     ("config", &["bus", "reading", "sensor"]),
     ("enrich", &["reading"]),
+    ("exchange", &["config", "log", "reading"]),
     ("facts", &["config", "enrich", "filter", "log", "reading", "sampling", "status"]),
     ("filter", &["config", "reading"]),
     ("log", &["config", "reading", "status"]),
@@ -27,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("reading", &[]),
     ("sampling", &["bus", "config", "enrich", "filter", "log", "reading", "sensor", "status"]),
     ("sensor", &["bus", "config", "enrich", "reading"]),
+    ("setup", &["bus", "reading", "sensor"]),
     ("status", &[]),
     ("web", &["config", "enrich", "facts", "log", "reading", "sensor", "status"]),
     (
@@ -41,8 +43,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "bus", "command", "config", "daemon", "demo", "doctor", "enrich", "facts", "filter", "log",
-            "mirror", "mqtt", "output", "payload", "plot", "reading", "sampling", "sensor", "status",
+            "bus", "command", "config", "daemon", "demo", "doctor", "enrich", "exchange", "facts", "filter",
+            "log", "mirror", "mqtt", "output", "payload", "plot", "reading", "sampling", "sensor", "setup",
+            "status",
         ],
     ),
 ];

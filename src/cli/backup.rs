@@ -12,6 +12,9 @@ use super::source::Source;
 use super::{Global, terminal};
 use crate::log::backup;
 
+/// Bytes of a page, in which the copy counts.
+const PAGE: u64 = 4096;
+
 /// Copy the log to a file, while the daemon runs
 ///
 /// The copy is one file, checked, and is read with --database or put back in the log's place.
@@ -44,8 +47,9 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         let file = args.file.display();
         bail!("{file}: the folder {} does not exist; make it, or give another name", folder.display());
     }
-    let mut progress = Progress::new("copying");
-    let copied = backup::to(&from, &args.file, args.force, |done, total| progress.update(done, total))?;
+    let mut progress = Progress::bytes("copying");
+    let copied =
+        backup::to(&from, &args.file, args.force, |done, total| progress.update(done * PAGE, total * PAGE))?;
     drop(progress);
     match global.json {
         true => {

@@ -6,27 +6,34 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 use super::Global;
+use super::interrupt::Interrupt;
 use super::progress::Progress;
 use super::rows::{Format, Rows, reading_cells, reading_columns};
 use super::source::{Source, now, time};
+use crate::exchange::{self, influx};
 use crate::log::Reader;
 use crate::log::query::{Line, Selection};
 use crate::reading::{Timestamp, ValueKind};
 
-/// Write readings to a file as CSV or JSON lines
+/// Write readings to a file as CSV, JSON lines or InfluxDB line protocol
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sensor-bridge export --output all.csv
   sensor-bridge export --since 30d --sensor air --output air.jsonl
   sensor-bridge export --since yesterday | gzip > yesterday.csv.gz
-  sensor-bridge export --sensor sky --output sky.csv --images pictures/
+  sensor-bridge export --since 1d --output day.lp          for influx write
+  sensor-bridge export --sensor sky --since 1d --output sky.csv --images pictures/
 
 The value of a picture is its size in bytes; --images writes the pictures
-themselves, each to a file named by sensor, time and row.")]
+themselves, each to a file named by sensor, time and row. `sensor-bridge
+import` reads what is written here back. Parquet: DuckDB makes it of any of
+these in one line, see docs/exchange.md.
+
+The file gets its name when it is whole and on the disk; Ctrl-C leaves nothing of it.")]
 pub struct Args {
     /// Not before this time: 30d, yesterday, 2026-11-20
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -40,7 +47,7 @@ pub struct Args {
     /// Only this quantity; * stands for any letters
     #[arg(long)]
     quantity: Option<String>,
-    /// csv or jsonl; by the name of the file unless given
+    /// csv, jsonl or influx; by the name of the file unless given
     #[arg(long, value_enum)]
     format: Option<ExportFormat>,
     /// Where to; standard output unless given
@@ -62,6 +69,43 @@ enum ExportFormat {
     Csv,
     /// One JSON object per line
     Jsonl,
+    /// InfluxDB line protocol
+    Influx,
+}
+
+/// What writes the readings.
+enum Out<W: Write> {
+    Rows(Rows<W>, Format),
+    Influx(W),
+}
+
+impl<W: Write> Out<W> {
+    fn new(out: W, format: ExportFormat) -> Self {
+        let format = match format {
+            ExportFormat::Influx => return Out::Influx(out),
+            ExportFormat::Csv => Format::Csv,
+            ExportFormat::Jsonl => Format::Jsonl,
+        };
+        let zone = now().time_zone().clone();
+        Out::Rows(Rows::new(out, format, reading_columns(format), zone, false), format)
+    }
+
+    fn write(&mut self, line: &Line) -> io::Result<()> {
+        match self {
+            Out::Rows(rows, format) => rows.row(&reading_cells(line, *format)),
+            Out::Influx(out) => influx::write(out, line),
+        }
+    }
+
+    fn finish(self) -> io::Result<W> {
+        match self {
+            Out::Rows(rows, _) => rows.finish(),
+            Out::Influx(mut out) => {
+                out.flush()?;
+                Ok(out)
+            }
+        }
+    }
 }
 
 /// Exports.
@@ -70,9 +114,11 @@ enum ExportFormat {
 /// A bad configuration, no log, a file that exists or cannot be written.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let mut reader = Reader::open(&args.source.path(global)?)?;
-    let format = format(args, global);
+    let format = format(args, global)?;
+    let interrupt = Interrupt::watch()?;
     let Some(path) = &args.output else {
-        write(&mut reader, args, global, format, BufWriter::new(io::stdout().lock()))?;
+        let out = BufWriter::new(io::stdout().lock());
+        write(&mut reader, args, global, format, out, &interrupt)?;
         return Ok(ExitCode::SUCCESS);
     };
     if path.exists() && !args.force {
@@ -81,28 +127,40 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     // Under another name until it is whole: half an export looks just like one.
     let part = part_of(path);
     let file = File::create(&part).with_context(|| format!("{}: cannot be written", part.display()))?;
-    let written = write(&mut reader, args, global, format, BufWriter::new(file)).and_then(|(count, out)| {
-        out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
-        fs::rename(&part, path)?;
-        Ok(count)
-    });
+    let written = write(&mut reader, args, global, format, BufWriter::new(file), &interrupt).and_then(
+        |(count, out)| {
+            out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+            fs::rename(&part, path)?;
+            // The name is safe when the folder is.
+            let folder =
+                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(folder)?.sync_all()?;
+            Ok(count)
+        },
+    );
     if written.is_err() {
         // What went wrong is told below; that a half file could not be removed as well adds nothing.
         fs::remove_file(&part).ok();
     }
     let count = written.with_context(|| format!("{}: not written", path.display()))?;
-    eprintln!("{count} readings written to {}", path.display());
+    let many = if count == 1 { "reading" } else { "readings" };
+    eprintln!("{count} {many} written to {}", path.display());
     Ok(ExitCode::SUCCESS)
 }
 
-fn format(args: &Args, global: &Global) -> Format {
-    let by_name = args.output.as_ref().and_then(|path| path.extension()).and_then(|end| end.to_str());
-    match (args.format, by_name) {
-        (Some(ExportFormat::Csv), _) => Format::Csv,
-        (Some(ExportFormat::Jsonl), _) | (None, Some("jsonl" | "ndjson" | "json")) => Format::Jsonl,
-        (None, None) if global.json => Format::Jsonl,
-        (None, _) => Format::Csv,
-    }
+fn format(args: &Args, global: &Global) -> anyhow::Result<ExportFormat> {
+    let by_name = args.output.as_ref().map(|path| (exchange::Format::of(path), path.extension()));
+    Ok(match (args.format, by_name) {
+        (Some(format), _) => format,
+        (None, Some((_, Some(ending)))) if ending.eq_ignore_ascii_case("parquet") => bail!(
+            "Parquet is not written here: what writes it is larger than this whole program. DuckDB makes it of an \
+             export: sensor-bridge export --output x.csv, then duckdb -c \"COPY (FROM read_csv('x.csv', sample_size = -1)) TO 'x.parquet'\""
+        ),
+        (None, Some((Some(exchange::Format::Jsonl), _))) => ExportFormat::Jsonl,
+        (None, Some((Some(exchange::Format::Influx), _))) => ExportFormat::Influx,
+        (None, None) if global.json => ExportFormat::Jsonl,
+        (None, _) => ExportFormat::Csv,
+    })
 }
 
 fn part_of(path: &Path) -> PathBuf {
@@ -143,8 +201,9 @@ fn write<W: Write>(
     reader: &mut Reader,
     args: &Args,
     global: &Global,
-    format: Format,
+    format: ExportFormat,
     out: W,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<(u64, W)> {
     let selection = Selection {
         sensor: args.sensor.clone(),
@@ -152,23 +211,31 @@ fn write<W: Write>(
         since: args.since,
         until: args.until,
     };
-    let total = reader.span()?;
-    let mut rows = Rows::new(out, format, reading_columns(format), now().time_zone().clone(), false);
-    let mut progress = Progress::new("exporting");
+    // Rows are not counted, which would take as long as to write them: how far we are, their times tell.
+    let (first, last) = reader.bounds(&selection)?.map_or((0, 0), |(first, last)| (first.0, last.0));
+    let length = last.saturating_sub(first).max(1) as f64;
+    let mut out = Out::new(out, format);
+    let mut progress = Progress::beside_output("exporting", "readings");
+    if args.output.is_some() {
+        progress = Progress::new("exporting", "readings");
+    }
     let album =
         args.images.as_ref().map(|folder| Album::new(&args.source.path(global)?, folder)).transpose()?;
     let (mut count, mut written) = (0, Ok(()));
     reader.select(&selection, |line| {
-        written = rows.row(&reading_cells(&line, format)).map_err(anyhow::Error::from);
+        written = out.write(&line).map_err(anyhow::Error::from);
         if let Some(album) = album.as_ref().filter(|_| written.is_ok()) {
             written = album.keep(&line);
         }
         count += 1;
         if count % 1_000 == 0 {
-            progress.update(count, total);
+            progress.update_part(line.at.0.saturating_sub(first) as f64 / length, count);
+            if interrupt.asked() {
+                written = Err(anyhow!("stopped"));
+            }
         }
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     written?;
-    Ok((count, rows.finish()?))
+    Ok((count, out.finish()?))
 }

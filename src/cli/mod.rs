@@ -3,6 +3,7 @@
 //! Answers of a program go to standard output, everything said beside them to standard error.
 //! Exit codes: 0 ok, 1 failed, 2 wrong usage (clap's), 78 bad configuration (`EX_CONFIG` of sysexits.h).
 
+mod ask;
 mod backup;
 mod buffer;
 mod check;
@@ -10,6 +11,10 @@ mod completions;
 mod demo;
 mod doctor;
 mod export;
+mod import;
+mod init;
+mod interrupt;
+mod layout;
 mod logging;
 mod man;
 mod plot;
@@ -24,6 +29,7 @@ mod source;
 mod status;
 mod tail;
 mod terminal;
+mod verify;
 mod why;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +45,7 @@ pub const BAD_CONFIG: u8 = 78;
 const EXAMPLES: &str = "\
 Examples:
   sensor-bridge demo                     see it work without any hardware
+  sensor-bridge init                     a configuration with what is connected
   sensor-bridge scan                     what is connected, which drivers fit
   sensor-bridge check                    what would run, or what is wrong
   sensor-bridge run --config my.yaml     the daemon, in the foreground
@@ -97,6 +104,7 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Args),
     Run(run::Args),
     Status(status::Args),
     Why(why::Args),
@@ -109,6 +117,8 @@ enum Command {
     Tail(tail::Args),
     Plot(plot::Args),
     Export(export::Args),
+    Import(import::Args),
+    Verify(verify::Args),
     Backup(backup::Args),
     Buffer(buffer::Args),
     Schema(schema::Args),
@@ -127,6 +137,7 @@ pub fn main() -> ExitCode {
     let global = &cli.global;
     logging::init(global.log_level, global.log_format);
     let outcome = match &cli.command {
+        Command::Init(args) => init::run(args, global),
         Command::Run(args) => run::run(args, global),
         Command::Status(args) => status::run(args, global),
         Command::Why(args) => why::run(args, global),
@@ -139,6 +150,8 @@ pub fn main() -> ExitCode {
         Command::Tail(args) => tail::run(args, global),
         Command::Plot(args) => plot::run(args, global),
         Command::Export(args) => export::run(args, global),
+        Command::Import(args) => import::run(args, global),
+        Command::Verify(args) => verify::run(args, global),
         Command::Backup(args) => backup::run(args, global),
         Command::Buffer(args) => buffer::run(args, global),
         Command::Schema(args) => schema::run(args, global),

@@ -1,4 +1,5 @@
-//! A line on the terminal that says how far something is; silent when nobody watches.
+//! A line on the terminal that says how far something is, how fast, and how long it will take; silent when nobody
+//! watches.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
@@ -6,57 +7,130 @@ use std::time::{Duration, Instant};
 /// What takes less is not worth a line.
 const FIRST: Duration = Duration::from_millis(500);
 const BETWEEN: Duration = Duration::from_millis(100);
-const WIDTH: usize = 30;
+const WIDTH: usize = 20;
+
+/// Before this much is done nobody can tell how long the rest will take.
+const KNOWN: f64 = 0.01;
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    /// Things of this name.
+    Things(&'static str),
+    Bytes,
+}
 
 /// A progress bar on standard error.
 #[derive(Debug)]
 pub struct Progress {
     what: &'static str,
+    counted: Counted,
+    begun: Instant,
     next: Instant,
-    shown: bool,
+    /// Columns of the longest line shown.
+    shown: usize,
     terminal: bool,
 }
 
 impl Progress {
-    /// A bar for `what` is being done: "exporting".
-    pub fn new(what: &'static str) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        Self { what, next: Instant::now() + FIRST, shown: false, terminal }
+    /// A bar for `what` is being done to `things`: "exporting", "readings".
+    pub fn new(what: &'static str, things: &'static str) -> Self {
+        Self::of(what, Counted::Things(things))
+    }
+
+    /// A bar for `what` is being done to bytes.
+    pub fn bytes(what: &'static str) -> Self {
+        Self::of(what, Counted::Bytes)
+    }
+
+    fn of(what: &'static str, counted: Counted) -> Self {
+        let (begun, terminal) = (Instant::now(), std::io::stderr().is_terminal());
+        Self { what, counted, begun, next: begun + FIRST, shown: 0, terminal }
+    }
+
+    /// The same, for something that prints: silent unless standard output goes elsewhere.
+    pub fn beside_output(what: &'static str, things: &'static str) -> Self {
+        let progress = Self::new(what, things);
+        Self { terminal: progress.terminal && !std::io::stdout().is_terminal(), ..progress }
     }
 
     /// So much of so much is done.
     pub fn update(&mut self, done: u64, total: u64) {
-        if !self.terminal || Instant::now() < self.next {
+        let part = if total == 0 { 0.0 } else { done as f64 / total as f64 };
+        self.update_part(part, done);
+    }
+
+    /// This part is done, which were so many.
+    pub fn update_part(&mut self, part: f64, done: u64) {
+        let now = Instant::now();
+        if !self.terminal || now < self.next {
             return;
         }
-        self.next = Instant::now() + BETWEEN;
-        self.shown = true;
-        eprint!("\r{}", bar(self.what, done, total));
+        self.next = now + BETWEEN;
+        let line = line(self.what, part.clamp(0.0, 1.0), done, self.counted, now - self.begun);
+        // What is left of a longer line before is blanked.
+        self.shown = self.shown.max(line.len());
+        eprint!("\r{line:width$}", width = self.shown);
         // A terminal that is gone gets no bar.
         std::io::stderr().flush().ok();
+    }
+
+    /// Takes the line away, for something else to be said.
+    pub fn clear(&mut self) {
+        if self.shown > 0 {
+            eprint!("\r{:1$}\r", "", self.shown);
+            self.shown = 0;
+        }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.shown {
-            eprint!("\r{:1$}\r", "", self.what.len() + WIDTH + 9);
-        }
+        self.clear();
     }
 }
 
-fn bar(what: &str, done: u64, total: u64) -> String {
-    let part = if total == 0 { 0.0 } else { (done as f64 / total as f64).min(1.0) };
+/// At most 79 columns, and plain ASCII.
+fn line(what: &str, part: f64, done: u64, counted: Counted, took: Duration) -> String {
     let full = (part * WIDTH as f64) as usize;
-    format!("{what} [{}{}] {:3.0} %", "=".repeat(full), " ".repeat(WIDTH - full), part * 100.0)
+    let mut line =
+        format!("{what} [{}{}] {:3.0} %", "=".repeat(full), " ".repeat(WIDTH - full), part * 100.0);
+    let seconds = took.as_secs_f64().max(0.001);
+    let rate = done as f64 / seconds;
+    match counted {
+        Counted::Things(things) => line.push_str(&format!("  {rate:.0} {things}/s")),
+        Counted::Bytes => line.push_str(&format!("  {:.1} MB/s", rate / 1e6)),
+    }
+    if (KNOWN..1.0).contains(&part) {
+        line.push_str(&format!("  {} left", length(seconds * (1.0 - part) / part)));
+    }
+    line
+}
+
+fn length(seconds: f64) -> String {
+    let seconds = seconds.ceil() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} m {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} m"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
-    fn bars() {
-        assert_eq!(super::bar("x", 0, 0), format!("x [{}]   0 %", " ".repeat(30)));
-        assert_eq!(super::bar("x", 1, 2), format!("x [{}{}]  50 %", "=".repeat(15), " ".repeat(15)));
-        assert_eq!(super::bar("x", 9, 2), format!("x [{}] 100 %", "=".repeat(30)));
+    fn lines() {
+        let second = Duration::from_secs(1);
+        let things = Counted::Things("readings");
+        assert_eq!(line("x", 0.0, 0, things, second), format!("x [{}]   0 %  0 readings/s", " ".repeat(20)));
+        assert_eq!(
+            line("x", 0.5, 5_000_000, Counted::Bytes, second * 90),
+            format!("x [{}{}]  50 %  0.1 MB/s  1 m 30 s left", "=".repeat(10), " ".repeat(10))
+        );
+        assert_eq!(line("x", 1.0, 7, things, second), format!("x [{}] 100 %  7 readings/s", "=".repeat(20)));
+        let longest = line("exporting", 0.011, 999_999 * 5_000, things, second * 5_000);
+        assert!(longest.len() < 80 && longest.ends_with("  124 h 52 m left"), "{longest}");
     }
 }

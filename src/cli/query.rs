@@ -6,12 +6,13 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use super::Global;
+use super::progress::Progress;
 use super::rows::{Cell, Format, Rows, reading_cells, reading_columns};
 use super::source::{Source, Which, now, time};
 use super::terminal;
 use crate::log::Reader;
 use crate::log::gather::{Aggregate, Interval};
-use crate::log::query::{Selection, Sql};
+use crate::log::query::{Line, Selection, Sql};
 use crate::log::times::Every;
 use crate::reading::{Timestamp, Value};
 
@@ -106,6 +107,30 @@ fn selection(args: &Args, reader: &Reader) -> anyhow::Result<Selection> {
     Ok(Selection { since: args.since, until: args.until, ..args.which.selection(reader)? })
 }
 
+/// How far a walk through the selection is, by the time of what it met.
+struct Watch {
+    progress: Progress,
+    first: i64,
+    length: f64,
+    seen: u64,
+}
+
+impl Watch {
+    fn new(reader: &mut Reader, selection: &Selection) -> anyhow::Result<Self> {
+        let bounds = reader.bounds(selection)?;
+        let (first, last) = bounds.map_or((0, 0), |(first, last)| (first.0, last.0));
+        let length = (last.saturating_sub(first)).max(1) as f64;
+        Ok(Self { progress: Progress::beside_output("reading", "readings"), first, length, seen: 0 })
+    }
+
+    fn saw(&mut self, line: &Line) {
+        self.seen += 1;
+        if self.seen.is_multiple_of(1_000) {
+            self.progress.update_part(line.at.0.saturating_sub(self.first) as f64 / self.length, self.seen);
+        }
+    }
+}
+
 fn rows<W: Write>(out: W, format: Format, columns: Vec<String>) -> Rows<W> {
     let bold = terminal::colours(&io::stdout());
     Rows::new(out, format, columns, now().time_zone().clone(), bold).spelled(terminal::letters())
@@ -123,7 +148,9 @@ fn readings(mut reader: Reader, args: &Args, format: Format, out: impl Write) ->
         None => {
             let mut written = Ok(());
             let selection = selection(args, &reader)?;
+            let mut watch = Watch::new(&mut reader, &selection)?;
             reader.select(&selection, |line| {
+                watch.saw(&line);
                 written = rows.row(&reading_cells(&line, format));
                 if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;

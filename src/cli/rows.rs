@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
 use super::terminal::{Letters, spelled};
+use crate::exchange::value::must_be_quoted;
 use crate::log::query::Line;
 use crate::reading::{Clock, Timestamp, Value};
 
@@ -185,7 +186,9 @@ impl<W: Write> Rows<W> {
         for (place, cell) in cells.iter().enumerate() {
             let text = self.text(cell, false);
             let before = if place == 0 { "" } else { "," };
-            match text.contains(['"', ',', '\r', '\n']) {
+            // A text that looks like a number stays one for whoever reads it back.
+            let looks = matches!(cell, Cell::Value(Value::Text(text)) if must_be_quoted(text));
+            match looks || text.contains(['"', ',', '\r', '\n']) {
                 true => write!(self.out, "{before}\"{}\"", text.replace('"', "\"\""))?,
                 false => write!(self.out, "{before}{text}")?,
             }
@@ -316,6 +319,8 @@ mod tests {
             written(Format::Csv, &rows),
             "time,value,note\r\n1970-01-01T00:00:00.000000Z,21,\"a \"\"b\"\", c\n\"\r\n1970-01-01T00:00:00.000001Z,true,\r\n"
         );
+        let texts = ["21", "", "true", "ok"].map(|text| vec![Cell::Value(Value::Text(text.into()))]);
+        assert_eq!(written(Format::Csv, &texts), "time,value,note\r\n\"21\"\r\n\"\"\r\n\"true\"\r\nok\r\n");
         let objects = "{\"time\":\"1970-01-01T00:00:00.000000Z\",\"value\":21.0,\"note\":\"a \\\"b\\\", c\\n\"}|\
                        {\"time\":\"1970-01-01T00:00:00.000001Z\",\"value\":true,\"note\":null}";
         assert_eq!(written(Format::Jsonl, &rows), format!("{}\n", objects.replace('|', "\n")));

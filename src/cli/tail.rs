@@ -2,13 +2,10 @@
 
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-
 use super::Global;
+use super::interrupt::Interrupt;
 use super::rows::{Format, Rows, reading_cells, reading_columns};
 use super::source::{Source, Which, now};
 use super::terminal;
@@ -70,12 +67,9 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     rows.flush()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
+    let stop = Interrupt::watch()?;
     let mut version = None;
-    while !stop.load(Ordering::Relaxed) {
+    while !stop.asked() {
         let seen = reader.version()?;
         if version != Some(seen) {
             version = Some(seen);

@@ -157,7 +157,8 @@ fn supply() -> Verdict {
     machine::supply(flags, low)
 }
 
-fn broker(config: &Config) -> Verdict {
+/// Whether the broker of the configuration lets us in. Connects once, and publishes nothing.
+pub fn broker(config: &Config) -> Verdict {
     use crate::mqtt::probe::{Identity, probe};
     let Some(mqtt) = &config.mqtt else {
         return Verdict::well("broker", "none configured: readings are only logged");

@@ -69,8 +69,8 @@ pub(super) fn cut(now: Moment, max_age: Duration) -> i64 {
     now.wall.0.saturating_sub(micros(max_age))
 }
 
-/// A walk over the rows by id, a chunk at a time.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+/// A walk over the rows by id, a chunk at a time. Begins before the first row: what was imported has rows below 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Walk {
     /// The last row looked at.
     pub position: i64,
@@ -78,6 +78,12 @@ pub(super) struct Walk {
     run: Option<i64>,
     /// Rows up to here that cannot be judged by themselves are too old: a later row is.
     old_until: i64,
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self { position: i64::MIN, run: None, old_until: i64::MIN }
+    }
 }
 
 impl Walk {
@@ -167,6 +173,15 @@ mod tests {
             let mut found = found;
             found.sort_unstable();
             assert_eq!(found, *old, "{marks}");
+        }
+    }
+
+    #[test]
+    fn rows_below_1_are_judged_as_any_other() {
+        for (marks, old) in [("5 ? 0 1", &[-9][..]), ("? 5 1 1", &[-9, -8]), ("1 1 1 1", &[])] {
+            let found = Walk::default().judge(&rows(-9, marks), now(), HOUR).unwrap_or_default();
+            assert_eq!(found.len(), old.len(), "{marks}: {found:?}");
+            assert!(old.iter().all(|id| found.contains(id)), "{marks}: {found:?}");
         }
     }
 

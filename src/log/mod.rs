@@ -17,6 +17,7 @@
 //! | `query`, `glance`, `times`, `backup`, `look`, `extent`, `newest` | what people ask for |
 //! | `rollup`, `pieces` | what many readings come to, kept and read |
 //! | `series`, `silence`, `latest` | what is drawn: few points, gaps, newest values |
+//! | `intake`, `delivered` | readings from elsewhere, and what has left |
 
 mod age;
 mod album;
@@ -24,6 +25,7 @@ pub mod backup;
 mod channel;
 mod checkpoint;
 mod command;
+mod delivered;
 mod delivery;
 mod error;
 mod extent;
@@ -31,6 +33,7 @@ mod gap;
 pub mod gather;
 pub mod glance;
 mod inbox;
+pub mod intake;
 pub mod latest;
 pub mod look;
 mod messages;

@@ -105,7 +105,7 @@ pub(super) fn unusable(path: &Path, error: &io::Error) -> LogError {
 /// Whether a file may be read or written, without opening it: to close a file gives up every POSIX lock that
 /// this process has on it, those of SQLite's connections in other threads included, and then another
 /// program's last close would delete the WAL under the daemon (sqlite.org/howtocorrupt.html, 2.2).
-fn accessible(path: &Path, access: Access) -> Result<(), LogError> {
+pub(super) fn accessible(path: &Path, access: Access) -> Result<(), LogError> {
     let is_folder = std::fs::metadata(path).is_ok_and(|file| file.is_dir());
     let allowed = if is_folder { Err(Errno::ISDIR) } else { rustix::fs::access(path, access) };
     allowed.map_err(|errno| unusable(path, &errno.into()))

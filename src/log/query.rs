@@ -64,10 +64,17 @@ pub fn fits(pattern: &str, name: &str) -> bool {
 }
 
 impl Selection {
-    fn takes(&self, channel: &Channel) -> bool {
+    /// Whether a channel is among them, whatever the time.
+    pub fn takes(&self, channel: &Channel) -> bool {
         let fit =
             |pattern: &Option<String>, name: &str| pattern.as_ref().is_none_or(|pattern| fits(pattern, name));
         fit(&self.sensor, channel.sensor.as_str()) && fit(&self.quantity, channel.quantity.as_str())
+    }
+
+    /// Whether a time is.
+    pub fn covers(&self, time: Timestamp) -> bool {
+        let (since, until) = self.range();
+        (since..until).contains(&time.0)
     }
 
     pub(super) fn range(&self) -> (i64, i64) {
@@ -180,6 +187,32 @@ impl Reader {
             })
             .map(i64::unsigned_abs)
             .map_err(at(&self.path))
+    }
+
+    /// When the first and the last reading selected were taken; `None` when there is none. Fast: for a progress bar.
+    ///
+    /// # Errors
+    /// As [`Reader::select`].
+    pub fn bounds(&mut self, selection: &Selection) -> Result<Option<(Timestamp, Timestamp)>, LogError> {
+        let channels = self.selected(selection)?;
+        let (since, until) = selection.range();
+        let mut bounds: Option<(i64, i64)> = None;
+        for (id, _) in channels {
+            let of_channel: (Option<i64>, Option<i64>) = self
+                .connection
+                .prepare_cached(
+                    "SELECT (SELECT min(time) FROM reading WHERE channel = ?1 AND time >= ?2 AND time < ?3),
+                            (SELECT max(time) FROM reading WHERE channel = ?1 AND time >= ?2 AND time < ?3)",
+                )
+                .and_then(|mut statement| {
+                    statement.query_row([id, since, until], |row| Ok((row.get(0)?, row.get(1)?)))
+                })
+                .map_err(at(&self.path))?;
+            if let (Some(first), Some(last)) = of_channel {
+                bounds = Some(bounds.map_or((first, last), |(from, to)| (from.min(first), to.max(last))));
+            }
+        }
+        Ok(bounds.map(|(first, last)| (Timestamp(first), Timestamp(last))))
     }
 
     /// The channels selected, by row id.

@@ -105,7 +105,7 @@ impl Sweeper {
             trust: Trust::default(),
             readings: None,
             messages: None,
-            size: Shrink::default(),
+            size: Shrink { position: i64::MIN, ..Shrink::default() },
         }
     }
 
@@ -226,7 +226,7 @@ impl Sweeper {
         }
         let waiting = Waiting::load(connection)?;
         if self.size.cursor != waiting.cursor {
-            self.size.position = 0;
+            self.size.position = i64::MIN;
             self.size.cursor = waiting.cursor;
         }
         let found = self.unneeded(connection, rows, &waiting)?;
@@ -449,7 +449,7 @@ fn tidy(connection: &Connection) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "DELETE FROM epoch WHERE id < (SELECT max(id) FROM epoch
-               WHERE first_row <= coalesce((SELECT min(id) FROM reading), 9223372036854775807))",
+               WHERE first_row <= coalesce((SELECT min(id) FROM reading WHERE id > 0), 9223372036854775807))",
         )?
         .execute([])?;
     connection

@@ -2,7 +2,7 @@
 //! some hundred rows instead of a million. Written by the writer in small steps between commits, many readings at a
 //! time; a roll-up that is missing is never wrong, so nobody waits for them. Whoever asks reads them by `pieces`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 use super::store::Store;
 
 /// µs in a minute.
-const MINUTE: i64 = 60_000_000;
+pub(super) const MINUTE: i64 = 60_000_000;
 
 /// One length of interval.
 #[derive(Debug, Clone, Copy)]
@@ -346,6 +346,28 @@ fn renew(connection: &Connection, until: i64) -> rusqlite::Result<i64> {
             .execute(key)?;
     }
     Ok(places.len() as i64)
+}
+
+/// Forgets what is kept of the intervals in which readings were added below the rows already rolled up, and has them
+/// made anew when there is time. Each is a channel and a minute since 1970.
+pub(super) fn forget(
+    connection: &Connection,
+    minutes: impl IntoIterator<Item = (i64, i64)>,
+) -> rusqlite::Result<()> {
+    let mut places: BTreeSet<Place> = BTreeSet::new();
+    for (channel, minute) in minutes {
+        let place =
+            |level: Level| Place { channel, minutes: level.minutes, slot: minute.div_euclid(level.minutes) };
+        places.extend(LEVELS.map(place));
+    }
+    let mut delete =
+        connection.prepare_cached("DELETE FROM rollup WHERE channel = ?1 AND minutes = ?2 AND slot = ?3")?;
+    let mut stale = connection.prepare_cached("INSERT OR IGNORE INTO stale VALUES (?1, ?2, ?3)")?;
+    for Place { channel, minutes, slot } in places {
+        delete.execute([channel, minutes, slot])?;
+        stale.execute([channel, minutes, slot])?;
+    }
+    Ok(())
 }
 
 /// When the writer rolls up.

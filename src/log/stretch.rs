@@ -92,7 +92,7 @@ pub(super) fn tidy(connection: &Connection) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "DELETE FROM stretch WHERE first_row < (SELECT max(first_row) FROM stretch
-               WHERE first_row <= coalesce((SELECT min(id) FROM reading), 0))",
+               WHERE first_row <= coalesce((SELECT min(id) FROM reading WHERE id > 0), 0))",
         )?
         .execute([])?;
     Ok(())

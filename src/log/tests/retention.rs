@@ -178,3 +178,54 @@ fn large_messages_count_by_their_size() {
     .unwrap();
     assert_eq!(ids_left(&log, "SELECT max(id) FROM message"), [61]);
 }
+
+#[test]
+fn imported_rows_grow_old_as_any_other_and_go_first() {
+    use crate::log::intake::{Foreign, Intake, Series};
+    use crate::reading::{Clock, Timestamp, Value};
+    let folder = limited(Some(Duration::from_secs(10 * 24 * 3600)), None);
+    let log = folder.open();
+    let ids = log.register(&[channel("a")]).unwrap();
+    log.append(vec![reading(ids[0], NOON - DAY, 1.0)]).unwrap();
+    until_committed(&log, 1);
+    let rows: Vec<Foreign> = [30, 5, 20, 1]
+        .map(|days| Foreign {
+            series: 0,
+            at: Timestamp(NOON - days * DAY),
+            clock: Clock::Synced,
+            value: Value::Float(2.0),
+            nth: 1,
+        })
+        .into();
+    Intake::open(&folder.path()).unwrap().add(&[Series::of(&channel("a"))], &rows, 4).unwrap();
+    log.close().unwrap();
+    let log = folder.open();
+    until("retention", || ids_left(&log, "SELECT id FROM reading ORDER BY id") == [-2, 0, 1]);
+    assert_eq!(folder.figure("lost"), 0);
+    // And by size: the imported ones, though what is published still waits.
+    log.close().unwrap();
+    let folder = Folder {
+        config: crate::config::Log {
+            retention: Retention { max_size: Some(400_000), ..Retention::default() },
+            ..folder.config.clone()
+        },
+        ..folder
+    };
+    let rows: Vec<Foreign> = (0..20_000)
+        .map(|row| Foreign {
+            series: 0,
+            at: Timestamp(NOON - row),
+            clock: Clock::Synced,
+            value: Value::Float(3.0),
+            nth: 1,
+        })
+        .collect();
+    Intake::open(&folder.path()).unwrap().add(&[Series::of(&channel("a"))], &rows, 20_000).unwrap();
+    let log = folder.open();
+    until("retention by size", || {
+        let left = ids_left(&log, "SELECT count(*) FROM reading WHERE id < 1")[0];
+        (1..10_000).contains(&left)
+    });
+    assert_eq!(ids_left(&log, "SELECT id FROM reading WHERE id > 0"), [1]);
+    assert_eq!(folder.figure("lost"), 0);
+}

@@ -1,0 +1,233 @@
+//! What somebody received, from wherever it was kept: the messages of a mirror's database, its CSV file, payloads
+//! line by line, an export, another log.
+
+use std::fs::File;
+use std::io::{BufReader, Read as _};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value as Json};
+
+use super::ledger::{Ledger, Message};
+use super::report::Report;
+use super::{Failure, Window};
+use crate::exchange::csv::Records;
+use crate::exchange::lines::{Lines, text, without_end};
+use crate::exchange::source::Source;
+use crate::exchange::survey::Manner;
+use crate::exchange::{Fault, Format, Raw, Row, jsonl};
+use crate::log::Reader;
+use crate::log::intake::Series;
+use crate::log::query::Selection;
+
+/// Messages read at once, each with its payload.
+const MESSAGES: usize = 200;
+
+/// Rows between two words of progress.
+const STEP: u64 = 1_000;
+
+/// Where what was received is kept.
+#[derive(Debug, Clone)]
+pub enum Received {
+    /// A database of sensor-bridge: its mirrored messages or, where there are none, its readings.
+    Database(PathBuf),
+    /// A file, and how to read it if it has no ids.
+    File(PathBuf, Box<Manner>),
+}
+
+impl Received {
+    /// Whether a file is an SQLite database, by its first bytes.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn is_database(path: &Path) -> std::io::Result<bool> {
+        let mut head = [0; 16];
+        let read = File::open(path)?.read(&mut head)?;
+        Ok(head[..read] == *b"SQLite format 3\0")
+    }
+}
+
+/// Progress: done and in all; may break it off.
+type Tell<'a> = &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>;
+
+/// Compares. `None` when it was broken off.
+///
+/// # Errors
+/// One of the two cannot be read.
+pub fn compare(
+    log: &Path,
+    received: &Received,
+    window: Window,
+    progress: Tell<'_>,
+) -> Result<Option<Report>, Failure> {
+    let mut ledger = Ledger::open(Reader::open(log)?, window)?;
+    let by_id = match received {
+        Received::Database(path) => database(path, &mut ledger, progress)?,
+        Received::File(path, manner) if manner.format == Format::Csv => {
+            csv(path, manner, &mut ledger, progress)?
+        }
+        Received::File(path, manner) if manner.format == Format::Jsonl => {
+            payloads(path, manner, &mut ledger, progress)?
+        }
+        Received::File(path, manner) => rows(path, manner, &mut ledger, progress)?,
+    };
+    match by_id {
+        Some(by_id) => ledger.finish(by_id, progress),
+        None => Ok(None),
+    }
+}
+
+/// Each of these answers whether what arrived was told apart by ids; `None` when broken off.
+type ById = Result<Option<bool>, Failure>;
+
+fn database(path: &Path, ledger: &mut Ledger, progress: Tell<'_>) -> ById {
+    let mut reader = Reader::open(path)?;
+    let (_, last) = reader.last_ids()?;
+    if last == 0 {
+        return readings(reader, ledger, progress);
+    }
+    let mut after = 0;
+    loop {
+        let messages = reader.messages(after, MESSAGES)?;
+        let Some(newest) = messages.last() else { return Ok(Some(true)) };
+        after = newest.id;
+        for message in messages {
+            enter(ledger, Some(message.topic), std::str::from_utf8(&message.payload).unwrap_or_default())?;
+        }
+        if progress(after.unsigned_abs(), last.unsigned_abs()).is_break() {
+            return Ok(None);
+        }
+    }
+}
+
+fn readings(mut reader: Reader, ledger: &mut Ledger, progress: Tell<'_>) -> ById {
+    let total = reader.span()?;
+    let (mut done, mut failed, mut stopped) = (0, None, false);
+    reader.select(&Selection::default(), |line| {
+        let (series, value) = (Series::of(&line.channel), Raw::Is(line.value));
+        let row = Row { line: 0, series, at: line.at, clock: line.clock, value };
+        done += 1;
+        failed = ledger.reading(&row).err();
+        stopped = done % STEP == 0 && progress(done, total).is_break();
+        if failed.is_none() && !stopped { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok((!stopped).then_some(false)),
+    }
+}
+
+/// Enters a message by its payload.
+fn enter(ledger: &mut Ledger, topic: Option<String>, payload: &str) -> Result<(), Failure> {
+    match payload.starts_with('{').then(|| jsonl::object(payload).ok()).flatten() {
+        Some(body) => entered(ledger, topic, body)?,
+        None => ledger.without_identity(),
+    }
+    Ok(())
+}
+
+fn entered(ledger: &mut Ledger, topic: Option<String>, body: Map<String, Json>) -> Result<(), Failure> {
+    match body.get("id").and_then(Json::as_str).and_then(identity) {
+        Some((epoch, row)) => ledger.message(Message { topic, epoch, row, body: Some(body), value: None })?,
+        None => ledger.without_identity(),
+    }
+    Ok(())
+}
+
+/// `<epoch>-<row>`.
+fn identity(id: &str) -> Option<(String, i64)> {
+    let (epoch, row) = id.split_once('-')?;
+    let ours = epoch.len() == 8 && epoch.bytes().all(|byte| byte.is_ascii_hexdigit());
+    Some((epoch.to_owned(), row.parse().ok()?)).filter(|_| ours)
+}
+
+/// A CSV mirror has a topic, and an id or payload; anything else is taken for an export.
+fn csv(path: &Path, manner: &Manner, ledger: &mut Ledger, progress: Tell<'_>) -> ById {
+    let file = File::open(path).map_err(Fault::Io)?;
+    let size = file.metadata().map_err(Fault::Io)?.len();
+    let mut records = Records::new(BufReader::new(file), manner.mapping.delimiter);
+    let mut fields = Vec::new();
+    records.next(&mut fields)?;
+    let place = |name: &str| fields.iter().position(|field| field.text == name);
+    let (topic, payload, id, value) = (place("topic"), place("payload"), place("id"), place("value"));
+    if topic.is_none() && payload.is_none() && id.is_none() {
+        return rows(path, manner, ledger, progress);
+    }
+    if payload.is_none() && id.is_none() {
+        return Err(Fault::File(
+            "has neither a column id nor payload, by which messages could be told apart; add id to the columns of the mirror".to_owned(),
+        )
+        .into());
+    }
+    for turn in 1_u64.. {
+        if records.next(&mut fields)?.is_none() {
+            break;
+        }
+        let get = |place: Option<usize>| {
+            place
+                .and_then(|place| fields.get(place))
+                .map(|field| field.text.clone())
+                .filter(|text| !text.is_empty())
+        };
+        match (get(payload), get(id).as_deref().and_then(identity)) {
+            (Some(payload), _) if payload.starts_with('{') => enter(ledger, get(topic), &payload)?,
+            (_, Some((epoch, row))) => {
+                ledger.message(Message { topic: get(topic), epoch, row, body: None, value: get(value) })?
+            }
+            _ => ledger.without_identity(),
+        }
+        if turn.is_multiple_of(STEP) && progress(records.lines.bytes, size).is_break() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(true))
+}
+
+/// JSON lines: payloads of ours, as `mosquitto_sub` prints them, or an export.
+fn payloads(path: &Path, manner: &Manner, ledger: &mut Ledger, progress: Tell<'_>) -> ById {
+    let file = File::open(path).map_err(Fault::Io)?;
+    let size = file.metadata().map_err(Fault::Io)?.len();
+    let mut lines = Lines::new(BufReader::new(file));
+    let mut buffer = Vec::new();
+    let mut by_id = false;
+    for turn in 1_u64.. {
+        buffer.clear();
+        if !lines.append(&mut buffer)? {
+            break;
+        }
+        let line = text(without_end(&buffer), lines.number)?.trim();
+        if line.is_empty() {
+            continue;
+        }
+        let body = jsonl::object(line).map_err(|what| Fault::line(lines.number, what))?;
+        by_id |= body.contains_key("id");
+        if turn == 1 && !by_id {
+            return rows(path, manner, ledger, progress);
+        }
+        entered(ledger, None, body)?;
+        if turn.is_multiple_of(STEP) && progress(lines.bytes, size).is_break() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(true))
+}
+
+/// An export in any format.
+fn rows(path: &Path, manner: &Manner, ledger: &mut Ledger, progress: Tell<'_>) -> ById {
+    let size = std::fs::metadata(path).map_err(Fault::Io)?.len();
+    let mut source = Source::open(path, manner.format, &manner.mapping)?;
+    let mut rows = Vec::new();
+    for turn in 1_u64.. {
+        rows.clear();
+        if !source.next(&mut rows)? {
+            break;
+        }
+        for row in &rows {
+            ledger.reading(row)?;
+        }
+        if turn.is_multiple_of(STEP) && progress(source.bytes(), size).is_break() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(false))
+}

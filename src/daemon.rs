@@ -22,6 +22,7 @@ use crate::mqtt::{Publisher, Report};
 use crate::output::{self, OutputPlan};
 use crate::sampling::{self, Sampling, SensorPlan};
 use crate::status::Board;
+use crate::web::Web;
 
 /// How often the clock is looked at and systemd is told that we live. Well under any sane `WatchdogSec`.
 const TICK: Duration = Duration::from_secs(1);
@@ -43,6 +44,7 @@ pub struct Bridge {
     sync_watch: SyncWatch,
     facts: Facts,
     status: Option<socket::Server>,
+    web: Option<Web>,
 }
 
 impl Bridge {
@@ -82,10 +84,11 @@ impl Bridge {
         }
         facts.watch(sampling.view());
         let runtime = std::env::var_os("RUNTIME_DIRECTORY");
-        let status =
-            socket::Server::start(config, runtime.as_deref(), &facts, || board.part("status socket"));
+        let status = socket::Server::start(config, runtime.as_deref(), &facts, board);
+        let web = config.web.as_ref().map(|settings| Web::start(settings, config, &log, &facts, board));
+        let web = web.transpose().context("starting the web page")?;
         let sync_watch = SyncWatch::new();
-        Ok(Bridge { log, sampling, publisher, mirrors, outputs, commander, sync_watch, facts, status })
+        Ok(Bridge { log, sampling, publisher, mirrors, outputs, commander, sync_watch, facts, status, web })
     }
 
     /// What is worth knowing about it, for those who show it. Good until the bridge stops.
@@ -132,6 +135,9 @@ impl Bridge {
             }
             for mirror in self.mirrors {
                 scope.spawn(move || mirror.stop());
+            }
+            if let Some(web) = self.web {
+                scope.spawn(move || web.stop());
             }
         });
         // Until here it could be asked how the leaving goes.

@@ -23,15 +23,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("mqtt", &["config", "enrich", "log", "mirror", "payload", "reading", "status"]),
     ("output", &["bus", "config", "log", "reading", "status"]),
     ("payload", &["reading"]),
+    ("plot", &["log", "reading"]),
     ("reading", &[]),
     ("sampling", &["bus", "config", "enrich", "filter", "log", "reading", "sensor", "status"]),
     ("sensor", &["bus", "config", "enrich", "reading"]),
     ("status", &[]),
+    ("web", &["config", "enrich", "facts", "log", "reading", "sensor", "status"]),
     (
         "daemon",
         &[
             "bus", "command", "config", "enrich", "facts", "filter", "log", "mirror", "mqtt", "output",
-            "payload", "reading", "sampling", "sensor", "status",
+            "payload", "reading", "sampling", "sensor", "status", "web",
         ],
     ),
     ("demo", &["config", "daemon", "log", "reading", "status"]),
@@ -40,7 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "bus", "command", "config", "daemon", "demo", "doctor", "enrich", "facts", "filter", "log",
-            "mirror", "mqtt", "output", "payload", "reading", "sampling", "sensor", "status",
+            "mirror", "mqtt", "output", "payload", "plot", "reading", "sampling", "sensor", "status",
         ],
     ),
 ];
@@ -51,6 +53,10 @@ const ONLY_THIS: &[(&str, &str, &[&str])] = &[
     ("config", "bus", &["BusName", "gpio"]),
     // A driver that takes a duration or a size as an option parses it as the rest of the configuration does.
     ("sensor", "config", &["duration", "size"]),
+    // Pictures are made small where they are decoded.
+    ("web", "sensor", &["camera"]),
+    // What is drawn, and by which names it is asked for; nothing is asked.
+    ("plot", "log", &["latest", "query", "series"]),
     // The simulated sensor whose value is the time.
     ("sensor", "enrich", &["clock"]),
 ];
@@ -60,7 +66,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ads1x1x", &["sensor"]),
     ("bme280", &["sensor"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("csv", &["mirror", "cli"]),
+    ("hyper", &["web"]),
+    ("hyper_util", &["web"]),
     ("image", &["sensor"]),
     ("libc", &["enrich"]),
     ("ring", &["command", "mqtt"]),
@@ -72,6 +82,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("schemars", &["config", "sensor"]),
     ("sd_notify", &["daemon"]),
     ("signal_hook", &["daemon", "cli"]),
+    ("tiny_skia", &["plot"]),
+    ("ttf_parser", &["plot"]),
     ("vl53l0x", &["sensor"]),
     ("yaml_rust2", &["config"]),
 ];
@@ -104,7 +116,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
 ];
 
 /// What the rooms of pure logic do not contain.
-const PURE: &[&str] = &["filter", "payload", "reading"];
+const PURE: &[&str] = &["filter", "payload", "plot", "reading"];
 const IMPURE: &[&str] = &[
     "std::fs",
     "std::net",

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde_json::Value;
 
 /// Sections of the page and where their keys are in the schema.
-const SECTIONS: [(&str, &str); 13] = [
+const SECTIONS: [(&str, &str); 14] = [
     ("top", ""),
     ("device", "/properties/device"),
     ("device.location", "/properties/device/properties/location"),
@@ -25,6 +25,7 @@ const SECTIONS: [(&str, &str); 13] = [
     ("mirror", "/properties/mirror/items"),
     ("outputs", "/properties/outputs/items"),
     ("commands", "/properties/commands/items"),
+    ("web", "/properties/web"),
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::Global;
+use super::{Global, terminal};
 use crate::config::amount::{format_duration, format_size};
 use crate::config::{
     self, Backlog, Change, Checked, ClockPolicy, Config, Mirror, MqttVersion, Output, Sensor, Sink, Sync,
@@ -21,12 +21,12 @@ use crate::sensor::Attachment;
 /// Everything that is wrong is listed at once, each with line and key. Nothing is opened or connected.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code: 0 the configuration is good, 78 it is not.
-
 Examples:
   sensor-bridge check
   sensor-bridge check --config ./config.yaml
-  sensor-bridge check --json | jq '.sensors[].quantities[].topic'")]
+  sensor-bridge check --json | jq '.sensors[].quantities[].topic'
+
+Exit code: 0 the configuration is good, 78 it is not.")]
 pub struct Args {}
 
 /// Checks and shows.
@@ -38,7 +38,7 @@ pub fn run(_args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let mut warnings = String::new();
     config::write_located(&mut warnings, Some(global.path()), &checked.warnings)?;
     for warning in warnings.lines() {
-        eprintln!("warning: {warning}");
+        terminal::say(format_args!("warning: {warning}"));
     }
     let text = match global.json {
         true => serde_json::to_string_pretty(&as_json(&checked))?,
@@ -49,7 +49,7 @@ pub fn run(_args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
             text
         }
     };
-    writeln!(std::io::stdout(), "{text}").context("cannot write")?;
+    writeln!(terminal::out(global.json), "{text}").context("cannot write")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -60,6 +60,7 @@ fn write_plain(out: &mut String, checked: &Checked) -> fmt::Result {
         ("broker", broker(config)),
         ("log", log(config)),
         ("clock", clock(config)),
+        ("web", web(config)),
     ];
     for (name, text) in summary {
         writeln!(out, "{name:<8} {text}")?;
@@ -180,6 +181,15 @@ fn broker(config: &Config) -> String {
         mqtt.client_id,
         mqtt.status_topic
     )
+}
+
+fn web(config: &Config) -> String {
+    let Some(web) = &config.web else { return "none: no port is open".to_owned() };
+    let password = if web.password.is_some() { "with a password" } else { "without a password" };
+    match web.listen.ip().to_canonical().is_loopback() {
+        true => format!("http://{}/ for this machine only, {password}", web.listen),
+        false => format!("http://{}/ {password}, without TLS: docs/web.md says how to add it", web.listen),
+    }
 }
 
 fn version(version: MqttVersion) -> &'static str {
@@ -323,6 +333,11 @@ fn as_json(checked: &Checked) -> Value {
                 "max_size": config.log.retention.images.max_size,
             },
         },
+        "web": config.web.as_ref().map(|web| json!({
+            "listen": web.listen.to_string(),
+            "password": web.password.is_some(),
+            "hosts": web.hosts,
+        })),
         "clock": match config.clock {
             ClockPolicy::Mark => json!({"unsynced": "mark"}),
             ClockPolicy::Hold(most) => json!({"unsynced": "hold", "max_hold_seconds": most.as_secs_f64()}),

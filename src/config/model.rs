@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,19 @@ pub struct Config {
     pub commands: Vec<CommandSource>,
     /// How the bridge publishes what it says of itself: the gap record (`bridge/lost`).
     pub gap_channel: Channel,
+    /// The web page, if there is to be one.
+    pub web: Option<Web>,
+}
+
+/// The web page.
+#[derive(Debug, Clone)]
+pub struct Web {
+    /// Where it listens; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// What visitors must know; always there when `listen` is not on the loopback.
+    pub password: Option<Secret>,
+    /// Host names, in small letters, under which it may be asked for beside those of the loopback.
+    pub hosts: Vec<String>,
 }
 
 /// Identity and place of this machine.

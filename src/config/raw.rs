@@ -33,6 +33,28 @@ pub(super) struct Raw {
     pub(super) outputs: Option<Vec<Output>>,
     /// Topics on which commands come in, and what each may do. Without it nothing can be commanded.
     pub(super) commands: Option<Vec<Command>>,
+    /// The web page. Without it there is none, and no port is open.
+    pub(super) web: Option<Web>,
+}
+
+/// The web page.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Web {
+    /// Address and port. `127.0.0.1:8480` is for this machine only; `0.0.0.0:8480` and `[::]:8480` are for
+    /// the network, and need a password. Port 0 takes a free one and logs it.
+    #[schemars(required, extend("examples" = ["127.0.0.1:8480"]))]
+    pub(super) listen: Option<String>,
+    /// Password of the page. Better in a file of its own (`password_file`) or in the environment.
+    #[schemars(extend("writeOnly" = true, "examples" = ["…"]))]
+    pub(super) password: Option<String>,
+    /// File that holds the password, found like `mqtt.password_file`. Programs send it as a bearer token.
+    #[schemars(extend("examples" = ["web.password"]))]
+    pub(super) password_file: Option<String>,
+    /// Further host names under which the page is asked for on this machine: that of a reverse proxy.
+    /// `localhost` and loopback addresses always work.
+    #[schemars(extend("examples" = [["pi.example.org"]]))]
+    pub(super) hosts: Option<Vec<String>>,
 }
 
 /// Who this machine is and where it stands.

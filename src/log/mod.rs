@@ -14,7 +14,7 @@
 //! | `channel`, `command`, `delivery`, `mirror`, `gap`, `picture` | their tables |
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
-//! | `query`, `times`, `backup`, `look`, `extent`, `newest` | what people ask for |
+//! | `query`, `glance`, `times`, `backup`, `look`, `extent`, `newest` | what people ask for |
 //! | `rollup`, `pieces` | what many readings come to, kept and read |
 //! | `series`, `silence`, `latest` | what is drawn: few points, gaps, newest values |
 
@@ -29,7 +29,7 @@ mod error;
 mod extent;
 mod gap;
 pub mod gather;
-
+pub mod glance;
 mod inbox;
 pub mod latest;
 pub mod look;

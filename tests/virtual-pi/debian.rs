@@ -13,13 +13,16 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::card::{Card, built};
+use crate::json;
 use crate::pi::Pi;
-use crate::support::{Mosquitto, holds_within};
+use crate::support::{Message, Mosquitto, Subscriber, holds_within};
 
 const CONFIG: &str = "/etc/sensor-bridge/config.yaml";
 
+const TEMPERATURE: &str = "t/pi/air/temperature";
+
 /// dpkg takes 20 s where nothing else runs, and so does systemd with what it must wait for.
-const LONG: Duration = Duration::from_secs(300);
+const LONG: Duration = Duration::from_secs(600);
 
 /// A Pi on which the package is installed and the service runs: with what the package brings as its configuration.
 fn boot() -> Pi {
@@ -67,15 +70,13 @@ fn package() -> PathBuf {
         .unwrap_or_else(|| panic!("no package in {}: `make virtual-pi-systemd` makes it", folder.display()))
 }
 
-/// The bridge with the sensor on i2c-1 and a broker that it tells a password, and more sensors.
+/// The bridge with a broker, the sensor on i2c-1, and more sensors.
 fn config(broker: &Mosquitto, more: &str) -> String {
     format!(
         "device: {{ id: pi }}
 log: {{ path: /var/lib/sensor-bridge/bridge.db }}
 mqtt:
   url: mqtt://10.0.2.2:{}
-  username: bridge
-  password_file: mqtt.password
   topic: \"t/{{device}}/{{sensor}}/{{quantity}}\"
   qos: 1
   keep_alive: 5s
@@ -101,6 +102,22 @@ fn is(pi: &mut Pi, name: &str, value: &str) {
 fn wait_for_the_service(pi: &mut Pi) {
     let up = holds_within(LONG, || property(pi, "ActiveState") == "active");
     assert!(up, "the service is not up:\n{}", pi.last_words());
+}
+
+/// Waits for a message that fits.
+#[track_caller]
+fn arrives(pi: &mut Pi, subscriber: &Subscriber, what: &str, fits: impl Fn(&Message) -> bool) {
+    let arrived = holds_within(LONG, || subscriber.messages().iter().any(&fits));
+    assert!(arrived, "waited {LONG:?} in vain: {what}\n{}", pi.last_words());
+}
+
+/// Gives the sensor a temperature and waits until a reading says so.
+#[track_caller]
+fn follows(pi: &mut Pi, subscriber: &Subscriber, celsius: f64) {
+    pi.set_temperature(celsius);
+    arrives(pi, subscriber, &format!("a reading of {celsius} °C"), |message| {
+        message.topic == TEMPERATURE && json(message)["value"] == celsius
+    });
 }
 
 /// What the service, its check before the start among it, has said since the Pi was switched on, from this

@@ -28,7 +28,7 @@ use serde_json::Value;
 use support::Message;
 
 /// Long enough for anything that an emulated Pi does within a second, on a machine with better things to do.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(180);
 
 /// Seconds since 1970, by the clock of this machine.
 fn now() -> f64 {

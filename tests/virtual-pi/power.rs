@@ -170,8 +170,8 @@ fn mirrored(log: &Connection) -> Vec<Seen> {
 /// The readings that a subscriber has seen, for the account.
 pub fn seen(subscriber: &Subscriber) -> Vec<Seen> {
     let all = subscriber.messages().into_iter();
-    // The bridge's own `online` and `offline` are not readings.
-    let readings = all.filter(|message| !message.topic.ends_with("/status"));
+    // The bridge's own `online` and `offline`, and its facts, are not readings.
+    let readings = all.filter(|message| !message.topic.contains("/status"));
     readings.map(|message| Seen { topic: message.topic, payload: message.payload }).collect()
 }
 

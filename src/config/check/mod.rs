@@ -18,6 +18,7 @@ mod status;
 mod tls;
 mod token;
 mod topics;
+mod web;
 
 use std::time::Duration;
 
@@ -87,13 +88,15 @@ pub(super) fn configuration(
     let named = command::Named { device: &device.id, sensors: &sensors, outputs: &outputs };
     let commands = command::check(raw_commands, &named, places, &root.key("commands"), report);
     command::links(&outputs, &commands, &root.key("outputs"), report);
+    let web_path = root.key("web");
+    let web = raw.web.and_then(|raw| web::check(raw, places, &web_path, report));
 
     // A broker that is named but wrong was reported; without this the type would claim there is none.
     if has_broker && mqtt.is_none() {
         return None;
     }
     let config =
-        Config { device, mqtt, log, clock, status, sensors, mirrors, outputs, commands, gap_channel };
+        Config { device, mqtt, log, clock, status, sensors, mirrors, outputs, commands, gap_channel, web };
     Some(Outcome { config, disabled })
 }
 

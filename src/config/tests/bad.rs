@@ -52,7 +52,7 @@ fn shapes() {
         ),
         (
             "colour: red\nsensors: [{id: a, driver: panel}]",
-            "line 1: colour: unknown key \"colour\"; possible: clock, commands, device, log, mirror, mqtt, outputs, sensors, status",
+            "line 1: colour: unknown key \"colour\"; possible: clock, commands, device, log, mirror, mqtt, outputs, sensors, status, web",
         ),
         (
             "sensors:\n  a: {driver: panel}",
@@ -94,7 +94,7 @@ fn shapes() {
         ),
         (
             "x: &x {driver: panel}\nsensors: [{id: a, driver: panel}]",
-            "line 1: x: unknown key \"x\"; possible: clock, commands, device, log, mirror, mqtt, outputs, sensors, status",
+            "line 1: x: unknown key \"x\"; possible: clock, commands, device, log, mirror, mqtt, outputs, sensors, status, web",
         ),
         (
             "sensors: [{id: a, <<: 1, driver: panel}]",
@@ -732,6 +732,54 @@ fn pictures() {
 }
 
 #[test]
+fn web_pages() {
+    let example = "for example \"127.0.0.1:8480\"";
+    expect_in(
+        "web",
+        &[
+            ("", "listen: is missing; write, for example, `listen: 127.0.0.1:8480`"),
+            (
+                "listen: \"8480\"",
+                "listen: \"8480\" is no address to listen on; write \"127.0.0.1:8480\" for this machine only, or \
+                 \"0.0.0.0:8480\" for the network",
+            ),
+            ("listen: \"::1\"", "listen: \"::1\" is no address to listen on; add a port: \"[::1]:8480\""),
+            (
+                "listen: \"http://0.0.0.0:80\"",
+                &format!(
+                    "listen: \"http://0.0.0.0:80\" is no address to listen on; write address and port only, {example}"
+                ),
+            ),
+            (
+                "listen: \"127.0.0.1:84800\"",
+                &format!(
+                    "listen: \"127.0.0.1:84800\" is no address to listen on; write an IP address and a port, {example}"
+                ),
+            ),
+            (
+                "listen: \"127.0.0.1:1\", hosts: [\"https://x\"]",
+                "hosts[0]: \"https://x\" is no host name; write it without scheme and port, for example \"pi.example.org\"",
+            ),
+            (
+                "listen: \"[::]:80\", password: geheim",
+                "password: the password must have at least 8 characters",
+            ),
+        ],
+    );
+    let mut table = Table::default();
+    for address in ["0.0.0.0:80", "[::]:80", "192.168.0.7:80", "[::ffff:10.0.0.1]:80"] {
+        table.row(
+            &format!("web: {{listen: \"{address}\"}}\n{SENSOR}"),
+            &format!(
+                "line 1: web: a password is missing: {address} can be reached from the network; put a password into a \
+                 file and name it with `password_file`, or listen on 127.0.0.1:80 for this machine only"
+            ),
+        );
+    }
+    table.end();
+}
+
+#[test]
 fn status() {
     let long = format!("socket: /{}", "x".repeat(120));
     expect_in(
@@ -753,7 +801,7 @@ fn status() {
         ),
         (
             "mqtt: {url: \"mqtt://b\", topic: \"a/{device}/{sensor}/{quantity}\"}\ndevice: {id: d}\nsensors: [{id: x, driver: panel, quantities: {count: {topic: a/d/status/facts}}}]",
-            "line 3: sensors[0].quantities.count.topic: x/count would publish on \"a/d/status/facts\", as the status message does; choose another topic, or set `mqtt.status_topic`",
+            "line 3: sensors[0].quantities.count: x/count would publish on \"a/d/status/facts\", as the status message does; choose another topic, or set `mqtt.status_topic`",
         ),
     ]);
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{CONFIG, LONG, boot, config, is, journal, property};
+use super::{CONFIG, LONG, arrives, boot, config, follows, is, journal, property};
 use crate::support::{Mosquitto, Subscriber, holds_within};
 
 #[test]
@@ -14,14 +14,14 @@ fn a_good_configuration_is_taken_over_and_a_bad_one_is_not() {
     let mut pi = boot();
     pi.put(CONFIG, config(&broker, "").as_bytes());
     pi.long("systemctl reload sensor-bridge", LONG);
-    subscriber.wait_for_one(LONG, |message| message.topic == "t/pi/air/temperature");
+    follows(&mut pi, &subscriber, 24.5);
     let pid = property(&mut pi, "MainPID");
     is(&mut pi, "NRestarts", "0");
 
     let another = "  - { id: another, driver: sim, scenario: constant, interval: 1s }\n";
     pi.put(CONFIG, config(&broker, another).as_bytes());
     pi.long("systemctl reload sensor-bridge", LONG);
-    subscriber.wait_for_one(LONG, |message| message.topic.starts_with("t/pi/another/"));
+    arrives(&mut pi, &subscriber, "the new sensor", |message| message.topic.starts_with("t/pi/another/"));
     is(&mut pi, "MainPID", &pid);
 
     // Asked to go over to a bad one, it says so and goes on.
@@ -29,10 +29,7 @@ fn a_good_configuration_is_taken_over_and_a_bad_one_is_not() {
     pi.put(CONFIG, bad.as_bytes());
     pi.long("systemctl reload sensor-bridge", LONG);
     pi.wait_until("an error in the journal", |pi| journal(pi, "err").contains("configuration not changed"));
-    pi.set_temperature(25.5);
-    subscriber.wait_for_one(LONG, |message| {
-        message.topic == "t/pi/air/temperature" && crate::json(message)["value"] == 25.5
-    });
+    follows(&mut pi, &subscriber, 25.5);
     is(&mut pi, "MainPID", &pid);
 
     // To start with it would be of no use, now or later.
@@ -52,8 +49,5 @@ fn a_good_configuration_is_taken_over_and_a_bad_one_is_not() {
 
     pi.put(CONFIG, config(&broker, another).as_bytes());
     pi.long("systemctl start sensor-bridge", LONG);
-    pi.set_temperature(26.5);
-    subscriber.wait_for_one(LONG, |message| {
-        message.topic == "t/pi/air/temperature" && crate::json(message)["value"] == 26.5
-    });
+    follows(&mut pi, &subscriber, 26.5);
 }

@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use super::{CONFIG, LONG, config, installed, is, journal, property, wait_for_the_service};
+use super::{
+    CONFIG, LONG, TEMPERATURE, arrives, config, follows, installed, is, journal, property,
+    wait_for_the_service,
+};
 use crate::card::Card;
 use crate::pi::Pi;
 use crate::support::{Mosquitto, Subscriber, find};
 use crate::{SOON, json};
-
-const TEMPERATURE: &str = "t/pi/air/temperature";
 
 /// A broker that knows the bridge by its password, and lets in whoever says no name.
 fn broker_with_a_password() -> (Mosquitto, TempDir) {
@@ -32,7 +33,8 @@ fn the_service_comes_up_with_the_pi_and_reads_the_sensor() {
     let mut pi = Pi::boot(&card);
     wait_for_the_service(&mut pi);
     let door = "  - { id: door, driver: digital-input, pin: 17, pull: down, interval: 1s }\n";
-    pi.put(CONFIG, config(&broker, door).as_bytes());
+    let login = "mqtt:\n  username: bridge\n  password_file: mqtt.password\n";
+    pi.put(CONFIG, config(&broker, door).replace("mqtt:\n", login).as_bytes());
 
     // The wrong password first, so that the right one can be seen to be what lets it in.
     pi.shell("umask 077; echo wrong >/etc/sensor-bridge/mqtt.password");
@@ -46,19 +48,14 @@ fn the_service_comes_up_with_the_pi_and_reads_the_sensor() {
 
     let begun = Instant::now();
     let mut pi = Pi::boot(&card);
-    subscriber.wait_for_one(LONG, |message| message.topic == TEMPERATURE);
+    arrives(&mut pi, &subscriber, "a reading", |message| message.topic == TEMPERATURE);
     println!("a reading arrived {:.0} s after the power came", begun.elapsed().as_secs_f64());
     wait_for_the_service(&mut pi);
     comes_up_in_order(&mut pi);
     assert!(broker.log().contains("u'bridge'"), "by name: {}", broker.log());
 
     for celsius in [21.5, -5.0, 30.5625] {
-        pi.set_temperature(celsius);
-        pi.wait_until("the new temperature arrives", |_| {
-            let messages = subscriber.messages();
-            let last = messages.iter().rfind(|message| message.topic == TEMPERATURE);
-            last.is_some_and(|message| json(message)["value"] == celsius)
-        });
+        follows(&mut pi, &subscriber, celsius);
     }
     for high in [true, false] {
         pi.set_level(17, high);

@@ -67,8 +67,7 @@ pub(super) fn in_time(source: &CommandSource, expires: Option<Timestamp>, now: M
     // Without a time it was not understood, and refused before.
     let Some(expires) = expires else { return Ok(()) };
     if now.clock == Clock::Unsynced && !source.obey_unsynced {
-        let why =
-            "the clock is not synchronised, so nobody knows whether the command has expired; see `unsynced`";
+        let why = "the clock is not synchronised, so nobody knows whether the command has expired; `unsynced: obey` would take the clock as it is";
         return Err(Answer::new(503, why));
     }
     if expires <= now.wall {

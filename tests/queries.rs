@@ -139,7 +139,7 @@ fn rows(connection: &Connection, sql: &str, named: &[(&str, &str)]) -> (Vec<Stri
             statement.raw_bind_parameter(place, value).unwrap();
         }
     }
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut found = statement.raw_query();
     let mut all = Vec::new();
     while let Some(row) = found.next().unwrap_or_else(|error| panic!("{error}\n{sql}")) {

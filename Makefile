@@ -13,7 +13,7 @@ BENCH ?=
 C_COMPILER := cc=build-essential /usr/include/stdlib.h=build-essential
 TEST_TOOLS := mosquitto=mosquitto mosquitto_sub=mosquitto-clients sqlite3=sqlite3
 
-.PHONY: help demo test check format lint docs bench chaos cross cross-armv6 deb deb-test virtual-pi virtual-pi-long virtual-pi-systemd \
+.PHONY: help demo test check format lint docs bench query-tools chaos cross cross-armv6 deb deb-test virtual-pi virtual-pi-long virtual-pi-systemd web-test \
   aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf clean compiler test-tools
 
 help: ## this list
@@ -41,6 +41,11 @@ docs: compiler
 
 bench: compiler test-tools ## speed and size beside mosquitto and SQLite alone (BENCH=mirror|drain|latency|idle|start|query|size for one)
 	$(CARGO) bench --locked --bench bridge -- $(BENCH)
+
+query-tools: ## pandas, DuckDB and Datasette in target/query-tools, so that `make test` tries docs/queries.md with them
+	python3 -m venv target/query-tools
+	target/query-tools/bin/pip install --quiet pandas duckdb datasette
+	-target/query-tools/bin/python3 -c "import duckdb; duckdb.sql('INSTALL sqlite')"
 
 chaos: compiler test-tools ## brokers and daemons killed, networks cut, EVENTS=300 times (SENSOR_BRIDGE_TEST_SEED=… repeats a run)
 	CHAOS_EVENTS=$(EVENTS) $(CARGO) test $(FLAGS) --test chaos -- --nocapture
@@ -98,13 +103,19 @@ deb: compiler ## Debian packages in target/debian: of this machine, and of what 
 	@.ci/need dpkg-deb=dpkg readelf=binutils
 	$(CARGO) build --locked --release
 	packaging/build $(DEB_HOST) target/release/sensor-bridge
-	@set -e; for one in $(DEB_OF_CROSS); do packaging/build $${one%%:*} $${one#*:}; done
+	@set -e; for one in $(DEB_OF_CROSS); do packaging/build $${one%%:*} $${one#*:} target/release/sensor-bridge; done
 	@[ -n "$(DEB_OF_CROSS)" ] || echo "arm64, armhf: \`make cross\` first (or again: the source is newer than its binaries)"
 	@if command -v lintian >/dev/null; then lintian target/debian/*.deb; else echo "lintian is not installed: packages not judged"; fi
 
 deb-test: deb ## the package installed, upgraded, refused, removed and purged under systemd in a container (needs root; a minute)
 	@.ci/need debootstrap=debootstrap systemd-nspawn=systemd-container mosquitto=mosquitto
 	packaging/test target/debian/sensor-bridge_*_$(DEB_HOST).deb
+
+web-test: compiler test-tools ## the page in a headless Chromium: looks, console, requests, accessibility; pictures in target/web-test
+	@.ci/need chromium=chromium npm=npm python3=python3
+	$(CARGO) build $(FLAGS)
+	npm install --no-save --no-audit --no-fund --prefix target/web-test axe-core@4
+	python3 tests/web/check.py target/debug/sensor-bridge target/web-test/node_modules/axe-core/axe.min.js target/web-test
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -12,14 +12,17 @@ use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
 use crate::bus::Buses;
+use crate::command::{Commander, Means};
 use crate::config::{Config, Problems};
 use crate::enrich::{SyncWatch, clock};
 use crate::facts::{Facts, socket};
 use crate::log::{Log, Machine};
-use crate::mqtt::subscriber::{self, Subscriber};
+use crate::mqtt::subscriber::{self, Subscriber, Subscription};
 use crate::mqtt::{Publisher, Report};
+use crate::output::{self, OutputPlan};
 use crate::sampling::{self, Sampling, SensorPlan};
 use crate::status::Board;
+use crate::web::Web;
 
 /// How often the clock is looked at and systemd is told that we live. Well under any sane `WatchdogSec`.
 const TICK: Duration = Duration::from_secs(1);
@@ -36,9 +39,12 @@ pub struct Bridge {
     sampling: Sampling,
     publisher: Option<Publisher>,
     mirrors: Vec<Subscriber>,
+    outputs: output::Running,
+    commander: Commander,
     sync_watch: SyncWatch,
     facts: Facts,
     status: Option<socket::Server>,
+    web: Option<Web>,
 }
 
 impl Bridge {
@@ -47,8 +53,11 @@ impl Bridge {
     pub fn start(config: &Config, board: &Board) -> Result<Bridge> {
         let machine = Machine { boot_id: clock::boot_id().context("reading the boot id")?, now: clock::now };
         let log = Log::open(&config.log, &machine, board)?;
-        let plans = plans(config, &log)?;
+        let (plans, output_plans) = plans(config, &log)?;
         resume(config, &log)?;
+        let buses = Arc::new(Buses::new());
+        // Early: nothing that can be switched should wait for the rest to become safe.
+        let outputs = output::start(output_plans, &buses, &log, board, clock::now)?;
 
         let facts = Facts::new(config, board, &log, clock::now);
         let mut publisher = None;
@@ -60,13 +69,26 @@ impl Bridge {
                 mirrors.push(subscriber::start(mqtt, mirror, log.clone(), board)?);
             }
         }
-        let buses = Arc::new(Buses::new());
         let sampling = sampling::start(plans, buses, Arc::new(log.clone()), board, clock::now)?;
+        let commander = Commander::new(Means {
+            device: config.device.id.clone(),
+            sources: config.commands.clone(),
+            log: log.clone(),
+            outputs: outputs.outputs(),
+            control: sampling.control(),
+            board: board.clone(),
+            clock: clock::now,
+        });
+        if let Some(mqtt) = config.mqtt.as_ref().filter(|_| !config.commands.is_empty()) {
+            mirrors.push(listen(mqtt, config, &commander, board)?);
+        }
         facts.watch(sampling.view());
         let runtime = std::env::var_os("RUNTIME_DIRECTORY");
-        let status =
-            socket::Server::start(config, runtime.as_deref(), &facts, || board.part("status socket"));
-        Ok(Bridge { log, sampling, publisher, mirrors, sync_watch: SyncWatch::new(), facts, status })
+        let status = socket::Server::start(config, runtime.as_deref(), &facts, board);
+        let web = config.web.as_ref().map(|settings| Web::start(settings, config, &log, &facts, board));
+        let web = web.transpose().context("starting the web page")?;
+        let sync_watch = SyncWatch::new();
+        Ok(Bridge { log, sampling, publisher, mirrors, outputs, commander, sync_watch, facts, status, web })
     }
 
     /// What is worth knowing about it, for those who show it. Good until the bridge stops.
@@ -84,14 +106,23 @@ impl Bridge {
         }
     }
 
+    /// Through which another room can look at outputs and give commands for somebody whom it vouches for.
+    pub fn commander(&self) -> Commander {
+        self.commander.clone()
+    }
+
     /// Monotonic time of the last sign of life of the data path; the watchdog is fed from it.
     pub fn last_sign_of_life(&self) -> Instant {
         self.sampling.last_sign_of_life()
     }
 
-    /// Stops in the order of the data: no new readings, then what is committed goes out and the mirrors
+    /// Stops in the order of the data: outputs become safe, no new readings, then what is committed goes out and the mirrors
     /// store what they have taken, then the log closes. Each step has a bound of its own.
     pub fn stop(self) -> Result<()> {
+        // First, whatever hangs afterwards. Commands that still come are answered that we are leaving.
+        for abandoned in self.outputs.stop() {
+            warn!("{abandoned}");
+        }
         for abandoned in self.sampling.stop() {
             warn!("{abandoned}");
         }
@@ -105,12 +136,29 @@ impl Bridge {
             for mirror in self.mirrors {
                 scope.spawn(move || mirror.stop());
             }
+            if let Some(web) = self.web {
+                scope.spawn(move || web.stop());
+            }
         });
         // Until here it could be asked how the leaving goes.
         drop(self.status);
         self.log.close()?;
         Ok(())
     }
+}
+
+/// Subscribes to the topics on which commands come in.
+fn listen(
+    mqtt: &crate::config::Mqtt,
+    config: &Config,
+    commander: &Commander,
+    board: &Board,
+) -> Result<Subscriber> {
+    let wanted = config.commands.iter().map(|source| (source.topic.clone(), source.qos)).collect();
+    let subscription = Subscription { name: "commands".to_owned(), id: "commands".to_owned(), wanted };
+    let watcher = commander.clone();
+    let watcher = Box::new(move |up| watcher.link(up));
+    Ok(subscriber::subscribe(mqtt, subscription, commander.sink(), board, watcher)?)
 }
 
 /// The facts as the publisher sends them.
@@ -120,13 +168,16 @@ fn report(config: &Config, facts: &Facts) -> Option<Report> {
     config.status.interval.map(report)
 }
 
-/// Registers every channel of the configuration and joins the sensors with their row ids.
-fn plans(config: &Config, log: &Log) -> Result<Vec<SensorPlan>> {
+/// Registers every channel of the configuration and joins sensors and outputs with their row ids.
+fn plans(config: &Config, log: &Log) -> Result<(Vec<SensorPlan>, Vec<OutputPlan>)> {
     let mut plans = Vec::with_capacity(config.sensors.len());
     let mut channels = vec![config.gap_channel.clone()];
     for sensor in &config.sensors {
         channels.push(sensor.state.clone());
         channels.extend(sensor.quantities.iter().map(|quantity| quantity.channel.clone()));
+    }
+    for output in &config.outputs {
+        channels.extend([output.level.clone(), output.state.clone()]);
     }
     let mut ids = log.register(&channels)?.into_iter();
     let mut next = || ids.next().context("the log registered fewer channels than it was given");
@@ -136,7 +187,12 @@ fn plans(config: &Config, log: &Log) -> Result<Vec<SensorPlan>> {
         let channels = sensor.quantities.iter().map(|_| next()).collect::<Result<_>>()?;
         plans.push(SensorPlan { sensor: sensor.clone(), channels, state_channel });
     }
-    Ok(plans)
+    let outputs = config.outputs.iter().map(|output| {
+        let (level_channel, state_channel) = (next()?, next()?);
+        Ok(OutputPlan { output: output.clone(), level_channel, state_channel })
+    });
+    let outputs = outputs.collect::<Result<_>>()?;
+    Ok((plans, outputs))
 }
 
 /// Tells meters what the log has of them, so that they go on from there.

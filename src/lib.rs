@@ -11,6 +11,7 @@
 
 pub mod bus;
 pub mod cli;
+pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod demo;
@@ -21,8 +22,11 @@ pub mod filter;
 pub mod log;
 pub mod mirror;
 pub mod mqtt;
+pub mod output;
 pub mod payload;
+pub mod plot;
 pub mod reading;
 pub mod sampling;
 pub mod sensor;
 pub mod status;
+pub mod web;

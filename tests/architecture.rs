@@ -13,23 +13,27 @@ use std::path::{Path, PathBuf};
 /// Every room and the rooms that it may use. Not in the list, not allowed; `cli` and `daemon` wire the rest.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("bus", &[]),
-    ("config", &["reading", "sensor"]),
+    ("command", &["config", "log", "mirror", "output", "reading", "sampling", "status"]),
+    ("config", &["bus", "reading", "sensor"]),
     ("enrich", &["reading"]),
     ("facts", &["config", "enrich", "filter", "log", "reading", "sampling", "status"]),
     ("filter", &["config", "reading"]),
     ("log", &["config", "reading", "status"]),
     ("mirror", &["config", "enrich", "log", "reading", "status"]),
     ("mqtt", &["config", "enrich", "log", "mirror", "payload", "reading", "status"]),
+    ("output", &["bus", "config", "log", "reading", "status"]),
     ("payload", &["reading"]),
+    ("plot", &["log", "reading"]),
     ("reading", &[]),
     ("sampling", &["bus", "config", "enrich", "filter", "log", "reading", "sensor", "status"]),
     ("sensor", &["bus", "config", "enrich", "reading"]),
     ("status", &[]),
+    ("web", &["config", "enrich", "facts", "log", "reading", "sensor", "status"]),
     (
         "daemon",
         &[
-            "bus", "config", "enrich", "facts", "filter", "log", "mirror", "mqtt", "payload", "reading",
-            "sampling", "sensor", "status",
+            "bus", "command", "config", "enrich", "facts", "filter", "log", "mirror", "mqtt", "output",
+            "payload", "reading", "sampling", "sensor", "status", "web",
         ],
     ),
     ("demo", &["config", "daemon", "log", "reading", "status"]),
@@ -37,16 +41,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "bus", "config", "daemon", "demo", "doctor", "enrich", "facts", "filter", "log", "mirror",
-            "mqtt", "payload", "reading", "sampling", "sensor", "status",
+            "bus", "command", "config", "daemon", "demo", "doctor", "enrich", "facts", "filter", "log",
+            "mirror", "mqtt", "output", "payload", "plot", "reading", "sampling", "sensor", "status",
         ],
     ),
 ];
 
 /// Where an allowed edge is meant for one thing only: room, used room, what may be named of it.
 const ONLY_THIS: &[(&str, &str, &[&str])] = &[
+    // What an output is made of and where it sits, in the words of those who open it.
+    ("config", "bus", &["BusName", "gpio"]),
     // A driver that takes a duration or a size as an option parses it as the rest of the configuration does.
     ("sensor", "config", &["duration", "size"]),
+    // Pictures are made small where they are decoded.
+    ("web", "sensor", &["camera"]),
+    // What is drawn, and by which names it is asked for; nothing is asked.
+    ("plot", "log", &["latest", "query", "series"]),
     // The simulated sensor whose value is the time.
     ("sensor", "enrich", &["clock"]),
 ];
@@ -56,9 +66,14 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ads1x1x", &["sensor"]),
     ("bme280", &["sensor"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("csv", &["mirror", "cli"]),
+    ("hyper", &["web"]),
+    ("hyper_util", &["web"]),
     ("image", &["sensor"]),
     ("libc", &["enrich"]),
+    ("ring", &["command", "mqtt"]),
     ("rppal", &["bus"]),
     ("rumqttc", &["mqtt"]),
     ("rumqttd", &["demo"]),
@@ -67,6 +82,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("schemars", &["config", "sensor"]),
     ("sd_notify", &["daemon"]),
     ("signal_hook", &["daemon", "cli"]),
+    ("tiny_skia", &["plot"]),
+    ("ttf_parser", &["plot"]),
     ("vl53l0x", &["sensor"]),
     ("yaml_rust2", &["config"]),
 ];
@@ -99,7 +116,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
 ];
 
 /// What the rooms of pure logic do not contain.
-const PURE: &[&str] = &["filter", "payload", "reading"];
+const PURE: &[&str] = &["filter", "payload", "plot", "reading"];
 const IMPURE: &[&str] = &[
     "std::fs",
     "std::net",

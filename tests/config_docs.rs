@@ -11,7 +11,7 @@ use std::path::Path;
 use serde_json::Value;
 
 /// Sections of the page and where their keys are in the schema.
-const SECTIONS: [(&str, &str); 11] = [
+const SECTIONS: [(&str, &str); 14] = [
     ("top", ""),
     ("device", "/properties/device"),
     ("device.location", "/properties/device/properties/location"),
@@ -23,6 +23,9 @@ const SECTIONS: [(&str, &str); 11] = [
     ("sensors", "/properties/sensors/items"),
     ("quantities", "/properties/sensors/items/properties/quantities/additionalProperties"),
     ("mirror", "/properties/mirror/items"),
+    ("outputs", "/properties/outputs/items"),
+    ("commands", "/properties/commands/items"),
+    ("web", "/properties/web"),
 ];
 
 #[test]

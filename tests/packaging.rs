@@ -1,5 +1,5 @@
 //! What the package says of the program, and what it relies on: the first configuration, the schema that a
-//! downgrade is judged by, the manual page. `make deb-test` tries the package itself.
+//! downgrade is judged by, manual pages and completions. `make deb-test` tries the package itself.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
@@ -97,26 +97,73 @@ fn a_database_of_a_newer_version_is_refused_for_good_and_left_as_it_is() {
     assert!(fs::read(bridge.database_path()).unwrap() == bytes, "the database was changed");
 }
 
-#[test]
-fn the_manual_page_tells_of_every_command() {
-    let help = Command::new(env!("CARGO_BIN_EXE_sensor-bridge")).arg("--help").output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
+/// What the package is built with.
+fn program(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_sensor-bridge")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn commands() -> Vec<String> {
+    let help = program(&["--help"]);
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let commands: Vec<&str> = commands
+    let commands: Vec<String> = commands
         .take_while(|line| !line.is_empty())
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "help")
+        .map(str::to_owned)
         .collect();
     assert!(commands.len() > 8, "{help}");
-    let page = read("sensor-bridge.1");
-    for name in commands {
-        let named = [format!(".B {name}\n"), format!(".B {name} "), format!(".BI {name} ")];
+    commands
+}
+
+#[test]
+fn every_command_has_a_manual_page_that_man_can_read() {
+    let folder = tempfile::tempdir().unwrap();
+    program(&["man", folder.path().to_str().unwrap()]);
+    let page = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let whole = page("sensor-bridge.1");
+    for name in commands() {
         assert!(
-            named.iter().any(|text| page.contains(text)),
-            "packaging/sensor-bridge.1 does not tell of {name}"
+            whole.contains(&format!("sensor\\-bridge\\-{name}(1)")),
+            "sensor-bridge.1 does not tell of {name}"
         );
+        assert!(page(&format!("sensor-bridge-{name}.1")).contains(".SH EXAMPLES"), "{name}");
     }
+    // The warnings that Debian's lintian asks man for.
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(output) = Command::new("groff").args(["-man", "-Tascii", "-ww", "-z"]).arg(&path).output()
+        else {
+            eprintln!("no groff here: the pages are not tried");
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{}: {said}", path.display());
+    }
+}
+
+#[test]
+fn shells_complete_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let text = program(&["completions", shell]);
+        for name in commands() {
+            assert!(text.contains(&name), "{shell}: {name}");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("completions");
+    fs::write(&file, program(&["completions", "bash"])).unwrap();
+    let ask = "source \"$1\"; COMP_WORDS=(sensor-bridge sca); COMP_CWORD=1
+        $(complete -p sensor-bridge | grep -o '_sensor[^ ]*') sensor-bridge sca sensor-bridge; echo \"${COMPREPLY[@]}\"";
+    let output = Command::new("bash").args(["-c", ask, "bash"]).arg(&file).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "scan\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]

@@ -1,21 +1,24 @@
 //! `sensor-bridge buffer status`: what waits to be delivered, and what was refused or lost.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 use serde_json::{Value as Json, json};
 
-use super::Global;
 use super::rows::local;
 use super::source::{Source, now};
+use super::{Global, terminal};
 use crate::log::query::Buffer;
 use crate::log::{Reader, Stage};
 use crate::reading::Timestamp;
 
-/// What waits for the broker
+/// Look at what waits for the broker
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sensor-bridge buffer status")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -48,7 +51,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         true => serde_json::to_string_pretty(&as_json(&buffer))?,
         false => plain(&buffer, &now()),
     };
-    writeln!(io::stdout(), "{}", text.trim_end())?;
+    writeln!(terminal::out(global.json), "{}", text.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

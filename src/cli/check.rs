@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::Global;
+use super::{Global, terminal};
 use crate::config::amount::{format_duration, format_size};
 use crate::config::{
-    self, Backlog, Change, Checked, ClockPolicy, Config, Mirror, MqttVersion, Sensor, Sink, Sync,
+    self, Backlog, Change, Checked, ClockPolicy, Config, Mirror, MqttVersion, Output, Sensor, Sink, Sync,
 };
 use crate::reading::{Channel, Shape};
 use crate::sensor::Attachment;
@@ -21,12 +21,12 @@ use crate::sensor::Attachment;
 /// Everything that is wrong is listed at once, each with line and key. Nothing is opened or connected.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code: 0 the configuration is good, 78 it is not.
-
 Examples:
   sensor-bridge check
   sensor-bridge check --config ./config.yaml
-  sensor-bridge check --json | jq '.sensors[].quantities[].topic'")]
+  sensor-bridge check --json | jq '.sensors[].quantities[].topic'
+
+Exit code: 0 the configuration is good, 78 it is not.")]
 pub struct Args {}
 
 /// Checks and shows.
@@ -38,7 +38,7 @@ pub fn run(_args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let mut warnings = String::new();
     config::write_located(&mut warnings, Some(global.path()), &checked.warnings)?;
     for warning in warnings.lines() {
-        eprintln!("warning: {warning}");
+        terminal::say(format_args!("warning: {warning}"));
     }
     let text = match global.json {
         true => serde_json::to_string_pretty(&as_json(&checked))?,
@@ -49,7 +49,7 @@ pub fn run(_args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
             text
         }
     };
-    writeln!(std::io::stdout(), "{text}").context("cannot write")?;
+    writeln!(terminal::out(global.json), "{text}").context("cannot write")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -60,6 +60,7 @@ fn write_plain(out: &mut String, checked: &Checked) -> fmt::Result {
         ("broker", broker(config)),
         ("log", log(config)),
         ("clock", clock(config)),
+        ("web", web(config)),
     ];
     for (name, text) in summary {
         writeln!(out, "{name:<8} {text}")?;
@@ -87,6 +88,32 @@ fn write_plain(out: &mut String, checked: &Checked) -> fmt::Result {
     if !checked.disabled.is_empty() {
         writeln!(out, "\nswitched off: {}", checked.disabled.join(", "))?;
     }
+    for output in &config.outputs {
+        writeln!(out, "\noutput {}: {} on {}", output.id, output.driver.name(), output.driver.attachment())?;
+        writeln!(out, "  {}", limits(output))?;
+        let row = vec![
+            output.level.quantity.to_string(),
+            output.level.unit.clone(),
+            delivery(&output.level),
+            topic(&output.level),
+        ];
+        write_table(out, &["quantity", "unit", "qos", "topic"], vec![row])?;
+    }
+    for source in &config.commands {
+        let allowed: Vec<String> = source.allow.iter().map(ToString::to_string).collect();
+        writeln!(
+            out,
+            "\ncommands on {}: qos {}, {}, may: {}; {}",
+            source.topic,
+            source.qos as u8,
+            if source.key.is_some() { "signed" } else { "not signed" },
+            allowed.join(", "),
+            source
+                .reply
+                .as_ref()
+                .map_or("no answers but to MQTT 5".to_owned(), |reply| format!("answers on {reply}"))
+        )?;
+    }
     for mirror in &config.mirrors {
         writeln!(
             out,
@@ -100,6 +127,31 @@ fn write_plain(out: &mut String, checked: &Checked) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+/// What an output may be set to, and when it becomes safe.
+fn limits(output: &Output) -> String {
+    let limits = &output.limits;
+    let level = |level: f64| match level {
+        0.0 => "off".to_owned(),
+        _ if output.driver.is_digital() => "on".to_owned(),
+        level => format!("{level} %"),
+    };
+    let mut parts = vec![format!("safe: {}", level(limits.safe))];
+    if !output.driver.is_digital() {
+        parts.push(format!("off, or {} to {} %", limits.min, limits.max));
+    }
+    let times = [
+        (limits.max_on, "on for at most"),
+        (limits.link_lost, "safe without the broker after"),
+        (limits.min_interval, "no two changes within"),
+    ];
+    let said = |(time, words): (Option<Duration>, &str)| {
+        time.map(|time| format!("{words} {}", format_duration(time)))
+    };
+    parts.extend(times.into_iter().filter_map(said));
+    parts.extend(limits.slew.map(|slew| format!("at most {slew} %/s")));
+    parts.join("; ")
 }
 
 fn device(config: &Config) -> String {
@@ -129,6 +181,15 @@ fn broker(config: &Config) -> String {
         mqtt.client_id,
         mqtt.status_topic
     )
+}
+
+fn web(config: &Config) -> String {
+    let Some(web) = &config.web else { return "none: no port is open".to_owned() };
+    let password = if web.password.is_some() { "with a password" } else { "without a password" };
+    match web.listen.ip().to_canonical().is_loopback() {
+        true => format!("http://{}/ for this machine only, {password}", web.listen),
+        false => format!("http://{}/ {password}, without TLS: docs/web.md says how to add it", web.listen),
+    }
 }
 
 fn version(version: MqttVersion) -> &'static str {
@@ -272,12 +333,26 @@ fn as_json(checked: &Checked) -> Value {
                 "max_size": config.log.retention.images.max_size,
             },
         },
+        "web": config.web.as_ref().map(|web| json!({
+            "listen": web.listen.to_string(),
+            "password": web.password.is_some(),
+            "hosts": web.hosts,
+        })),
         "clock": match config.clock {
             ClockPolicy::Mark => json!({"unsynced": "mark"}),
             ClockPolicy::Hold(most) => json!({"unsynced": "hold", "max_hold_seconds": most.as_secs_f64()}),
         },
         "sensors": config.sensors.iter().map(sensor_json).collect::<Vec<_>>(),
         "disabled": checked.disabled,
+        "outputs": config.outputs.iter().map(output_json).collect::<Vec<_>>(),
+        "commands": config.commands.iter().map(|source| json!({
+            "topic": source.topic,
+            "qos": source.qos as u8,
+            "signed": source.key.is_some(),
+            "allow": source.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "reply": source.reply,
+            "unsynced": if source.obey_unsynced { "obey" } else { "refuse" },
+        })).collect::<Vec<_>>(),
         "mirror": config.mirrors.iter().map(mirror_json).collect::<Vec<_>>(),
         "warnings": checked.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
@@ -314,6 +389,27 @@ fn sensor_json(sensor: &Sensor) -> Value {
         "timeout_seconds": sensor.timeout.as_secs_f64(),
         "quantities": quantities.collect::<Vec<_>>(),
         "state": channel_json(&sensor.state),
+    })
+}
+
+fn output_json(output: &Output) -> Value {
+    let limits = &output.limits;
+    let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+    json!({
+        "id": output.id.as_str(),
+        "driver": output.driver.name(),
+        "place": output.driver.attachment().to_string(),
+        "limits": {
+            "safe": limits.safe,
+            "min": limits.min,
+            "max": limits.max,
+            "slew_percent_per_second": limits.slew,
+            "min_interval_seconds": seconds(limits.min_interval),
+            "max_on_seconds": seconds(limits.max_on),
+            "link_lost_seconds": seconds(limits.link_lost),
+        },
+        "level": channel_json(&output.level),
+        "state": channel_json(&output.state),
     })
 }
 

@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Global;
+use super::{Global, terminal};
 use crate::demo;
 
-/// Show the whole way from sensor to database and broker, without hardware or a broker
+/// Show it work, without hardware or a broker
 ///
-/// Two simulated I2C sensors are read by their real drivers, and this machine's own by the host driver.
+/// The whole way: sensors, filter, database, broker, and back. Two simulated I2C sensors are read by their real drivers, and this machine's own by the host driver.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sensor-bridge demo
-  sensor-bridge demo --seconds 15          ends by itself; exit code 0 if nothing was lost
-  sensor-bridge demo --broker mqtt://127.0.0.1:1883")]
+  sensor-bridge demo --seconds 15
+  sensor-bridge demo --broker mqtt://127.0.0.1:1883
+
+Exit code: 0 nothing was lost, 1 something was.")]
 pub struct Args {
     /// End after this many seconds instead of at Ctrl-C
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -37,6 +39,6 @@ pub fn run(args: &Args, _global: &Global) -> Result<ExitCode> {
         broker: args.broker.clone(),
         dir: args.dir.clone(),
     };
-    let whole = demo::run(&options, &mut std::io::stdout().lock())?;
+    let whole = demo::run(&options, &mut terminal::out(false))?;
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,12 +1,12 @@
 //! `sensor-bridge doctor`: the usual trouble and its remedies. Shows what the room `doctor` finds.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
-use super::Global;
+use super::{Global, terminal};
 use crate::config;
 use crate::doctor::{self, State, User, Verdict};
 
@@ -17,12 +17,12 @@ use crate::doctor::{self, State, User, Verdict};
 /// somebody else uses it; else under one of its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code: 0 all well, 1 something found.
-
 Examples:
   sudo sensor-bridge doctor               as root, who may look at everything
   sensor-bridge doctor --user pi          for a bridge that pi runs
-  sensor-bridge doctor --json | jq -r '.checks[] | select(.state == \"trouble\") | .remedy'")]
+  sensor-bridge doctor --json | jq -r '.checks[].remedy // empty'
+
+Exit code: 0 all well, 1 something found.")]
 pub struct Args {
     /// Whose rights to look at; the service's user if there is one, else whoever asks
     #[arg(long, value_name = "NAME")]
@@ -45,9 +45,9 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let verdicts = doctor::examine(global.path(), config::environment(), &user);
     let text = match global.json {
         true => serde_json::to_string_pretty(&doctor::as_json(&user, &verdicts))?,
-        false => plain(&verdicts, std::io::stdout().is_terminal()),
+        false => plain(&verdicts, terminal::colours(&std::io::stdout())),
     };
-    writeln!(std::io::stdout(), "{text}").context("cannot write")?;
+    writeln!(terminal::out(global.json), "{text}").context("cannot write")?;
     Ok(ExitCode::from(u8::from(verdicts.iter().any(Verdict::is_trouble))))
 }
 

@@ -21,12 +21,12 @@ use crate::reading::{Timestamp, ValueKind};
 #[command(after_help = "\
 Examples:
   sensor-bridge export --output all.csv
-  sensor-bridge export --since 30d --sensor air --format jsonl --output air.jsonl
+  sensor-bridge export --since 30d --sensor air --output air.jsonl
   sensor-bridge export --since yesterday | gzip > yesterday.csv.gz
-  sensor-bridge export --sensor sky --since 1d --output sky.csv --images pictures/
+  sensor-bridge export --sensor sky --output sky.csv --images pictures/
 
-The value of a picture is its size in bytes; --images writes the pictures themselves, each to a file named by
-sensor, time and row.")]
+The value of a picture is its size in bytes; --images writes the pictures
+themselves, each to a file named by sensor, time and row.")]
 pub struct Args {
     /// Not before this time: 30d, yesterday, 2026-11-20
     #[arg(long, value_name = "TIME", value_parser = time)]

@@ -12,31 +12,33 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::terminal::{self, Letters, Out};
+
 /// How much is said.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Level {
-    /// What failed.
+    /// What failed
     Error,
-    /// And what should be looked at.
+    /// And what should be looked at
     Warn,
-    /// And each change of state.
+    /// And each change of state
     Info,
-    /// And each step.
+    /// And each step
     Debug,
-    /// And each packet.
+    /// And each packet
     Trace,
 }
 
 /// How it is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// The journal's format when standard error goes there, else text.
+    /// As for the journal when standard error goes there, else text
     Auto,
-    /// Time, level, message.
+    /// Time, level, message
     Text,
-    /// A priority prefix (sd-daemon(3)) and the message: the journal adds the time itself.
+    /// A priority prefix (sd-daemon(3)) and the message; the journal adds the time
     Journal,
-    /// One JSON object a line.
+    /// One JSON object a line
     Json,
 }
 
@@ -56,9 +58,11 @@ pub fn init(level: Level, format: Format) {
         .with_target("sensor_bridge", level);
     // systemd sets JOURNAL_STREAM for services whose standard error is the journal.
     let journal = std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal();
+    let for_people = format == Format::Text || (format == Format::Auto && !journal);
+    let letters = if for_people { terminal::letters() } else { Letters::Unicode };
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_writer(move || Out::new(std::io::stderr(), letters))
+        .with_ansi(terminal::colours(&std::io::stderr()))
         .with_target(false);
     let lines = match format {
         Format::Json => lines.json().flatten_event(true).boxed(),

@@ -6,10 +6,13 @@
 mod backup;
 mod buffer;
 mod check;
+mod completions;
 mod demo;
 mod doctor;
 mod export;
 mod logging;
+mod man;
+mod plot;
 mod progress;
 mod query;
 mod read;
@@ -20,6 +23,7 @@ mod schema;
 mod source;
 mod status;
 mod tail;
+mod terminal;
 mod why;
 
 use std::path::{Path, PathBuf};
@@ -34,14 +38,20 @@ pub const BAD_CONFIG: u8 = 78;
 
 const EXAMPLES: &str = "\
 Examples:
-  sensor-bridge demo                      see it work: no hardware, no broker needed
-  sensor-bridge scan                      what is connected, and which drivers fit
-  sensor-bridge check                     what would run, or everything that is wrong
-  sensor-bridge run --config my.yaml      the daemon, in the foreground
-  sensor-bridge query air temperature --since 24h --every 1h
-  sensor-bridge tail -f                   readings as they are committed
-  sensor-bridge status                    how the running bridge is
-  sensor-bridge why air.temperature       why its last value was not published";
+  sensor-bridge demo                     see it work without any hardware
+  sensor-bridge scan                     what is connected, which drivers fit
+  sensor-bridge check                    what would run, or what is wrong
+  sensor-bridge run --config my.yaml     the daemon, in the foreground
+  sensor-bridge tail -f                  readings as they are committed
+  sensor-bridge plot air.temperature     the last 24 hours, in the terminal
+  sensor-bridge query air.temperature --since 7d --every 1d
+  sensor-bridge status                   how the running bridge is
+  sensor-bridge why air.temperature      why its last value was not published
+
+Each command has examples of its own: sensor-bridge COMMAND -h";
+
+/// Where the options stand that every command has, apart from its own.
+const EVERYWHERE: &str = "Options of every command";
 
 /// Reads sensors, keeps what changed in a SQLite log, and publishes it over MQTT. Nothing is lost on the way.
 #[derive(Debug, Parser)]
@@ -57,16 +67,16 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 pub struct Global {
     /// Configuration file
-    #[arg(long, short, global = true, value_name = "FILE", env = "SENSOR_BRIDGE_CONFIG", default_value = config::DEFAULT_PATH)]
+    #[arg(long, short, global = true, help_heading = EVERYWHERE, display_order = 1001, value_name = "FILE", env = "SENSOR_BRIDGE_CONFIG", default_value = config::DEFAULT_PATH)]
     pub config: PathBuf,
     /// Answer in JSON, for programs
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, display_order = 1002)]
     pub json: bool,
-    /// What is said on standard error: error, warn, info, debug, trace
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "info", env = "SENSOR_BRIDGE_LOG")]
+    /// How much is said on standard error
+    #[arg(long, global = true, help_heading = EVERYWHERE, display_order = 1003, hide_short_help = true, value_name = "LEVEL", default_value = "info", env = "SENSOR_BRIDGE_LOG")]
     pub log_level: logging::Level,
-    /// How it is said: auto (journal under systemd, else text), text, journal, json
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "auto")]
+    /// How it is said
+    #[arg(long, global = true, help_heading = EVERYWHERE, display_order = 1004, hide_short_help = true, value_name = "FORMAT", default_value = "auto")]
     pub log_format: logging::Format,
 }
 
@@ -97,10 +107,18 @@ enum Command {
     Scan(scan::Args),
     Query(query::Args),
     Tail(tail::Args),
+    Plot(plot::Args),
     Export(export::Args),
     Backup(backup::Args),
     Buffer(buffer::Args),
     Schema(schema::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// The whole command line, for what describes it.
+fn whole() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
 }
 
 /// Reads the arguments, runs the subcommand, answers its exit code.
@@ -119,21 +137,24 @@ pub fn main() -> ExitCode {
         Command::Scan(args) => scan::run(args, global),
         Command::Query(args) => query::run(args, global),
         Command::Tail(args) => tail::run(args, global),
+        Command::Plot(args) => plot::run(args, global),
         Command::Export(args) => export::run(args, global),
         Command::Backup(args) => backup::run(args, global),
         Command::Buffer(args) => buffer::run(args, global),
         Command::Schema(args) => schema::run(args, global),
+        Command::Completions(args) => completions::run(args, global),
+        Command::Man(args) => man::run(args, global),
     };
     outcome.unwrap_or_else(|error| {
         if let Some(problems) = error.downcast_ref::<Problems>() {
-            eprintln!("{problems}");
+            terminal::say(problems);
             return ExitCode::from(BAD_CONFIG);
         }
         // Somebody closed the pipe (`… | head`): they have what they wanted.
         if is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
-        eprintln!("sensor-bridge: {error:#}");
+        terminal::say(format_args!("sensor-bridge: {error:#}"));
         ExitCode::FAILURE
     })
 }
@@ -152,5 +173,47 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    /// Every command but those that only hold others, with its name.
+    fn commands(command: &clap::Command, name: &str) -> Vec<(String, clap::Command)> {
+        let mut found = vec![(name.to_owned(), command.clone())];
+        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+            found.extend(commands(inner, &format!("{name} {}", inner.get_name())));
+        }
+        found
+    }
+
+    #[test]
+    fn every_command_explains_itself_in_the_same_way() {
+        let mut faults = Vec::new();
+        let mut whole = super::Cli::command();
+        whole.build();
+        for (name, mut command) in commands(&whole, "sensor-bridge") {
+            let mut fault = |what: String| faults.push(format!("{name}: {what}"));
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            if name.contains(' ') && (about.is_empty() || about.ends_with('.') || about.len() > 66) {
+                fault(format!("says in one short line, without a full stop, what it does: {about:?}"));
+            }
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            if !after.starts_with("Example") || !after.contains("\n  ") {
+                fault("the text after the options begins with examples".to_owned());
+            }
+            for line in after.lines().filter(|line| line.chars().count() > 80) {
+                fault(format!("wider than a terminal: {line}"));
+            }
+            for argument in command.get_arguments() {
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                if help.is_empty() && !argument.is_hide_set() || help.ends_with('.') {
+                    fault(format!("--{}: a short text without a full stop: {help:?}", argument.get_id()));
+                }
+            }
+            // Read in any locale.
+            let help = command.render_long_help().to_string();
+            if let Some(line) = help.lines().find(|line| !line.is_ascii()) {
+                fault(format!("not ASCII: {line}"));
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
     }
 }

@@ -1,13 +1,14 @@
 //! `sensor-bridge query`: readings out of the log, by sensor, quantity and time, or by SQL.
 
 use std::collections::VecDeque;
-use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use super::Global;
 use super::rows::{Cell, Format, Rows, reading_cells, reading_columns};
-use super::source::{Source, now, time};
+use super::source::{Source, Which, now, time};
+use super::terminal;
 use crate::log::Reader;
 use crate::log::gather::{Aggregate, Interval};
 use crate::log::query::{Selection, Sql};
@@ -23,17 +24,17 @@ use crate::reading::{Timestamp, Value};
 Examples:
   sensor-bridge query
   sensor-bridge query air temperature --since 2h
-  sensor-bridge query 'green*' --since yesterday --until today --every 1h --aggregate max
-  sensor-bridge query air temperature --limit 1 --json | jq '.[0].value'
-  sensor-bridge query --sql \"SELECT sensor, count(*) FROM readings GROUP BY sensor\"
+  sensor-bridge query 'green*' --since yesterday --until today --every 1h
+  sensor-bridge query air.temperature --since 7d --every 1d --aggregate max
+  sensor-bridge query air.temperature -n 1 --json | jq '.[0].value'
+  sensor-bridge query --sql 'SELECT sensor, count(*) FROM readings GROUP BY 1'
 
 The views for --sql and other tools: readings, messages, gaps, refused.
-A range of time is fast in `reading` (channel, time in µs), not in the views, whose time is computed.")]
+A range of time is fast in the table reading (channel, time in microseconds),
+not in the views, whose time is computed.")]
 pub struct Args {
-    /// Sensor; * stands for any letters
-    sensor: Option<String>,
-    /// Quantity; * stands for any letters
-    quantity: Option<String>,
+    #[command(flatten)]
+    which: Which,
     /// Not before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
@@ -44,13 +45,13 @@ pub struct Args {
     #[arg(long, value_name = "INTERVAL", value_parser = Every::parse)]
     every: Option<Every>,
     /// What to tell of an interval (or of everything); the mean unless given, and of texts the last
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "WHAT")]
     aggregate: Option<What>,
     /// How to write it; a table unless given, JSON with --json
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Only the newest so many
-    #[arg(long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N")]
     limit: Option<usize>,
     /// Run this SELECT instead
     #[arg(long, value_name = "SELECT", conflicts_with_all = ["sensor", "since", "until", "every", "aggregate", "limit"])]
@@ -101,30 +102,28 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn selection(args: &Args) -> Selection {
-    Selection {
-        sensor: args.sensor.clone(),
-        quantity: args.quantity.clone(),
-        since: args.since,
-        until: args.until,
-    }
+fn selection(args: &Args, reader: &Reader) -> anyhow::Result<Selection> {
+    Ok(Selection { since: args.since, until: args.until, ..args.which.selection(reader)? })
 }
 
 fn rows<W: Write>(out: W, format: Format, columns: Vec<String>) -> Rows<W> {
-    Rows::new(out, format, columns, now().time_zone().clone(), io::stdout().is_terminal())
+    let bold = terminal::colours(&io::stdout());
+    Rows::new(out, format, columns, now().time_zone().clone(), bold).spelled(terminal::letters())
 }
 
 fn readings(mut reader: Reader, args: &Args, format: Format, out: impl Write) -> anyhow::Result<()> {
     let mut rows = rows(out, format, reading_columns(format));
     match args.limit {
         Some(limit) => {
-            for line in reader.newest(&selection(args), limit)? {
+            let selection = selection(args, &reader)?;
+            for line in reader.newest(&selection, limit)? {
                 rows.row(&reading_cells(&line, format))?;
             }
         }
         None => {
             let mut written = Ok(());
-            reader.select(&selection(args), |line| {
+            let selection = selection(args, &reader)?;
+            reader.select(&selection, |line| {
                 written = rows.row(&reading_cells(&line, format));
                 if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
@@ -145,7 +144,8 @@ fn intervals(mut reader: Reader, args: &Args, format: Format, out: impl Write) -
     let counts = matches!(args.aggregate, Some(What::Count));
     let mut newest = VecDeque::new();
     let mut written: io::Result<()> = Ok(());
-    reader.intervals(&selection(args), args.every, aggregate, &now(), |interval| {
+    let selection = selection(args, &reader)?;
+    reader.intervals(&selection, args.every, aggregate, &now(), |interval| {
         match args.limit {
             None => written = rows.row(&interval_cells(interval, counts, format)),
             Some(limit) => {

@@ -1,7 +1,7 @@
 //! `sensor-bridge read SENSOR`: reads one sensor of the configuration and shows what it says. Nothing is
 //! logged or published; a running bridge is not disturbed beyond sharing the bus.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{anyhow, bail};
 use serde_json::{Map, Value as Json, json};
 
-use super::Global;
+use super::{Global, terminal};
 use crate::bus::Buses;
 use crate::config::{self, Sensor, duration};
 use crate::enrich::clock;
@@ -19,25 +19,27 @@ use crate::filter;
 use crate::reading::{Measured, Timestamp, Value};
 use crate::sensor::{Attachment, Driver, SensorError};
 
-/// Read one sensor of the configuration now and show its values.
+/// Read one sensor of the configuration now and show its values
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_help = "\
+Examples:
   sensor-bridge read air                         one reading
   sensor-bridge read air --count 10 --interval 1s
   sensor-bridge read air --json                  one JSON object a reading
-  sensor-bridge read air --record air.jsonl      and what went over its bus, for `bus: replay:air.jsonl`
+  sensor-bridge read air --record air.jsonl      for bus: replay:air.jsonl
 
-Exit status: 0 if every reading came, 1 if the sensor did not answer, 78 if the configuration is wrong.")]
+Exit code: 0 every reading came, 1 the sensor did not answer, 78 the
+configuration is wrong.")]
 pub struct Args {
-    /// The sensor's id in the configuration.
+    /// The sensor's id in the configuration
     pub sensor: String,
-    /// How many readings to take.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    /// How many readings to take
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub count: u32,
-    /// Time between readings.
-    #[arg(long, default_value = "1s", value_parser = duration::parse)]
+    /// Time between readings
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
     pub interval: Duration,
-    /// Write what goes over the sensor's I2C bus to this file; it can be played back with bus: replay:FILE.
+    /// Write what goes over the sensor's I2C bus to this file; it can be played back with bus: replay:FILE
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 }
@@ -47,7 +49,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = global.load()?;
     let sensor = find(&config.sensors, &args.sensor)?;
     let buses = Arc::new(buses(sensor, args.record.as_deref())?);
-    let done = read(sensor, Arc::clone(&buses), args, global.json, &mut io::stdout().lock());
+    let done = read(sensor, Arc::clone(&buses), args, global.json, &mut terminal::out(global.json));
     if let (Some(file), Some(why)) = (&args.record, buses.recording_failure()) {
         bail!("the recording {} is not complete: {why}", file.display());
     }

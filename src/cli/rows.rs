@@ -1,10 +1,12 @@
 //! Rows on their way out: as a table for people, CSV, JSON, or JSON lines. Knows nothing of what they mean.
 
 use std::io::{self, Write};
+use std::ops::Range;
 
 use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
+use super::terminal::{Letters, spelled};
 use crate::log::query::Line;
 use crate::reading::{Clock, Timestamp, Value};
 
@@ -40,6 +42,9 @@ pub enum Cell {
     None,
 }
 
+/// ECMA-48 colours that can be read on dark and on light, neighbours easy to tell apart.
+const COLOURS: [u8; 11] = [36, 33, 35, 32, 34, 31, 96, 93, 95, 92, 94];
+
 /// Rows of a table are held back until so many are there, to find the widths of the columns.
 const SAMPLE: usize = 200;
 
@@ -55,13 +60,32 @@ pub struct Rows<W: Write> {
     widths: Vec<usize>,
     begun: bool,
     bold: bool,
+    letters: Letters,
+    /// Columns of a table in the colour of what the first of them says.
+    coloured: Range<usize>,
+    /// What it has said so far, in the order of the colours.
+    seen: Vec<String>,
 }
 
 impl<W: Write> Rows<W> {
     /// Rows with these columns. `zone` is for the times of a table; `bold` for its head on a terminal.
     pub fn new(out: W, format: Format, columns: Vec<String>, zone: TimeZone, bold: bool) -> Self {
         let widths = columns.iter().map(|name| name.chars().count()).collect();
-        Self { out, format, columns, zone, held: Vec::new(), widths, begun: false, bold }
+        let (held, seen) = (Vec::new(), Vec::new());
+        let letters = Letters::Unicode;
+        Self { out, format, columns, zone, held, widths, begun: false, bold, letters, coloured: 0..0, seen }
+    }
+
+    /// Texts of a table are spelled in these letters.
+    pub fn spelled(mut self, letters: Letters) -> Self {
+        self.letters = letters;
+        self
+    }
+
+    /// These columns of a table are coloured by what stands in the first of them.
+    pub fn coloured_by(mut self, columns: Range<usize>) -> Self {
+        self.coloured = columns;
+        self
     }
 
     /// Writes a row, or holds it back for the table's sake.
@@ -71,7 +95,10 @@ impl<W: Write> Rows<W> {
     pub fn row(&mut self, cells: &[Cell]) -> io::Result<()> {
         match self.format {
             Format::Table => {
-                let texts: Vec<String> = cells.iter().map(|cell| self.text(cell, true)).collect();
+                let texts = cells
+                    .iter()
+                    .map(|cell| spelled(&safe(&self.text(cell, true)), self.letters).into_owned());
+                let texts: Vec<String> = texts.collect();
                 self.held.push(texts);
                 if self.begun || self.held.len() >= SAMPLE { self.write_held() } else { Ok(()) }
             }
@@ -132,14 +159,25 @@ impl<W: Write> Rows<W> {
             }
         }
         if !std::mem::replace(&mut self.begun, true) {
-            let head = aligned(&self.columns, &self.widths);
+            let head = aligned(&self.columns, &self.widths, None);
             let line = if self.bold { format!("\x1b[1m{head}\x1b[0m\n") } else { format!("{head}\n") };
             self.out.write_all(line.as_bytes())?;
         }
         for row in &held {
-            writeln!(self.out, "{}", aligned(row, &self.widths))?;
+            let colour = self.colour(row).map(|colour| (self.coloured.clone(), colour));
+            writeln!(self.out, "{}", aligned(row, &self.widths, colour))?;
         }
         Ok(())
+    }
+
+    /// ECMA-48 colour of a row: another one for each new name, until there are no more.
+    fn colour(&mut self, row: &[String]) -> Option<u8> {
+        let name = row.get(self.coloured.start).filter(|_| !self.coloured.is_empty())?;
+        let place = self.seen.iter().position(|seen| seen == name).unwrap_or(self.seen.len());
+        if place == self.seen.len() && place < COLOURS.len() {
+            self.seen.push(name.clone());
+        }
+        COLOURS.get(place).copied()
     }
 
     /// RFC 4180. The csv crate would want a buffer of its own for each row, or the output for itself.
@@ -197,13 +235,21 @@ fn json(cell: &Cell) -> Json {
     }
 }
 
-fn aligned(texts: &[String], widths: &[usize]) -> String {
+/// Line breaks and escapes in a text must not play with somebody's terminal.
+fn safe(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '·' } else { letter }).collect()
+}
+
+fn aligned(texts: &[String], widths: &[usize], colour: Option<(Range<usize>, u8)>) -> String {
     let mut line = String::new();
-    for (text, width) in texts.iter().zip(widths) {
-        // Line breaks and escapes in a text must not play with somebody's terminal.
-        let safe: String =
-            text.chars().map(|letter| if letter.is_control() { '·' } else { letter }).collect();
-        line.push_str(&format!("{safe:<width$}  "));
+    for (place, (text, width)) in texts.iter().zip(widths).enumerate() {
+        match colour.as_ref().filter(|(columns, _)| columns.contains(&place) && !text.is_empty()) {
+            Some((_, colour)) => {
+                let room = width.saturating_sub(text.chars().count());
+                line.push_str(&format!("\x1b[{colour}m{text}\x1b[0m{:room$}  ", ""));
+            }
+            None => line.push_str(&format!("{text:<width$}  ")),
+        }
     }
     line.truncate(line.trim_end().len());
     line
@@ -289,6 +335,24 @@ mod tests {
             assert_eq!(readable(number).to_string(), expected);
         }
         assert!(readable(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn letters_and_colours_of_a_table() {
+        let columns = ["sensor", "value", "unit"].map(str::to_owned).to_vec();
+        let mut out = Rows::new(Vec::new(), Format::Table, columns, TimeZone::UTC, false)
+            .spelled(Letters::Ascii)
+            .coloured_by(0..2);
+        for (sensor, unit) in [("a", "°C"), ("b", "µs"), ("a", "%")] {
+            out.row(&[Cell::Text(sensor.into()), Cell::Value(Value::Integer(5)), Cell::Text(unit.into())])
+                .unwrap();
+        }
+        let text = String::from_utf8(out.finish().unwrap()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "sensor  value  unit");
+        assert_eq!(lines[1], "\x1b[36ma\x1b[0m       \x1b[36m5\x1b[0m      degC");
+        assert_eq!(lines[2], "\x1b[33mb\x1b[0m       \x1b[33m5\x1b[0m      us");
+        assert!(lines[3].starts_with("\x1b[36ma"), "{text}");
     }
 
     #[test]

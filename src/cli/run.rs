@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{BAD_CONFIG, Global};
+use super::{BAD_CONFIG, Global, terminal};
 use crate::log::LogError;
 use crate::{config, daemon};
 
@@ -13,7 +13,10 @@ use crate::{config, daemon};
 /// Signals: TERM and INT store and publish what is there and leave within 10 s; HUP reads the
 /// configuration again; USR1 writes the state of every part to the log.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  sensor-bridge run --config /etc/sensor-bridge/config.yaml")]
+#[command(after_help = "\
+Examples:
+  sensor-bridge run
+  sensor-bridge run --config ./config.yaml --log-level debug")]
 pub struct Args {}
 
 /// Runs until a signal ends it.
@@ -34,7 +37,7 @@ pub fn run(_args: &Args, global: &Global) -> Result<ExitCode> {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // A database that is not for us is as wrong tomorrow: systemd shall not try again every two seconds.
         Err(error) if is_not_for_us(&error) => {
-            eprintln!("sensor-bridge: {error:#}");
+            terminal::say(format_args!("sensor-bridge: {error:#}"));
             Ok(ExitCode::from(BAD_CONFIG))
         }
         Err(error) => Err(error),

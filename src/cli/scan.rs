@@ -1,30 +1,35 @@
 //! `sensor-bridge scan`: what is connected to this machine, and which drivers fit.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value as Json, json};
 
-use super::Global;
+use super::{Global, terminal};
 use crate::bus::{BusName, Buses, Found, Presence, i2c_buses, serial_ports, spi_selects};
 use crate::config::Sensor;
 use crate::sensor::{Attachment, KernelSensor, drivers_at, kernel_sensors};
 
-/// Look for sensors: what answers on the I2C buses, on 1-Wire, in the kernel, and which drivers fit.
+/// Look for sensors, and which drivers fit
+///
+/// On the I2C buses, on 1-Wire, and among those that the kernel knows.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_help = "\
+Examples:
   sensor-bridge scan                  everything on this machine
   sensor-bridge scan --bus i2c-1      one I2C bus
   sensor-bridge scan --bus sim-1      the simulated parts of the configuration
   sensor-bridge scan --json
 
-Every address is asked by reading a byte, which changes nothing in a sensor. An address says which drivers
-are possible, not which part it is. A bridge that runs meanwhile is not disturbed.
+Every address is asked by reading a byte, which changes nothing in a sensor.
+An address says which drivers are possible, not which part it is. A bridge
+that runs meanwhile is not disturbed.
 
-Exit status: 0 if every bus could be asked, 1 if one could not, 78 if the configuration is wrong and needed.")]
+Exit code: 0 every bus could be asked, 1 one could not, 78 the configuration
+is wrong and needed.")]
 pub struct Args {
-    /// Only this I2C bus; may be given several times. A simulated or recorded one is that of the configuration.
+    /// Only this I2C bus; may be given several times. A simulated or recorded one is that of the configuration
     #[arg(long, value_name = "BUS", value_parser = str::parse::<BusName>)]
     pub bus: Vec<BusName>,
 }
@@ -40,7 +45,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         Err(_) => Vec::new(),
     };
     let found = scan(args, &sensors, Path::new("/"));
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out(global.json);
     match global.json {
         true => writeln!(out, "{}", as_json(&found))?,
         false => write!(out, "{}", as_text(&found))?,

@@ -2,12 +2,17 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 
 use super::Global;
+use crate::config::{Change, Sensor};
 use crate::enrich::clock;
+use crate::log::query::{Selection, fits};
+use crate::log::series::Rhythm;
 use crate::log::times::{self, NotATime};
+use crate::log::{LogError, Reader};
 use crate::reading::Timestamp;
 
 /// Where the readings are.
@@ -25,9 +30,69 @@ impl Source {
     /// Everything that is wrong with the configuration, if that has to say.
     pub fn path(&self, global: &Global) -> anyhow::Result<PathBuf> {
         match &self.database {
+            Some(path) if !path.exists() => {
+                bail!("{}: there is no such file; --database names a log, or a backup of one", path.display())
+            }
             Some(path) => Ok(path.clone()),
             None => Ok(global.load()?.log.path),
         }
+    }
+
+    /// How often readings of a quantity come, as far as the configuration knows. That of another log says
+    /// nothing of it.
+    pub fn rhythm(&self, global: &Global, sensor: &str, quantity: &str) -> Rhythm {
+        if self.database.is_some() {
+            return Rhythm::Unknown;
+        }
+        let Ok(config) = global.load() else { return Rhythm::Unknown };
+        let known = config.sensors.iter().find(|known| known.id.as_str() == sensor);
+        let of_it =
+            |known: &&Sensor| known.quantities.iter().position(|one| one.info.name.as_str() == quantity);
+        let Some((known, place)) = known.and_then(|known| Some((known, of_it(&known)?))) else {
+            return Rhythm::Unknown;
+        };
+        let filter = &known.quantities[place].filter;
+        match (filter.heartbeat, filter.change) {
+            (Some(heartbeat), _) => Rhythm::AtLeastEvery(heartbeat.max(known.interval)),
+            (None, Change::Always) => {
+                Rhythm::AtLeastEvery(known.interval.max(filter.min_interval.unwrap_or_default()))
+            }
+            (None, _) => Rhythm::OnChange,
+        }
+    }
+}
+
+/// Which readings are meant.
+#[derive(Debug, clap::Args)]
+pub struct Which {
+    /// Sensor, or SENSOR.QUANTITY; * stands for any letters
+    sensor: Option<String>,
+    /// Quantity; * stands for any letters
+    quantity: Option<String>,
+    /// As export calls them.
+    #[arg(long = "sensor", hide = true, value_name = "SENSOR", conflicts_with = "sensor")]
+    only_sensor: Option<String>,
+    #[arg(long = "quantity", hide = true, value_name = "QUANTITY", conflicts_with = "quantity")]
+    only_quantity: Option<String>,
+}
+
+impl Which {
+    /// What to ask the log for. A name with a dot is a sensor of that name if there is one, else sensor and
+    /// quantity.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn selection(&self, reader: &Reader) -> Result<Selection, LogError> {
+        let sensor = self.sensor.clone().or_else(|| self.only_sensor.clone());
+        let quantity = self.quantity.clone().or_else(|| self.only_quantity.clone());
+        if let (Some(text), None) = (&sensor, &quantity)
+            && let Some((before, after)) = text.rsplit_once('.')
+            && !reader.names()?.iter().any(|(name, _)| fits(text, &name.sensor))
+        {
+            let (sensor, quantity) = (Some(before.to_owned()), Some(after.to_owned()));
+            return Ok(Selection { sensor, quantity, ..Selection::default() });
+        }
+        Ok(Selection { sensor, quantity, ..Selection::default() })
     }
 }
 

@@ -1,15 +1,15 @@
 //! `sensor-bridge status`: how the running daemon is. Shows the facts that it answers with.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
 use jiff::tz::TimeZone;
 
-use super::Global;
 use super::rows::{Cell, Format, Rows};
 use super::source::now;
+use super::{Global, terminal};
 use crate::facts::ask::Door;
 use crate::facts::socket::Answer;
 use crate::facts::words::{bytes, count, duration};
@@ -18,15 +18,18 @@ use crate::facts::{Broker, Condition, Event, LogFacts, Machine, Snapshot, Word};
 /// So many of the last events are shown; `--json` has all that the daemon remembers.
 const EVENTS: usize = 5;
 
-/// Show how the running bridge is: broker, clock, log, every sensor and mirror, what happened last
+/// Show how the running bridge is
+///
+/// Broker, clock, log, every sensor and mirror, and what happened last. Asked over a socket that root and members of
+/// the group sensor-bridge may use.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code: 0 healthy, 1 not healthy (the reasons are shown) or not running.
-
 Examples:
   sensor-bridge status
   sensor-bridge status --json | jq '.sensors[] | select(.state != \"ok\")'
-  sensor-bridge status --prometheus > /var/lib/node_exporter/sensor_bridge.prom")]
+  sensor-bridge status --prometheus > /var/lib/node_exporter/sensor_bridge.prom
+
+Exit code: 0 healthy, 1 not healthy (the reasons are shown) or not running.")]
 pub struct Args {
     #[command(flatten)]
     door: DoorArgs,
@@ -62,7 +65,7 @@ impl DoorArgs {
 /// No daemon answers, or standard output cannot be written.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let door = args.door.door(global)?;
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out(global.json || args.prometheus);
     if args.prometheus {
         let Answer::Metrics(text) = door.ask("metrics")? else { bail!("the daemon answered something else") };
         out.write_all(text.as_bytes())?;
@@ -72,7 +75,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     if global.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&snapshot)?)?;
     } else {
-        let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let colours = terminal::colours(&io::stdout());
         out.write_all(plain(&snapshot, now().time_zone(), colours)?.as_bytes())?;
     }
     Ok(ExitCode::from(u8::from(!snapshot.health.healthy)))
@@ -139,13 +142,17 @@ fn plain(snapshot: &Snapshot, zone: &TimeZone, colours: bool) -> io::Result<Stri
     }
     let skipped = snapshot.events.len().saturating_sub(EVENTS);
     if skipped < snapshot.events.len() {
-        text += &format!("\nlast events, {} warnings since the start\n", count(snapshot.warnings));
+        text += &format!("\nlast events, {} since the start\n", many(snapshot.warnings, "warning"));
     }
     for Event { age_seconds, part, what, warning, .. } in &snapshot.events[skipped..] {
         let what = if *warning { paint.doubtful(what) } else { what.clone() };
         text += &format!("{:>9} ago  {part}: {what}\n", duration(*age_seconds));
     }
     Ok(text)
+}
+
+fn many(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
 fn heading(snapshot: &Snapshot, paint: Paint) -> Vec<String> {
@@ -165,7 +172,7 @@ fn broker(broker: Option<&Broker>, paint: Paint) -> Vec<String> {
     };
     let mut link = format!("{}, {}", broker.url, paint.condition(&broker.condition));
     if let Some(retry) = broker.retry_seconds {
-        link += &format!("; tried again every {} or so", duration(retry));
+        link += &format!("; tried again within {}", duration(retry));
     }
     let mut traffic = Vec::new();
     traffic.extend(broker.round_trip_seconds.map(|took| format!("round trip {}", duration(took))));
@@ -180,7 +187,7 @@ fn broker(broker: Option<&Broker>, paint: Paint) -> Vec<String> {
     totals
         .extend((broker.refused > 0).then(|| paint.doubtful(&format!("{} refused", count(broker.refused)))));
     totals.extend((broker.discarded > 0).then(|| format!("{} given up (QoS 0)", count(broker.discarded))));
-    totals.push(format!("{} connections", count(broker.connections)));
+    totals.push(many(broker.connections, "connection"));
     vec![link, traffic.join(", "), totals.join(", ")]
 }
 
@@ -233,9 +240,8 @@ fn sensors(snapshot: &Snapshot, zone: &TimeZone, bold: bool) -> io::Result<Strin
     let time = |seconds: Option<f64>| seconds.map(duration).unwrap_or_default();
     let mut rows = Vec::new();
     for sensor in &snapshot.sensors {
-        let Condition { state, reason, .. } = &sensor.condition;
-        let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-        let state = format!("{}{reason}", state.as_str());
+        // The reason stands at the top of the page, among the faults and warnings.
+        let state = sensor.condition.state.as_str().to_owned();
         let mut head = (sensor.sensor.clone(), time(sensor.next_read_seconds), state);
         for quantity in &sensor.quantities {
             let value = quantity
@@ -267,15 +273,13 @@ fn mirrors(snapshot: &Snapshot, zone: &TimeZone, bold: bool) -> io::Result<Strin
         .mirrors
         .iter()
         .map(|mirror| {
-            let Condition { state, reason, .. } = &mirror.condition;
-            let reason = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
             vec![
                 mirror.mirror.clone(),
                 mirror.to.clone(),
                 count(mirror.stored),
                 format!("{:.1}/s", mirror.per_second),
                 mirror.last_message_seconds.map(duration).unwrap_or_default(),
-                format!("{}{reason}", state.as_str()),
+                mirror.condition.state.as_str().to_owned(),
             ]
         })
         .collect();

@@ -1,6 +1,6 @@
 //! `sensor-bridge tail`: the newest readings, and those that come.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,9 +10,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Global;
 use super::rows::{Format, Rows, reading_cells, reading_columns};
-use super::source::{Source, now};
+use super::source::{Source, Which, now};
+use super::terminal;
 use crate::log::Reader;
-use crate::log::query::Selection;
 
 /// Between two looks whether something was committed; a look costs a few µs.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -21,26 +21,25 @@ const PAUSE: Duration = Duration::from_millis(200);
 const CHUNK: usize = 1_000;
 
 /// Show the newest readings, and follow
+///
+/// On a terminal each sensor has a colour of its own. Following goes on over restarts of the bridge.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sensor-bridge tail
   sensor-bridge tail -f
-  sensor-bridge tail -n 0 -f --sensor air
+  sensor-bridge tail -f -n 0 air
+  sensor-bridge tail -f '*.temperature'
   sensor-bridge tail -f --json | jq .value")]
 pub struct Args {
+    #[command(flatten)]
+    which: Which,
     /// How many to begin with
-    #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 20)]
+    #[arg(short = 'n', long = "lines", alias = "limit", value_name = "N", default_value_t = 20)]
     lines: usize,
     /// Go on with those that come, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
-    /// Only this sensor; * stands for any letters
-    #[arg(long)]
-    sensor: Option<String>,
-    /// Only this quantity; * stands for any letters
-    #[arg(long)]
-    quantity: Option<String>,
     #[command(flatten)]
     source: Source,
 }
@@ -52,11 +51,14 @@ pub struct Args {
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let mut reader = Reader::open(&args.source.path(global)?)?;
     let format = if global.json { Format::Jsonl } else { Format::Table };
-    let bold = io::stdout().is_terminal();
-    let mut rows =
-        Rows::new(io::stdout().lock(), format, reading_columns(format), now().time_zone().clone(), bold);
-    let selection =
-        Selection { sensor: args.sensor.clone(), quantity: args.quantity.clone(), ..Selection::default() };
+    let colours = terminal::colours(&io::stdout());
+    let columns = reading_columns(format);
+    // Sensor, quantity and value.
+    let coloured = if colours { 1..4 } else { 0..0 };
+    let mut rows = Rows::new(io::stdout().lock(), format, columns, now().time_zone().clone(), colours)
+        .spelled(terminal::letters())
+        .coloured_by(coloured);
+    let selection = args.which.selection(&reader)?;
 
     // Asked before the first rows are read, so that none is missed between the two.
     let mut last = reader.last_row()?;

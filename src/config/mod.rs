@@ -136,11 +136,18 @@ fn read_file(path: &Path) -> Result<String, Problems> {
             "name another with --config or SENSOR_BRIDGE_CONFIG; config.example.yaml is one to start from";
         Problems::of_file(path, message, Some(hint.to_owned()))
     };
-    let size = std::fs::metadata(path).map_err(|error| failed(format!("cannot be read: {error}")))?.len();
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            let hint = "use sudo, or name another with --config or SENSOR_BRIDGE_CONFIG";
+            Problems::of_file(path, format!("cannot be read: {error}"), Some(hint.to_owned()))
+        }
+        _ => failed(format!("cannot be read: {error}")),
+    };
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > LARGEST_FILE {
         return Err(failed(format!("is too large for a configuration ({size} bytes)")));
     }
-    let bytes = std::fs::read(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    let bytes = std::fs::read(path).map_err(unreadable)?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;

@@ -4,12 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bus::BusName;
+use crate::bus::gpio::Pins;
 use crate::reading::{Channel, Place, Qos, SensorId};
-use crate::sensor::{Driver, QuantityInfo};
+use crate::sensor::{Attachment, Driver, QuantityInfo};
 
 /// Everything the daemon needs to know.
 #[derive(Debug, Clone)]
@@ -28,8 +31,25 @@ pub struct Config {
     pub sensors: Vec<Sensor>,
     /// Mirrors in the order of the file; ids are unique.
     pub mirrors: Vec<Mirror>,
+    /// Outputs in the order of the file; ids are unique, those of sensors included.
+    pub outputs: Vec<Output>,
+    /// Where commands come from, and what each source may do.
+    pub commands: Vec<CommandSource>,
     /// How the bridge publishes what it says of itself: the gap record (`bridge/lost`).
     pub gap_channel: Channel,
+    /// The web page, if there is to be one.
+    pub web: Option<Web>,
+}
+
+/// The web page.
+#[derive(Debug, Clone)]
+pub struct Web {
+    /// Where it listens; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// What visitors must know; always there when `listen` is not on the loopback.
+    pub password: Option<Secret>,
+    /// Host names, in small letters, under which it may be asked for beside those of the loopback.
+    pub hosts: Vec<String>,
 }
 
 /// Identity and place of this machine.
@@ -383,6 +403,19 @@ pub enum Change {
     Relative(f64),
 }
 
+impl Change {
+    /// Reads `any`, `always`, `0.1` or `1%`; how large it is, is not judged.
+    pub fn read(text: &str) -> Option<Self> {
+        let text = text.trim();
+        match (text, text.strip_suffix('%')) {
+            ("any", _) => Some(Change::Any),
+            ("always", _) => Some(Change::Always),
+            (_, Some(percent)) => percent.trim().parse().ok().map(|p: f64| Change::Relative(p / 100.0)),
+            (number, None) => number.parse().ok().map(Change::Absolute),
+        }
+    }
+}
+
 /// One mirror: topic filters into one sink.
 #[derive(Debug, Clone)]
 pub struct Mirror {
@@ -471,4 +504,209 @@ pub enum CsvColumn {
         /// Where it stands.
         path: JsonPath,
     },
+}
+
+/// One output.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Name.
+    pub id: SensorId,
+    /// What it is made of.
+    pub driver: OutputDriver,
+    /// What it may be set to, and when it returns to its safe level.
+    pub limits: Limits,
+    /// The channel of its level: `on` for two levels, else `level` in percent.
+    pub level: Channel,
+    /// The channel of its own state.
+    pub state: Channel,
+}
+
+/// What an output is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OutputDriver {
+    /// A pin at one of two levels.
+    Digital {
+        /// Whose pins.
+        pins: Pins,
+        /// BCM number.
+        pin: u8,
+        /// Low means on.
+        active_low: bool,
+    },
+    /// A pin with pulses by the hardware.
+    Pwm {
+        /// Whose pins.
+        pins: Pins,
+        /// BCM number.
+        pin: u8,
+        /// Pulses per second, Hz.
+        frequency: f64,
+        /// Low means on.
+        active_low: bool,
+    },
+    /// A channel of a PCA9685 on I2C.
+    Pca9685 {
+        /// Bus.
+        bus: BusName,
+        /// 7-bit address.
+        address: u8,
+        /// 0 to 15.
+        channel: u8,
+        /// Pulses per second, Hz; the same for all channels of a chip.
+        frequency: f64,
+        /// Low means on.
+        active_low: bool,
+    },
+}
+
+impl OutputDriver {
+    /// The name in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            OutputDriver::Digital { .. } => "digital-output",
+            OutputDriver::Pwm { .. } => "pwm",
+            OutputDriver::Pca9685 { .. } => "pca9685",
+        }
+    }
+
+    /// Whether it knows only on and off.
+    pub fn is_digital(&self) -> bool {
+        matches!(self, OutputDriver::Digital { .. })
+    }
+
+    /// Where it sits.
+    pub fn attachment(&self) -> Attachment {
+        match self {
+            OutputDriver::Digital { pins, pin, .. } | OutputDriver::Pwm { pins, pin, .. } => {
+                Attachment::Gpio { pins: *pins, pin: *pin }
+            }
+            OutputDriver::Pca9685 { bus, address, channel, .. } => Attachment::Expander {
+                bus: bus.to_string(),
+                address: *address,
+                chip: "PCA9685",
+                pin: *channel,
+            },
+        }
+    }
+}
+
+/// What an output may be set to, and when it returns to its safe level. Levels are percent: 0 is off, 100 fully on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Where it is at the start, at the end, and whenever nobody should be trusted.
+    pub safe: f64,
+    /// Smallest level but for 0, which is always allowed.
+    pub min: f64,
+    /// Largest level.
+    pub max: f64,
+    /// Least time between two changes; going to `safe` is always allowed.
+    pub min_interval: Option<Duration>,
+    /// Fastest change, percent per second; going to `safe` by itself is immediate.
+    pub slew: Option<f64>,
+    /// Longest time on; then it goes to `safe`.
+    pub max_on: Option<Duration>,
+    /// How long the link to the broker may be lost before it goes to `safe`.
+    pub link_lost: Option<Duration>,
+}
+
+/// A topic on which commands come in, and what they may do.
+#[derive(Debug, Clone)]
+pub struct CommandSource {
+    /// Topic name, without wildcards.
+    pub topic: String,
+    /// Quality of service asked for.
+    pub qos: Qos,
+    /// What may be commanded; nothing else may.
+    pub allow: Vec<Permission>,
+    /// Key of the HMAC-SHA-256 that each command must carry.
+    pub key: Option<SecretBytes>,
+    /// Where answers go unless the command says where.
+    pub reply: Option<String>,
+    /// Whether commands are obeyed while the clock is not synchronised, when nobody knows whether they expired.
+    pub obey_unsynced: bool,
+}
+
+/// Bytes that must not reach a log line: its `Debug` prints stars.
+#[derive(Clone)]
+pub struct SecretBytes(pub Vec<u8>);
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Something that may be commanded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Permission {
+    /// Setting this output.
+    Output(SensorId),
+    /// This action, on one sensor or on all.
+    Action {
+        /// What.
+        action: Action,
+        /// On which; `None` for all.
+        sensor: Option<SensorId>,
+    },
+}
+
+impl fmt::Display for Permission {
+    /// As it is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Permission::Output(output) => fmt::Display::fmt(output, f),
+            Permission::Action { action, sensor: None } => f.write_str(action.name()),
+            Permission::Action { action, sensor: Some(sensor) } => write!(f, "{}:{sensor}", action.name()),
+        }
+    }
+}
+
+/// What can be commanded besides setting an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Read a sensor now.
+    Read,
+    /// Change a sensor's interval.
+    Interval,
+    /// Change how much a quantity must change.
+    Change,
+    /// Read a sensor no more.
+    Pause,
+    /// Read it again.
+    Resume,
+    /// Read a sensor now and publish whatever it says.
+    Republish,
+    /// Say how everything is.
+    Status,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Action; 7] = [
+        Action::Read,
+        Action::Interval,
+        Action::Change,
+        Action::Pause,
+        Action::Resume,
+        Action::Republish,
+        Action::Status,
+    ];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Read => "read",
+            Action::Interval => "interval",
+            Action::Change => "change",
+            Action::Pause => "pause",
+            Action::Resume => "resume",
+            Action::Republish => "republish",
+            Action::Status => "status",
+        }
+    }
+
+    /// The action of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.name() == name)
+    }
 }

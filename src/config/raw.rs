@@ -29,6 +29,32 @@ pub(super) struct Raw {
     pub(super) sensors: Option<Vec<Sensor>>,
     /// Topics to subscribe to and to store.
     pub(super) mirror: Option<Vec<Mirror>>,
+    /// What can be switched or set. An output changes by a command only.
+    pub(super) outputs: Option<Vec<Output>>,
+    /// Topics on which commands come in, and what each may do. Without it nothing can be commanded.
+    pub(super) commands: Option<Vec<Command>>,
+    /// The web page. Without it there is none, and no port is open.
+    pub(super) web: Option<Web>,
+}
+
+/// The web page.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Web {
+    /// Address and port. `127.0.0.1:8480` is for this machine only; `0.0.0.0:8480` and `[::]:8480` are for
+    /// the network, and need a password. Port 0 takes a free one and logs it.
+    #[schemars(required, extend("examples" = ["127.0.0.1:8480"]))]
+    pub(super) listen: Option<String>,
+    /// Password of the page. Better in a file of its own (`password_file`) or in the environment.
+    #[schemars(extend("writeOnly" = true, "examples" = ["…"]))]
+    pub(super) password: Option<String>,
+    /// File that holds the password, found like `mqtt.password_file`. Programs send it as a bearer token.
+    #[schemars(extend("examples" = ["web.password"]))]
+    pub(super) password_file: Option<String>,
+    /// Further host names under which the page is asked for on this machine: that of a reverse proxy.
+    /// `localhost` and loopback addresses always work.
+    #[schemars(extend("examples" = [["pi.example.org"]]))]
+    pub(super) hosts: Option<Vec<String>>,
 }
 
 /// Who this machine is and where it stands.
@@ -439,6 +465,120 @@ pub(super) struct Quantity {
     pub(super) format: Option<Format>,
 }
 
+/// Something that can be switched or set.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Output {
+    /// Name of the output, unique, those of sensors included; fills `{sensor}` in topics.
+    #[schemars(required, extend("examples" = ["fan"]))]
+    pub(super) id: Option<String>,
+    /// What it is made of.
+    #[schemars(required, extend("examples" = ["digital-output"]))]
+    pub(super) driver: Option<OutputKind>,
+    /// BCM number of the pin (22 for GPIO22). With `pwm` one that has the hardware: 12, 13, 18 or 19. Not with
+    /// `pca9685`.
+    #[schemars(range(min = 0, max = 45), extend("examples" = [22]))]
+    pub(super) pin: Option<u8>,
+    /// Whose pin: `gpio` (default) for this machine's, `gpio-sim` for simulated ones. With `pca9685` the I2C bus:
+    /// `i2c-1`, or `sim-1` for a simulated one.
+    #[schemars(extend("examples" = ["i2c-1"]))]
+    pub(super) bus: Option<String>,
+    /// I2C address, `0x40` to `0x7f`. Only with `pca9685`; default `0x40`.
+    #[schemars(with = "Option<AddressText>", extend("examples" = ["0x41"]))]
+    pub(super) address: Option<NumberOrText>,
+    /// Channel of the PCA9685.
+    #[schemars(range(min = 0, max = 15), extend("examples" = [3]))]
+    pub(super) channel: Option<u8>,
+    /// Whether low means on, as with most relay boards.
+    #[schemars(extend("default" = false, "examples" = [true]))]
+    pub(super) active_low: Option<bool>,
+    /// Pulses per second: 1 to 50,000 with `pwm` (default 1,000), 24 to 1,526 with `pca9685` (default 200), where all
+    /// channels of a chip share one.
+    #[schemars(range(min = 1, max = 50000), extend("examples" = [50], "x-unit" = "Hz"))]
+    pub(super) frequency: Option<f64>,
+    /// The safe level: at the start, at the end, and when the bridge decides by itself. `off`, `on`, or percent.
+    #[schemars(with = "Option<LevelText>", extend("default" = "off", "examples" = ["on", 20], "x-unit" = "%"))]
+    pub(super) safe: Option<LevelGiven>,
+    /// Smallest level that can be set; 0 (off) always can. Not with `digital-output`.
+    #[schemars(range(min = 0, max = 100), extend("default" = 0, "examples" = [30], "x-unit" = "%"))]
+    pub(super) min: Option<f64>,
+    /// Largest level that can be set. Not with `digital-output`.
+    #[schemars(range(min = 0, max = 100), extend("default" = 100, "examples" = [80], "x-unit" = "%"))]
+    pub(super) max: Option<f64>,
+    /// Least time between two changes; an earlier command is refused. Going to the safe level is always allowed.
+    #[schemars(extend("examples" = ["5s"]))]
+    pub(super) min_interval: Option<DurationText>,
+    /// Fastest change. Not with `digital-output`; what the bridge makes safe by itself goes at once.
+    #[schemars(range(min = 0.1, max = 10000), extend("examples" = [20], "x-unit" = "%/s"))]
+    pub(super) slew: Option<f64>,
+    /// Longest time on without a break; then it goes to the safe level.
+    #[schemars(extend("examples" = ["1h"]))]
+    pub(super) max_on: Option<DurationText>,
+    /// When the connection over which it is commanded is lost for so long, it goes to the safe level.
+    #[schemars(extend("examples" = ["5m"]))]
+    pub(super) link_lost: Option<DurationText>,
+    /// Topic of its level instead of `mqtt.topic`.
+    #[schemars(extend("examples" = ["castel/{device}/{sensor}"]))]
+    pub(super) topic: Option<String>,
+    /// Quality of service instead of `mqtt.qos`.
+    #[schemars(range(min = 0, max = 2), extend("examples" = [2]))]
+    pub(super) qos: Option<u8>,
+    /// Retain flag instead of `mqtt.retain`.
+    #[schemars(extend("examples" = [true]))]
+    pub(super) retain: Option<bool>,
+    /// Buffering of its QoS 0 readings instead of `mqtt.buffer`.
+    #[schemars(extend("examples" = [false]))]
+    pub(super) buffer: Option<bool>,
+}
+
+/// What an output is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum OutputKind {
+    /// A pin that is high or low: a relay, a transistor.
+    DigitalOutput,
+    /// A pin with pulses by the Pi's hardware: a fan's speed, a lamp's brightness.
+    Pwm,
+    /// A channel of a PCA9685 on I2C: 16 outputs with pulses.
+    Pca9685,
+}
+
+/// A topic on which commands come in.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Command {
+    /// Topic, without wildcards. `{device}` may be used.
+    #[schemars(required, extend("examples" = ["castel/{device}/command"]))]
+    pub(super) topic: Option<String>,
+    /// Quality of service asked for.
+    #[schemars(range(min = 0, max = 2), extend("default" = 1, "examples" = [2]))]
+    pub(super) qos: Option<u8>,
+    /// What may be commanded from here: ids of outputs, and `read`, `interval`, `change`, `pause`, `resume`,
+    /// `republish`, `status`; with `read:air` on that sensor only.
+    #[schemars(required, length(min = 1), extend("examples" = [["fan", "status", "read:air"]]))]
+    pub(super) allow: Option<Vec<String>>,
+    /// File with a key of at least 16 bytes: then every command must carry its HMAC-SHA-256. Found as
+    /// `mqtt.password_file` is.
+    #[schemars(extend("examples" = ["command.key"]))]
+    pub(super) hmac_key_file: Option<String>,
+    /// Topic of the answers, unless a command (MQTT 5) names one. `{device}` may be used. Default: no answer.
+    #[schemars(extend("examples" = ["castel/{device}/reply"]))]
+    pub(super) reply: Option<String>,
+    /// Whether commands are obeyed while the clock is not synchronised and cannot tell whether they have expired.
+    #[schemars(extend("default" = "refuse", "examples" = ["obey"]))]
+    pub(super) unsynced: Option<CommandsUnsynced>,
+}
+
+/// What happens to commands while the clock is not synchronised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum CommandsUnsynced {
+    /// They are refused.
+    Refuse,
+    /// They are obeyed if they have not expired by the clock as it is.
+    Obey,
+}
+
 /// Topic filters and where their messages are stored.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -548,6 +688,15 @@ pub(super) enum NumberOrText {
     Text(String),
 }
 
+/// A level as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum LevelGiven {
+    Switch(bool),
+    Percent(f64),
+    Text(String),
+}
+
 /// A duration as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
@@ -579,6 +728,8 @@ struct VersionText;
 struct TlsVersionText;
 struct ChangeText;
 struct RateNumber;
+struct AddressText;
+struct LevelText;
 struct IntervalText;
 
 written_as!(DurationText, "duration", {
@@ -611,4 +762,10 @@ written_as!(ChangeText, "change", {
 });
 written_as!(RateNumber, "rate", {
     "anyOf": [{"type": "integer", "minimum": 1, "maximum": 100000}, {"type": "string", "pattern": r"^\s*[0-9]+\s*/\s*s\s*$"}]
+});
+written_as!(AddressText, "address", {
+    "anyOf": [{"type": "string", "pattern": "^(0[xX][0-9a-fA-F]{1,2}|[0-9]{1,3})$"}, {"type": "integer", "minimum": 3, "maximum": 127}]
+});
+written_as!(LevelText, "level", {
+    "anyOf": [{"type": "string", "enum": ["off", "on"]}, {"type": "boolean"}, {"type": "number", "minimum": 0, "maximum": 100}]
 });

@@ -54,7 +54,9 @@ pub fn run(options: &Options, screen: &mut dyn Write) -> Result<bool> {
 
     let board = Board::new();
     let mut bridge = Bridge::start(&config, &board)?;
-    wait_for_mirror(&board)?;
+    wait_for(&board, "mirror back", "the broker")?;
+    wait_for(&board, "web", "the page")?;
+    announce_page(&board, screen)?;
     let mut account = Account::open(&config.log.path)?;
     let end = options.duration.map(|duration| Instant::now() + duration);
     while !over(&wishes, end) {
@@ -95,10 +97,7 @@ fn introduce(config: &Config, path: &Path, broker: &str, screen: &mut dyn Write)
     writeln!(screen, "  topics    demo/{}/<sensor>/<quantity>, JSON, QoS 1\n", config.device.id)?;
     writeln!(screen, "Try in another terminal:")?;
     suggest(path, screen)?;
-    writeln!(
-        screen,
-        "\nReadings as they come back from the broker (only what changed enough; Ctrl-C ends):\n"
-    )?;
+    writeln!(screen)?;
     screen.flush()?;
     Ok(())
 }
@@ -113,14 +112,26 @@ fn suggest(path: &Path, screen: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-/// What is published before the mirror has subscribed cannot come back, so the account begins after that.
-fn wait_for_mirror(board: &Board) -> Result<()> {
-    let mirror = board.part("mirror back");
+/// Waits until a part is well. What is published before the mirror has subscribed cannot come back, so the account
+/// begins after that.
+fn wait_for(board: &Board, part: &str, what: &str) -> Result<()> {
+    let part = board.part(part);
     let deadline = Instant::now() + CONNECTING;
-    while mirror.state().0 != State::Ok {
-        ensure!(Instant::now() < deadline, "the broker cannot be used: {}", mirror.state().0);
+    while part.state().0 != State::Ok {
+        ensure!(Instant::now() < deadline, "{what} cannot be used: {}", part.state().0);
         std::thread::sleep(REFRESH);
     }
+    Ok(())
+}
+
+fn announce_page(board: &Board, screen: &mut dyn Write) -> Result<()> {
+    let port = board.part("web").figure("port").get();
+    writeln!(screen, "See it in a browser on this machine:\n  http://127.0.0.1:{port}/")?;
+    writeln!(
+        screen,
+        "\nReadings as they come back from the broker (only what changed enough; Ctrl-C ends):\n"
+    )?;
+    screen.flush()?;
     Ok(())
 }
 

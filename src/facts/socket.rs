@@ -20,10 +20,13 @@ use tracing::{debug, error};
 use super::why::Why;
 use super::{Facts, Snapshot};
 use crate::config::{Config, Socket};
-use crate::status::{Part, State};
+use crate::status::{Board, State};
 
 /// Where systemd's `RuntimeDirectory=sensor-bridge` puts it.
 pub const UNDER_SYSTEMD: &str = "/run/sensor-bridge/status.sock";
+
+/// Its part of the board.
+const PART: &str = "status socket";
 
 /// Clients served at a time; the others wait in the kernel's queue.
 const CLIENTS: usize = 8;
@@ -90,23 +93,21 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes the socket where the configuration wants it. A socket that cannot be made is shown on `part` and is no
-    /// reason not to read sensors; nor is one that is not wanted.
-    pub fn start(
-        config: &Config,
-        runtime: Option<&OsStr>,
-        facts: &Facts,
-        part: impl Fn() -> Part,
-    ) -> Option<Self> {
+    /// Makes the socket where the configuration wants it. A socket that cannot be made is shown on the board and is
+    /// no reason not to read sensors.
+    pub fn start(config: &Config, runtime: Option<&OsStr>, facts: &Facts, board: &Board) -> Option<Self> {
         let path = place(&config.status.socket, &config.log.path, runtime)?;
         match Self::at(&path, facts.clone()) {
             Ok(server) => {
-                part().set(State::Ok);
+                // Only if there was trouble before a reload: that it is as it should be is no news.
+                if let Some(part) = board.parts().into_iter().find(|part| part.name() == PART) {
+                    part.set(State::Ok);
+                }
                 Some(server)
             }
             Err(why) => {
                 let hint = "choose another place under status.socket, or off";
-                part().set(State::Degraded(format!("{}: {why}; {hint}", path.display())));
+                board.part(PART).set(State::Degraded(format!("{}: {why}; {hint}", path.display())));
                 None
             }
         }

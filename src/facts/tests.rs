@@ -54,7 +54,7 @@ impl House {
     }
 
     fn serve(&self) -> Server {
-        let server = Server::start(&self.config, None, &self.facts, || self.board.part("status socket"));
+        let server = Server::start(&self.config, None, &self.facts, &self.board);
         server.expect("the socket can be made")
     }
 }
@@ -179,7 +179,7 @@ fn bad_clients_are_shown_the_door_and_keep_nobody_waiting() {
 fn what_a_killed_daemon_left_is_replaced_and_nothing_else() {
     let house = House::new();
     let part = || house.board.part("status socket");
-    let start = || Server::start(&house.config, None, &house.facts, part);
+    let start = || Server::start(&house.config, None, &house.facts, &house.board);
     drop(UnixListener::bind(house.socket()).unwrap());
     assert!(house.socket().exists(), "left behind");
     let server = start().unwrap();

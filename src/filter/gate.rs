@@ -52,6 +52,13 @@ impl Gate {
         });
     }
 
+    /// Gives a quantity another measure of change.
+    pub fn set_change(&mut self, position: usize, change: Change) {
+        if let Some(member) = self.members.iter_mut().find(|member| member.position == position) {
+            member.change = change;
+        }
+    }
+
     /// What to do with a sample, `values` by position.
     pub fn decide(&self, now: Duration, values: &[Option<Value>]) -> Action {
         let present = || self.members.iter().filter_map(|m| Some((m, values[m.position].as_ref()?)));

@@ -251,6 +251,26 @@ impl SensorFilter {
         self.gates.iter_mut().for_each(Gate::reset);
     }
 
+    /// From now on a quantity passes when it has changed by so much. False when it is not among them.
+    pub fn set_change(&mut self, quantity: &Quantity, change: config::Change) -> bool {
+        let wanted = |slot: &Slot| slot.quantity.info.name == *quantity;
+        let Some(position) = self.slots.iter().position(wanted) else { return false };
+        self.slots[position].quantity.filter.change = change;
+        self.gates[self.slots[position].gate].set_change(position, change);
+        true
+    }
+
+    /// A sample as people see it: name, calibrated value and unit of each quantity that is wanted.
+    pub fn calibrated(&self, sample: &[Measured]) -> Vec<(Quantity, Value, String)> {
+        let slot = |measured: &Measured| {
+            let position = self.by_index.get(measured.quantity).copied().flatten()?;
+            let quantity = &self.slots[position].quantity;
+            let value = calibrate(quantity, &measured.value);
+            Some((quantity.info.name.clone(), value, quantity.channel.unit.clone()))
+        };
+        sample.iter().filter_map(slot).collect()
+    }
+
     /// Values held back by `min_interval` at the moment.
     pub fn held(&self) -> usize {
         self.gates.iter().map(Gate::held).sum()

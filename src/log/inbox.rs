@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::delivery::Pending;
 use super::error::{Busy, LogError};
-use super::{DeliveryUpdate, MirrorBatch, NewMessage, Stored, Urgency};
+use super::{CommandLogged, CommandStep, DeliveryUpdate, MirrorBatch, NewMessage, Stored, Urgency};
 use crate::reading::{Channel, ChannelId, Reading};
 
 /// Most readings accepted and not yet committed: about 3 MB; 27 minutes of a full disk at 20 a second.
@@ -30,6 +30,7 @@ pub(super) enum Job {
     Register(Vec<Channel>, Reply<Vec<ChannelId>>),
     Correct(i64, Reply<()>),
     Store(Box<MirrorBatch>, Instant, Reply<Stored>),
+    Command(Vec<CommandStep>, Instant, Reply<Vec<CommandLogged>>),
     /// Lets a test turn a screw of the write connection, outside of any transaction.
     #[cfg(test)]
     Run(fn(&rusqlite::Connection), Reply<()>),

@@ -11,10 +11,10 @@
 //! | `inbox` | the bounded queue to the writer |
 //! | `writer` | when to commit; what to do when that fails |
 //! | `store` | one transaction |
-//! | `channel`, `delivery`, `mirror`, `gap`, `picture` | their tables |
+//! | `channel`, `command`, `delivery`, `mirror`, `gap`, `picture` | their tables |
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
-//! | `query`, `times`, `backup`, `look`, `extent`, `newest` | what people ask for |
+//! | `query`, `glance`, `times`, `backup`, `look`, `extent`, `newest` | what people ask for |
 //! | `rollup`, `pieces` | what many readings come to, kept and read |
 //! | `series`, `silence`, `latest` | what is drawn: few points, gaps, newest values |
 
@@ -23,12 +23,13 @@ mod album;
 pub mod backup;
 mod channel;
 mod checkpoint;
+mod command;
 mod delivery;
 mod error;
 mod extent;
 mod gap;
 pub mod gather;
-
+pub mod glance;
 mod inbox;
 pub mod latest;
 pub mod look;
@@ -64,9 +65,12 @@ use std::time::Instant;
 use tokio::sync::{oneshot, watch};
 
 use crate::config;
-use crate::reading::{Channel, ChannelId, Moment, Qos, Reading};
+use crate::reading::{Channel, ChannelId, Moment, Qos, Reading, Timestamp};
 use crate::status::Board;
 
+pub use command::{
+    CommandAnswer, CommandLogged, CommandStep, CommandsLeft, NewCommand, PendingReply, ReplyTo,
+};
 pub use error::{Busy, LogError};
 pub use extent::Extent;
 pub use messages::Message;
@@ -230,6 +234,19 @@ impl Log {
     /// stored and the same batch may be handed over again.
     pub fn store(&self, batch: MirrorBatch) -> Result<Stored, LogError> {
         self.shared.inbox.ask(|reply| Job::Store(Box::new(batch), Instant::now(), reply))
+    }
+
+    /// Notes steps in the life of commands, in one transaction; one answer each. Blocks until it is durable: do
+    /// not call it on an async thread.
+    ///
+    /// On a failing disk it waits as [`Log::store`] does; nothing is noted then.
+    pub fn note_commands(&self, steps: Vec<CommandStep>) -> Result<Vec<CommandLogged>, LogError> {
+        self.shared.inbox.ask(|reply| Job::Command(steps, Instant::now(), reply))
+    }
+
+    /// What an earlier run left of commands; to be asked before any is noted.
+    pub fn commands_left(&self, now: Timestamp) -> Result<CommandsLeft, LogError> {
+        command::left(&open::read_only(&self.shared.path)?, now).map_err(error::at(&self.shared.path))
     }
 
     /// Commits what is waiting, checkpoints, and ends the writer; later calls answer [`LogError::Closed`].

@@ -90,7 +90,10 @@ pub(super) fn unusable(path: &Path, error: &io::Error) -> LogError {
         io::ErrorKind::NotADirectory => format!("{folder} is not a folder; choose another log.path"),
         io::ErrorKind::IsADirectory => "is a folder; log.path must name a file".to_owned(),
         io::ErrorKind::PermissionDenied => {
-            format!("permission denied; the user that runs sensor-bridge must own {folder} and the file")
+            format!(
+                "permission denied; the user that runs sensor-bridge must own {folder} and the file, \
+                 and anybody else needs sudo"
+            )
         }
         io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only; mount it writable".to_owned(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full; make room".to_owned(),

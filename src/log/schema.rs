@@ -15,6 +15,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("pictures.sql"),
     include_str!("unsynced.sql"),
     include_str!("rollup.sql"),
+    include_str!("commands.sql"),
 ];
 
 /// What the header of a file says.
@@ -204,6 +205,32 @@ mod tests {
             .query_row("SELECT group_concat(minutes || ':' || count, ' ') FROM rollup", [], |row| row.get(0))
             .unwrap();
         assert_eq!(kept, "5:100 60:100");
+    }
+
+    #[test]
+    fn version_4_gets_commands_and_keeps_its_rows() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 0, &STEPS[..4]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO channel (id, device, sensor, quantity, unit, kind) VALUES (1, 'd', 's', 'q', '', 'float');
+                 INSERT INTO reading VALUES (5, 1, 1000000, 21.5, 0);",
+            )
+            .unwrap();
+        migrate(&mut connection, 4, &STEPS[..5]).unwrap();
+        assert_eq!(kind(&connection).unwrap(), Kind::Ours(5));
+        connection
+            .execute_batch(
+                "INSERT INTO command (time, flags, source, command, payload, stage, rc, message, pending)
+                 VALUES (1000000, 0, 't', 'a', '{}', 2, 200, 'done', 0)",
+            )
+            .unwrap();
+        let text = |sql: &str| -> String { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
+        assert_eq!(
+            text("SELECT time || outcome || clock FROM commands"),
+            "1970-01-01T00:00:01.000000Zdonesynced"
+        );
+        assert_eq!(text("SELECT id || sensor || value FROM readings"), "5s21.5");
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use rusqlite::{Connection, params};
 
-use super::Stored;
 use super::error::{Fault, classify};
 use super::inbox::{Batch, Job};
 use super::mirror::{self, StoreError};
 use super::stretch::Stretch;
-use super::{channel, gap, picture};
+use super::{CommandLogged, Stored};
+use super::{channel, command, gap, picture};
 use crate::reading::{ChannelId, Clock, Moment, Reading, Value};
 
 /// `reading.flags`: the time is what an unsynchronised clock said.
@@ -57,6 +57,7 @@ pub(super) enum Answer {
     Registered(Vec<ChannelId>),
     Corrected { more: bool },
     Stored(Stored),
+    Commanded(Vec<CommandLogged>),
     Refused(String),
 }
 
@@ -167,7 +168,7 @@ impl Store {
             batch.delivery.write(&self.connection, now.wall)?;
         }
         for job in &batch.jobs {
-            let answer = self.guarded(careful, |store| store.do_job(job))?;
+            let answer = self.guarded(careful, |store| store.do_job(job, now))?;
             outcome.answers.push(answer.unwrap_or_else(Answer::Refused));
         }
         if batch.lost > 0 {
@@ -241,7 +242,7 @@ impl Store {
         Ok(())
     }
 
-    fn do_job(&mut self, job: &Job) -> Result<Answer, Abort> {
+    fn do_job(&mut self, job: &Job, now: Moment) -> Result<Answer, Abort> {
         match job {
             Job::Register(channels, _) => {
                 let ids = channels.iter().map(|channel| channel::register(&self.connection, channel));
@@ -256,6 +257,9 @@ impl Store {
                 let stored = mirror::store(&self.connection, &mut self.known, &mut next, batch)?;
                 self.ids.next_message = next;
                 Ok(Answer::Stored(stored))
+            }
+            Job::Command(steps, ..) => {
+                Ok(Answer::Commanded(command::write(&self.connection, steps, now.wall)?))
             }
             #[cfg(test)]
             Job::Run(..) => Ok(Answer::Corrected { more: false }),

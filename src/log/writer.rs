@@ -25,7 +25,7 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 /// How long closing goes on trying. Leaving may take 10 s in all.
 const LAST_CHANCE: Duration = Duration::from_secs(2);
 
-/// A mirror's batch waits this long for the disk before its caller is told.
+/// A mirror's batch, or a command, waits this long for the disk before its caller is told.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Losses are recorded at once, but no more often than this: a disk that is too slow loses many times a second.
@@ -292,6 +292,10 @@ impl Writer {
             (Job::Store(_, _, reply), Answer::Refused(reason)) => {
                 drop(reply.try_send(Err(LogError::Refused(reason))));
             }
+            (Job::Command(_, _, reply), Answer::Commanded(logged)) => drop(reply.try_send(Ok(logged))),
+            (Job::Command(_, _, reply), Answer::Refused(reason)) => {
+                drop(reply.try_send(Err(LogError::Refused(reason))));
+            }
             #[cfg(test)]
             (Job::Run(_, reply), _) => drop(reply.try_send(Ok(()))),
             (job, answer) => error!("log: {answer:?} is no answer to {job:?}"),
@@ -312,7 +316,8 @@ impl Writer {
                 Job::Register(_, reply) => drop(reply.try_send(Err(error))),
                 Job::Correct(_, reply) => drop(reply.try_send(Err(error))),
                 Job::Store(_, since, reply) if now - since >= PATIENCE => drop(reply.try_send(Err(error))),
-                Job::Store(..) => self.held.jobs.push(job),
+                Job::Command(_, since, reply) if now - since >= PATIENCE => drop(reply.try_send(Err(error))),
+                Job::Store(..) | Job::Command(..) => self.held.jobs.push(job),
                 #[cfg(test)]
                 Job::Run(..) => self.held.jobs.push(job),
             }

@@ -17,6 +17,7 @@ pub(crate) fn message(topic: &str, payload: &[u8], qos: Qos) -> Incoming {
         packet_id: 0,
         dup: false,
         hash: fingerprint(topic, payload),
+        response: None,
     }
 }
 

@@ -46,6 +46,30 @@ pub struct Incoming {
     /// [`fingerprint`] of topic and payload: with the packet id it tells a QoS 2 message sent again from a
     /// new one that got the same packet id.
     pub hash: i64,
+    /// Where the sender wants an answer (MQTT 5).
+    pub response: Option<Response>,
+}
+
+/// Where the sender of a message wants an answer, by the properties of MQTT 5.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// Response Topic.
+    pub topic: String,
+    /// Correlation Data, to be sent back as they are.
+    pub correlation: Option<Vec<u8>>,
+}
+
+/// An answer to a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// By which the sink knows it.
+    pub number: i64,
+    /// Topic.
+    pub topic: String,
+    /// Payload.
+    pub payload: Vec<u8>,
+    /// Correlation Data (MQTT 5).
+    pub correlation: Option<Vec<u8>>,
 }
 
 /// What a sink is given to make durable, all of it or nothing.
@@ -59,6 +83,8 @@ pub struct Batch {
     pub released: Vec<u16>,
     /// The topic filters now subscribed in the broker's session.
     pub subscribed: Option<Vec<(String, Qos)>>,
+    /// Numbers of answers that the broker has acknowledged.
+    pub answered: Vec<i64>,
 }
 
 impl Batch {
@@ -69,7 +95,7 @@ impl Batch {
 
     /// Something to remember besides messages.
     pub(crate) fn has_notes(&self) -> bool {
-        self.forget_all || !self.released.is_empty() || self.subscribed.is_some()
+        self.forget_all || !self.released.is_empty() || self.subscribed.is_some() || !self.answered.is_empty()
     }
 
     /// What the log keeps for `mirror`, without the messages and their packet ids.
@@ -97,6 +123,8 @@ pub struct Stored {
     pub repeats: usize,
     /// What JSON payloads did not give.
     pub fields: field::Tally,
+    /// Answers to be sent, each kept by the sink until its number comes back in [`Batch::answered`].
+    pub replies: Vec<Reply>,
 }
 
 /// What a sink remembers of the broker's session.
@@ -106,6 +134,8 @@ pub struct Session {
     pub held: Vec<(u16, i64)>,
     /// Topic filters that are subscribed.
     pub subscribed: Vec<(String, Qos)>,
+    /// Answers that an earlier run did not see acknowledged.
+    pub replies: Vec<Reply>,
 }
 
 /// Why a sink could not store.

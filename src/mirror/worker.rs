@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
-use super::{Aspect, Batch, Health, Session, Sink, SinkError, Stored};
+use super::{Aspect, Batch, Health, Reply, Session, Sink, SinkError, Stored};
 use crate::log::LogError;
 use crate::reading::Qos;
 use crate::status::State;
@@ -46,6 +46,8 @@ pub enum Answer {
         acks: Vec<(u16, Qos)>,
         /// As in the job.
         connection: u64,
+        /// Answers to be sent.
+        replies: Vec<Reply>,
     },
 }
 
@@ -83,9 +85,9 @@ impl Worker {
     }
 
     /// Hands over a batch; gives it back when one waits already.
-    pub fn give(&self, job: Job) -> Result<(), Job> {
+    pub fn give(&self, job: Job) -> Result<(), Box<Job>> {
         self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(job) | TrySendError::Disconnected(job) => job,
+            TrySendError::Full(job) | TrySendError::Disconnected(job) => Box::new(job),
         })
     }
 
@@ -125,9 +127,10 @@ impl Run {
         // Once nobody listens any more, what was given is stored all the same.
         answers.blocking_send(Answer::Open(session)).unwrap_or_default();
         while let Ok(Job { batch, acks, connection }) = jobs.recv() {
-            let stored = self.retry(|sink| sink.store(&batch))?;
+            let mut stored = self.retry(|sink| sink.store(&batch))?;
+            let replies = std::mem::take(&mut stored.replies);
             self.account(batch.messages.len(), stored);
-            answers.blocking_send(Answer::Stored { acks, connection }).unwrap_or_default();
+            answers.blocking_send(Answer::Stored { acks, connection, replies }).unwrap_or_default();
         }
         Some(())
     }
@@ -223,7 +226,7 @@ mod tests {
                 let why = io::Error::from(io::ErrorKind::StorageFull);
                 return Err(SinkError::File { path: "/data/x.csv".into(), what: "cannot append", why });
             }
-            Ok(Stored { repeats: 1, fields: self.fields.clone() })
+            Ok(Stored { repeats: 1, fields: self.fields.clone(), replies: Vec::new() })
         }
     }
 
@@ -237,7 +240,9 @@ mod tests {
             assert!(answers.try_recv().is_err(), "answered before it was stored");
             std::thread::yield_now();
         }
-        let Some(Answer::Stored { acks, connection }) = answers.blocking_recv() else { panic!("no answer") };
+        let Some(Answer::Stored { acks, connection, .. }) = answers.blocking_recv() else {
+            panic!("no answer")
+        };
         assert_eq!((acks, connection), (vec![(7, Qos::AtLeastOnce)], 3));
         assert_eq!(part.state().0, State::Ok);
         assert!(part.figures().contains(&("stored", 2)) && part.figures().contains(&("repeats", 1)));

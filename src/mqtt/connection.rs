@@ -14,6 +14,7 @@ use super::access::Access;
 use super::failure::Failure;
 use crate::config;
 use crate::config::Transport;
+use crate::mirror::Response;
 use crate::reading::Qos;
 
 /// A connection attempt, and a flush on 3.1.1, that takes longer has failed. Long enough for a TLS
@@ -89,6 +90,8 @@ pub(crate) struct Message {
     pub topic: String,
     /// Payload.
     pub payload: Vec<u8>,
+    /// Where the sender wants an answer (5.0).
+    pub response: Option<Response>,
 }
 
 /// What happened on a connection.
@@ -217,7 +220,11 @@ pub(crate) trait Connection: Sized {
 /// in the task that polls would be a deadlock.
 pub(crate) trait Requests: Clone {
     /// Hands over a publish.
-    fn try_publish(&self, message: Outgoing) -> Result<(), NotTaken>;
+    fn try_publish(&self, message: Outgoing) -> Result<(), NotTaken> {
+        self.try_answer(message, None)
+    }
+    /// Hands over a publish with Correlation Data, which 3.1.1 leaves out.
+    fn try_answer(&self, message: Outgoing, correlation: Option<Vec<u8>>) -> Result<(), NotTaken>;
     /// Hands over a SUBSCRIBE of one filter.
     fn try_subscribe(&self, filter: &str, qos: Qos) -> Result<(), NotTaken>;
     /// Hands over an UNSUBSCRIBE of one filter.

@@ -1,6 +1,7 @@
-//! Brings what a mirror subscribes to from the broker into its sink, and acknowledges what is durable.
+//! Brings what a mirror, or whoever else has a sink, subscribes to from the broker into that sink, acknowledges
+//! what is durable, and sends the sink's answers.
 //!
-//! Each mirror has a connection and a thread of its own, with a persistent session: what is published while
+//! Each has a connection and a thread of its own, with a persistent session: what is published while
 //! we are away waits on the broker. Nothing is acknowledged before the sink has it on disk, and nothing is
 //! acknowledged on a connection other than the one it came by. Where messages end up is not known here.
 //!
@@ -12,6 +13,7 @@ mod filters;
 mod finished;
 mod intake;
 mod link;
+mod replies;
 #[cfg(test)]
 mod tests;
 
@@ -26,9 +28,11 @@ use tracing::{error, warn};
 use self::filters::Filters;
 use self::intake::Intake;
 use self::link::Link;
+use self::replies::Replies;
 use crate::config::{self, MqttVersion};
 use crate::log::Log;
 use crate::mirror::{self, Health, Sink, Worker};
+use crate::reading::Qos;
 use crate::status::Board;
 
 /// How long each step of the end may take: storing and acknowledging what was read, then the sink's thread,
@@ -62,19 +66,46 @@ fn start_with(
     sink: Box<dyn Sink>,
     board: &Board,
 ) -> io::Result<Subscriber> {
+    let wanted = mirror.topics.iter().map(|filter| (filter.clone(), mirror.qos)).collect();
     let name = format!("mirror {}", mirror.id);
+    subscribe(mqtt, Subscription { name, id: mirror.id.clone(), wanted }, sink, board, Box::new(|_| {}))
+}
+
+/// What is subscribed to, and for whom.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// Name on the board and of the threads.
+    pub name: String,
+    /// What is appended to the client id; another for each subscriber.
+    pub id: String,
+    /// Topic filters with the quality of service asked for.
+    pub wanted: Vec<(String, Qos)>,
+}
+
+/// Is told whether messages can come in: connected, and all subscribed. Must not block.
+pub type Watcher = Box<dyn Fn(bool) + Send>;
+
+/// Starts a subscriber for any sink; as [`start`].
+pub fn subscribe(
+    mqtt: &config::Mqtt,
+    subscription: Subscription,
+    sink: Box<dyn Sink>,
+    board: &Board,
+    watcher: Watcher,
+) -> io::Result<Subscriber> {
+    let Subscription { name, id, wanted } = subscription;
     let health = Health::new(board.part(&name));
     // One job is under way at a time, and the answer of `open` comes before any.
     let (answers, answered) = mpsc::channel(2);
     let worker = Worker::start(&name, sink, health.clone(), answers)?;
-    let wanted = mirror.topics.iter().map(|filter| (filter.clone(), mirror.qos)).collect();
     let (stop, stopped) = watch::channel(());
     let link = Link {
-        client_id: format!("{}-{}", mqtt.client_id, mirror.id),
+        client_id: format!("{}-{id}", mqtt.client_id),
         mqtt: mqtt.clone(),
         wanted,
         health,
         intake: Intake::default(),
+        replies: Replies::default(),
         filters: Filters::new(Vec::new(), Vec::new()),
         worker: Some(worker),
         answers: answered,
@@ -82,6 +113,7 @@ fn start_with(
         connection: 0,
         storing: None,
         progress: false,
+        watcher,
     };
     let (end, ended) = sync_channel(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;

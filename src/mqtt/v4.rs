@@ -170,6 +170,7 @@ impl V4 {
                 retain: packet.retain,
                 topic: packet.topic,
                 payload: packet.payload.to_vec(),
+                response: None,
             }),
             Packet::PubRel(packet) => Event::Released(packet.pkid),
             Packet::SubAck(packet) => Event::SubAck {
@@ -204,7 +205,7 @@ fn not_taken(error: rumqttc::ClientError) -> NotTaken {
 }
 
 impl Requests for rumqttc::AsyncClient {
-    fn try_publish(&self, message: Outgoing) -> Result<(), NotTaken> {
+    fn try_answer(&self, message: Outgoing, _correlation: Option<Vec<u8>>) -> Result<(), NotTaken> {
         Self::try_publish(self, message.topic, raw(message.qos), message.retain, message.payload)
             .map_err(not_taken)
     }

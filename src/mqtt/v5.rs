@@ -5,7 +5,7 @@ use std::time::Duration;
 use rumqttc::Outgoing as Wrote;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnectProperties, LastWill, Packet, PubAckReason, PubCompReason, PubRecReason, PubRel, Publish,
-    SubscribeReasonCode,
+    PublishProperties, SubscribeReasonCode,
 };
 use rumqttc::v5::mqttbytes::{QoS, valid_filter, valid_topic};
 use rumqttc::v5::{AsyncClient, ClientError, Event as Raw, EventLoop, MqttOptions, Request};
@@ -18,6 +18,7 @@ use super::connection::{
 };
 use super::failure::{Failure, disconnected_v5, from_v5};
 use crate::config;
+use crate::mirror::Response;
 use crate::reading::Qos;
 
 /// One network connection.
@@ -196,6 +197,7 @@ impl V5 {
                 retain: packet.retain,
                 topic: String::from_utf8_lossy(&packet.topic).into_owned(),
                 payload: packet.payload.to_vec(),
+                response: packet.properties.and_then(response),
             }),
             Packet::PubRel(packet) => Event::Released(packet.pkid),
             Packet::SubAck(packet) => Event::SubAck {
@@ -233,6 +235,12 @@ impl V5 {
             keep_alive: self.event_loop.options.keep_alive(),
         }
     }
+}
+
+/// Where the sender wants an answer.
+fn response(properties: PublishProperties) -> Option<Response> {
+    let correlation = properties.correlation_data.map(|data| data.to_vec());
+    Some(Response { topic: properties.response_topic?, correlation })
 }
 
 fn refused_ack(reason: PubAckReason) -> Option<&'static str> {
@@ -289,8 +297,13 @@ fn not_taken(error: ClientError) -> NotTaken {
 }
 
 impl Requests for AsyncClient {
-    fn try_publish(&self, message: Outgoing) -> Result<(), NotTaken> {
-        Self::try_publish(self, message.topic, raw(message.qos), message.retain, message.payload)
+    fn try_answer(&self, message: Outgoing, correlation: Option<Vec<u8>>) -> Result<(), NotTaken> {
+        let Outgoing { topic, qos, retain, payload } = message;
+        let Some(data) = correlation else {
+            return Self::try_publish(self, topic, raw(qos), retain, payload).map_err(not_taken);
+        };
+        let properties = PublishProperties { correlation_data: Some(data.into()), ..Default::default() };
+        Self::try_publish_with_properties(self, topic, raw(qos), retain, payload, properties)
             .map_err(not_taken)
     }
 

@@ -1,9 +1,10 @@
-//! What wakes a worker: its next task is due, a device calls, or the end. One bell a worker, so that an edge
+//! What wakes a worker: its next task is due, a device calls, an order comes, or the end. One bell a worker, so that an edge
 //! on one bus wakes nobody else.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::control::{MOST_ORDERS, Pending};
 use crate::bus::gpio::Waker;
 
 /// Rung by anybody, waited at by one worker.
@@ -18,6 +19,10 @@ struct State {
     rung: bool,
     /// Sensors whose devices called, each once.
     callers: Vec<usize>,
+    /// Given, and not carried out yet.
+    orders: Vec<Pending>,
+    /// Nobody will look any more.
+    closed: bool,
 }
 
 impl Bell {
@@ -47,6 +52,33 @@ impl Bell {
     /// The sensors that have called since the last look.
     pub fn callers(&self) -> Vec<usize> {
         std::mem::take(&mut self.lock().callers)
+    }
+
+    /// Hands over an order; false when too many wait, or nobody carries them out any more.
+    pub fn order(&self, order: Pending) -> bool {
+        let mut state = self.lock();
+        if state.closed || state.orders.len() >= MOST_ORDERS {
+            return false;
+        }
+        state.orders.push(order);
+        state.rung = true;
+        drop(state);
+        self.rung.notify_one();
+        true
+    }
+
+    /// The orders given since the last look, oldest first.
+    pub fn orders(&self) -> Vec<Pending> {
+        std::mem::take(&mut self.lock().orders)
+    }
+
+    /// Takes no more orders; whoever waits for one is told by the end of its reply.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let orders = std::mem::take(&mut state.orders);
+        drop(state);
+        drop(orders);
     }
 
     /// Waits until `until` (for ever without one), or until it rings; returns at once if it has rung since the

@@ -23,6 +23,7 @@ pub(super) struct Health {
     held_up: Option<String>,
     fault: Complaint,
     lagging: Complaint,
+    paused: bool,
     owed: VecDeque<(Moment, String)>,
 }
 
@@ -77,8 +78,16 @@ impl Health {
         self.lagging.update(now, (!kept).then(|| lagging.to_owned()));
     }
 
+    /// It is read no more by order, or again.
+    pub fn paused(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
     /// The state to show: the worst first.
     pub fn state(&self) -> State {
+        if self.paused {
+            return State::Degraded("paused by a command".to_owned());
+        }
         let complaint =
             self.held_up.as_ref().or(self.lagging.why.as_ref()).or(self.fault.why.as_ref()).cloned();
         match (self.well, complaint) {

@@ -11,6 +11,7 @@ mod backoff;
 mod bell;
 mod cell;
 mod contain;
+mod control;
 mod health;
 mod schedule;
 mod stop;
@@ -41,6 +42,8 @@ use crate::log::{Busy, Log};
 use crate::reading::{ChannelId, Moment, Reading, SensorId};
 use crate::status::Board;
 use cell::Cell;
+use control::Desks;
+pub use control::{Control, Obeyed, Order, OrderError};
 use stop::Stop;
 use watch::{Life, Supervisor, Watched};
 use worker::{Shared, Worker};
@@ -91,6 +94,7 @@ pub struct Sampling {
     life: Arc<Life>,
     /// Disconnected once every worker has ended; nothing is ever sent.
     all_ended: Receiver<()>,
+    control: Control,
 }
 
 /// What was last seen of each sensor, for those who ask. Reads nothing and changes nothing.
@@ -152,11 +156,20 @@ pub fn start(
     let shared = Arc::new(Shared { buses, output, clock, stop: Arc::clone(&stop) });
     let (running, all_ended) = sync_channel(0);
     let life = Arc::new(Life::new());
-    let mut sampling = Sampling { workers: Vec::new(), supervisor: None, stop, life, all_ended };
+    let mut desks = Desks::default();
+    let mut sampling = Sampling {
+        workers: Vec::new(),
+        supervisor: None,
+        stop,
+        life,
+        all_ended,
+        control: Control::default(),
+    };
     // An error on the way drops `sampling`, which ends what was started.
     for (name, plans) in by_worker {
-        sampling.spawn(name, plans, &shared, board, running.clone())?;
+        sampling.spawn(name, plans, &shared, board, running.clone(), &mut desks)?;
     }
+    sampling.control = desks.control();
     if !sampling.workers.is_empty() {
         let supervisor = Supervisor {
             watched: sampling.workers.iter().map(|(watched, _)| Arc::clone(watched)).collect(),
@@ -178,6 +191,7 @@ impl Sampling {
         shared: &Arc<Shared>,
         board: &Board,
         running: SyncSender<()>,
+        desks: &mut Desks,
     ) -> io::Result<()> {
         let cells = plans.iter().map(|plan| Arc::new(Cell::new(plan, board, &shared.output, &self.stop)));
         let watched = Arc::new(Watched::new(name, cells.collect()));
@@ -185,12 +199,20 @@ impl Sampling {
         let seed = RandomState::new().hash_one(&watched.name);
         debug!("{}: back-off jitter from seed {seed}", watched.name);
         let worker = Worker::new(shared, &watched, plans, seed);
+        for (sensor, cell) in watched.cells.iter().enumerate() {
+            desks.add(cell.id.clone(), worker.bell(), sensor, cell.timeout);
+        }
         let thread = thread::Builder::new().name(format!("bus {}", watched.name)).spawn(move || {
             let _running = running;
             worker.run();
         })?;
         self.workers.push((watched, thread));
         Ok(())
+    }
+
+    /// The way to order single sensors about.
+    pub fn control(&self) -> Control {
+        self.control.clone()
     }
 
     /// When the supervisor last found every worker alive: asleep until its next reading is due, at

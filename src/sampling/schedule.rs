@@ -117,6 +117,19 @@ impl Schedule {
         self.read(sensor, Task::Retry, at);
     }
 
+    /// Reads the sensor no more until [`Schedule::again`] or [`Schedule::retry`].
+    pub fn hold(&mut self, sensor: usize) {
+        self.grids[sensor].turn += 1;
+    }
+
+    /// Gives the sensor another grid, of which `from` is a point. What is planned stays planned.
+    pub fn set_interval(&mut self, sensor: usize, interval: Duration, from: Duration) {
+        let interval = interval.max(Duration::from_millis(1));
+        let grid = &mut self.grids[sensor];
+        grid.interval = interval;
+        grid.phase = remainder(from, interval);
+    }
+
     fn read(&mut self, sensor: usize, task: Task, at: Duration) {
         let turn = &mut self.grids[sensor].turn;
         *turn += 1;
@@ -223,6 +236,19 @@ mod tests {
         assert_eq!(schedule.pop(ms(100)).map(|due| due.task), Some(Task::Listen));
         assert_eq!(schedule.pop(ms(100)).map(|due| due.task), Some(Task::Read));
         assert_eq!(schedule.pop(ms(100)).map(|due| due.task), Some(Task::Flush));
+    }
+
+    #[test]
+    fn a_sensor_on_hold_is_not_read_and_another_interval_is_another_grid() {
+        let mut schedule = Schedule::new([ms(100)]);
+        drain(&mut schedule, ms(0));
+        schedule.hold(0);
+        assert_eq!(drain(&mut schedule, ms(1_000)), []);
+        schedule.set_interval(0, ms(30), ms(1_010));
+        schedule.again(0, ms(1_010));
+        assert_eq!(drain(&mut schedule, ms(1_039)), []);
+        assert_eq!(drain(&mut schedule, ms(1_041)), [(1_040, 0)]);
+        assert_eq!(schedule.next(), Some(ms(1_070)));
     }
 
     #[test]

@@ -346,3 +346,74 @@ fn a_hundred_sensors_at_ten_hertz_are_on_time() {
     assert_eq!(skipped, 0);
     assert!(worst < 50_000);
 }
+
+#[test]
+fn orders_are_carried_out_and_answered() {
+    let bench = Bench::default();
+    let hourly = driver("a", counting);
+    let sampling = bench.start(vec![plan(1, &hourly, Duration::from_secs(3600), Filter::default())]);
+    bench.memory.wait(10, 1);
+    let control = sampling.control();
+    let read = control.order("s1", Order::Read).unwrap();
+    assert_eq!(read.len(), 1);
+    assert_eq!((read[0].0.as_str(), &read[0].1), ("t", &Value::Float(1.0)));
+    assert_eq!(bench.memory.wait(10, 2), ["0", "1"]);
+    // A change of more than there is: nothing passes, unless it is to be published again.
+    control.order("s1", Order::Change("t".into(), Change::Absolute(1000.0))).unwrap();
+    control.order("s1", Order::Read).unwrap();
+    control.order("s1", Order::Republish).unwrap();
+    assert_eq!(bench.memory.values(10), ["0", "1", "3"]);
+    control.order("s1", Order::Change("t".into(), Change::Always)).unwrap();
+    control.order("s1", Order::Interval(ms(5))).unwrap();
+    bench.memory.wait(10, 10);
+    let unknown = control.order("s1", Order::Change("x".into(), Change::Any)).unwrap_err();
+    assert_eq!(unknown.to_string(), "sensor s1 has no quantity \"x\"");
+    assert!(matches!(control.order("s2", Order::Read), Err(OrderError::UnknownSensor(_))));
+    sampling.stop();
+    assert!(matches!(control.order("s1", Order::Read), Err(OrderError::Busy(_) | OrderError::Ended)));
+}
+
+#[test]
+fn a_paused_sensor_is_closed_and_read_only_when_ordered_to() {
+    let bench = Bench::default();
+    let good = driver("a", counting);
+    let sampling = bench.start(vec![plan(1, &good, ms(5), Filter::default())]);
+    bench.memory.wait(10, 2);
+    let control = sampling.control();
+    control.order("s1", Order::Pause).unwrap();
+    assert_eq!(bench.state("s1"), "degraded: paused by a command");
+    assert_eq!(good.closes.load(Ordering::SeqCst), 1);
+    let count = bench.memory.values(10).len();
+    control.order("s1", Order::Interval(ms(1))).unwrap();
+    std::thread::sleep(ms(50));
+    assert_eq!(bench.memory.values(10).len(), count);
+    control.order("s1", Order::Read).unwrap();
+    assert_eq!(bench.memory.values(10).len(), count + 1);
+    assert_eq!(good.closes.load(Ordering::SeqCst), 2);
+    std::thread::sleep(ms(20));
+    assert_eq!(bench.memory.values(10).len(), count + 1);
+    control.order("s1", Order::Resume).unwrap();
+    bench.memory.wait(10, count + 5);
+    until("it is well again", || bench.state("s1") == "ok");
+    sampling.stop();
+}
+
+#[test]
+fn an_order_to_a_sensor_that_fails_or_hangs_says_so() {
+    let bench = Bench::default();
+    let away = driver("a", |_| Err(no_answer()));
+    let door = Arc::new(Door::default());
+    let behind = Arc::clone(&door);
+    let hung = driver("b", move |_| {
+        behind.pass();
+        sample(1.0)
+    });
+    let slow = impatient(plan(2, &hung, ms(5), Filter::default()));
+    let sampling = bench.start(vec![plan(1, &away, ms(5), Filter::default()), slow]);
+    let control = sampling.control();
+    let why = control.order("s1", Order::Read).unwrap_err().to_string();
+    assert!(why.starts_with("sensor s1: no answer from address 0x76"), "{why}");
+    assert!(matches!(control.order("s2", Order::Read), Err(OrderError::Busy(_))));
+    door.open();
+    sampling.stop();
+}

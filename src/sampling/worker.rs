@@ -8,6 +8,7 @@ use super::backoff::{Backoff, Random};
 use super::bell::Bell;
 use super::cell::Cell;
 use super::contain::contained;
+use super::control::{Obeyed, Order, OrderError};
 use super::schedule::{Due, Schedule, Task};
 use super::stop::Stop;
 use super::watch::Watched;
@@ -70,6 +71,8 @@ struct Sensor {
     flush: Option<Duration>,
     /// When the schedule comes back for what will have happened.
     listen: Option<Duration>,
+    /// Read only when ordered to.
+    paused: bool,
 }
 
 /// Says that the worker has ended, also when it ends by a panic: then the watchdog must hear of it.
@@ -78,6 +81,15 @@ struct Ending(Arc<Watched>);
 impl Drop for Ending {
     fn drop(&mut self) {
         self.0.ended();
+    }
+}
+
+/// Takes no more orders, however the worker ends.
+struct Closing(Arc<Bell>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -100,13 +112,25 @@ impl Worker {
         }
     }
 
+    /// What orders are given to.
+    pub fn bell(&self) -> Arc<Bell> {
+        Arc::clone(&self.bell)
+    }
+
     /// Reads until asked to end, then hands over what is held.
     pub fn run(mut self) {
         let _ending = Ending(Arc::clone(&self.watched));
+        let _closing = Closing(Arc::clone(&self.bell));
         self.start = Instant::now();
         while self.shared.stop.deadline().is_none() {
             for sensor in self.bell.callers() {
                 self.listen(sensor);
+            }
+            for order in self.bell.orders() {
+                self.watched.working();
+                let obeyed = self.obey(order.sensor, order.order);
+                // Nobody listens when it took too long.
+                order.reply.try_send(obeyed).unwrap_or_default();
             }
             let now = self.start.elapsed();
             if let Some(due) = self.schedule.pop(now) {
@@ -140,12 +164,70 @@ impl Worker {
             Task::Read | Task::Retry => {
                 // What happened before comes first.
                 self.listen(due.sensor);
-                self.read(due);
+                drop(self.read(due));
             }
         }
     }
 
-    fn read(&mut self, due: Due) {
+    /// Carries out an order.
+    fn obey(&mut self, index: usize, order: Order) -> Obeyed {
+        let now = self.start.elapsed();
+        let sensor = &mut self.sensors[index];
+        match order {
+            Order::Read => return self.read_now(index),
+            Order::Republish => {
+                sensor.filter.reset();
+                return self.read_now(index);
+            }
+            Order::Interval(interval) => {
+                sensor.interval = interval;
+                sensor.backoff = Backoff::new(interval);
+                self.schedule.set_interval(index, interval, now);
+                if !sensor.paused {
+                    self.schedule.again(index, now);
+                }
+            }
+            Order::Change(quantity, change) => {
+                if !sensor.filter.set_change(&quantity, change) {
+                    return Err(OrderError::UnknownQuantity(sensor.cell.id.clone(), quantity));
+                }
+            }
+            Order::Pause => {
+                self.listen(index);
+                self.schedule.hold(index);
+                let sensor = &mut self.sensors[index];
+                sensor.paused = true;
+                sensor.close();
+                sensor.cell.change(|health| health.paused(true));
+            }
+            Order::Resume => {
+                if std::mem::take(&mut sensor.paused) {
+                    sensor.cell.change(|health| health.paused(false));
+                    self.schedule.retry(index, now);
+                }
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn read_now(&mut self, index: usize) -> Obeyed {
+        self.listen(index);
+        let due = Due { sensor: index, task: Task::Retry, at: self.start.elapsed(), skipped: 0 };
+        let read = self.read(due);
+        let sensor = &mut self.sensors[index];
+        if sensor.paused {
+            self.schedule.hold(index);
+            sensor.close();
+        }
+        match read {
+            Some(Ok(sample)) => Ok(sensor.filter.calibrated(&sample)),
+            Some(Err(error)) => Err(OrderError::Failed(sensor.cell.id.clone(), error.to_string())),
+            None => Err(OrderError::Ended),
+        }
+    }
+
+    /// Reads a sensor and answers what it said, unless it came back too late to matter.
+    fn read(&mut self, due: Due) -> Option<Result<Vec<Measured>, SensorError>> {
         let sensor = &mut self.sensors[due.sensor];
         sensor.cell.figures.skipped.add(usize::try_from(due.skipped).unwrap_or(usize::MAX));
         self.watched.reading(due.sensor);
@@ -153,9 +235,9 @@ impl Worker {
         let at = (self.shared.clock)();
         self.watched.back(due.sensor);
         if self.shared.stop.is_over() {
-            return; // Given up long ago, and all accounts are closed.
+            return None; // Given up long ago, and all accounts are closed.
         }
-        match answer {
+        match &answer {
             // Opened, and nothing measured yet: neither a sample nor a failure, and it need not wait an interval.
             Ok(sample) if sample.is_empty() && !sensor.said && !sensor.listens => {
                 let again = self.start.elapsed() + sensor.interval.min(ASK_AGAIN);
@@ -164,16 +246,17 @@ impl Worker {
             }
             Ok(sample) => {
                 sensor.said = true;
-                sensor.take(&self.shared, due.at, at, &sample, sensor.give_up());
+                sensor.take(&self.shared, due.at, at, sample, sensor.give_up());
                 let after = if due.task == Task::Read { due.at } else { self.start.elapsed() };
                 let next = self.schedule.again(due.sensor, after);
                 sensor.cell.will_be_read(self.start.checked_add(next));
                 // It may know more now, or was only just opened: to learn when to listen next.
                 self.listen(due.sensor);
             }
-            Err(error) => self.fail(due.sensor, at, &error),
+            Err(error) => self.fail(due.sensor, at, error),
         }
         self.plan_flush(due.sensor);
+        Some(answer)
     }
 
     /// Takes what happened at a device that notices by itself, and plans when to look again.
@@ -261,6 +344,7 @@ impl Sensor {
             last: None,
             flush: None,
             listen: None,
+            paused: false,
         }
     }
 

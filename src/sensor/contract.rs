@@ -148,10 +148,40 @@ fn simulation_is_refused_on_a_real_bus_and_its_keys_are_checked() {
 }
 
 #[test]
-fn a_configured_fault_is_simulated() {
+fn configured_faults_are_simulated() {
     each(|kind| {
-        let driver = driver(kind, json!({"bus": "sim-1", "simulate": {"fault": {"kind": "nack"}}}));
-        let error = driver.open(&Buses::new()).and_then(|mut device| device.read()).unwrap_err();
-        assert!(matches!(error, SensorError::NoAnswer { .. }), "{}: {error}", kind.name);
+        let failure = |fault: serde_json::Value| {
+            let driver = driver(kind, json!({"bus": "sim-1", "simulate": {"fault": fault}}));
+            driver.open(&Buses::new()).and_then(|mut device| device.read())
+        };
+        let nack = failure(json!({"kind": "nack", "rate": 1})).unwrap_err();
+        assert!(matches!(nack, SensorError::NoAnswer { .. }), "{}: {nack}", kind.name);
+        let hang = failure(json!({"kind": "hang"})).unwrap_err();
+        assert!(matches!(hang, SensorError::Bus(_)), "{}: {hang}", kind.name);
+        if WITH_CHECKSUM.contains(&kind.name) {
+            let noise = failure(json!({"kind": "bit-error"})).unwrap_err().to_string();
+            assert!(noise.contains("checksum") || noise.contains("CRC"), "{}: {noise}", kind.name);
+        }
+    });
+}
+
+/// Parts that send one with their values.
+const WITH_CHECKSUM: [&str; 3] = ["sht3x", "sht4x", "scd4x"];
+
+#[test]
+fn what_was_recorded_plays_back_through_the_driver() {
+    each(|kind| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let readings = |bus: &str, buses: &Buses| -> Vec<Vec<Measured>> {
+            let mut device = driver(kind, json!({"bus": bus})).open(buses).unwrap();
+            let mut read = || {
+                buses.mark_reading();
+                device.read().unwrap_or_else(|error| panic!("{} on {bus}: {error}", kind.name))
+            };
+            (0..3).map(|_| read()).collect()
+        };
+        let recorded = readings("sim-1", &Buses::recorded_to(file.path()).unwrap());
+        let replayed = readings(&format!("replay:{}", file.path().display()), &Buses::new());
+        assert_eq!(recorded, replayed, "{}", kind.name);
     });
 }

@@ -6,7 +6,7 @@ mod aht20;
 mod bh1750;
 mod bme280;
 mod bmp390;
-mod camera;
+pub(crate) mod camera;
 mod chip;
 #[cfg(test)]
 mod contract;

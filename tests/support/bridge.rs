@@ -55,10 +55,13 @@ impl Bridge {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sensor-bridge"));
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
-            if name.starts_with("SENSOR_BRIDGE") || name == "NOTIFY_SOCKET" || name == "RUST_LOG" {
+            let of_systemd = name == "NOTIFY_SOCKET" || name == "RUNTIME_DIRECTORY";
+            if name.starts_with("SENSOR_BRIDGE") || of_systemd || name == "RUST_LOG" {
                 command.env_remove(&*name);
             }
         }
+        // What is written for people depends on the locale.
+        command.env("LC_ALL", "C.UTF-8");
         command.args(arguments).arg("--config").arg(self.folder.path().join("config.yaml"));
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command

@@ -1,6 +1,7 @@
-//! The pins of the header: their level, and their edges with the kernel's time stamps. Real ones on a Pi,
-//! simulated ones anywhere. An edge is handed on as it came; whether it was a bounce is for others to say.
+//! The pins of the header: their level, their edges with the kernel's time stamps, and pins that are driven. Real
+//! ones on a Pi, simulated ones anywhere. An edge is handed on as it came; whether it was a bounce is for others to say.
 
+mod drive;
 mod pi;
 mod queue;
 mod sim;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use super::{BusError, Buses};
 use queue::EdgeQueue;
 
+pub use drive::{LevelOutput, PulseOutput};
 pub use queue::{Edge, Edges, Waker};
 pub use sim::{SimulatedPins, Toggle};
 

@@ -3,14 +3,17 @@
 //! rppal's own debounce is not used: on a Pi the kernel does it in software and stamps the time of its
 //! report, not that of the edge (`debounce_work_func`), and without a Pi nobody could test it.
 
+pub(super) mod pwm;
+
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rppal::gpio::{Bias, Error, Event, Gpio, InputPin, Level, Mode, Trigger};
+use rppal::gpio::{Bias, Error, Event, Gpio, InputPin, Level, Mode, OutputPin, Trigger};
 use rustix::io::Errno;
 
 use super::super::BusError;
+use super::drive::Drive;
 use super::queue::{Edge, EdgeQueue};
 use super::{Line, Pull};
 
@@ -56,6 +59,25 @@ pub(super) fn watch(pin: u8, pull: Pull, queue: &Arc<EdgeQueue>) -> Result<PiPin
         .set_async_interrupt(Trigger::Both, None, move |event| ending.0.push(edge(event)))
         .map_err(failed)?;
     Ok(PiPin(input))
+}
+
+/// A driven pin.
+pub(super) struct PiOutput(OutputPin);
+
+impl Drive for PiOutput {
+    fn set(&mut self, high: f64) -> Result<(), BusError> {
+        self.0.write(if high >= 0.5 { Level::High } else { Level::Low });
+        Ok(())
+    }
+}
+
+pub(super) fn drive(pin: u8, high: bool) -> Result<PiOutput, BusError> {
+    let free = Gpio::new().and_then(|gpio| gpio.get(pin)).map_err(|error| gpio_error(pin, &error))?;
+    // The level before the direction, so that it does not flicker.
+    let mut output = if high { free.into_output_high() } else { free.into_output_low() };
+    // rppal would make it an input again, and what hangs on it would be nobody's.
+    output.set_reset_on_drop(false);
+    Ok(PiOutput(output))
 }
 
 fn edge(event: Event) -> Edge {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::super::{BusError, lock};
+use super::drive::Drive;
 use super::queue::{CAPACITY, Edge, EdgeQueue};
 use super::{Line, Pull};
 
@@ -73,6 +74,8 @@ struct Pin {
     toggle: Option<Toggle>,
     answer: Option<Answer>,
     watcher: Option<Watcher>,
+    /// The share of time for which it is driven high, and whether somebody drives it still.
+    driven: Option<(f64, bool)>,
 }
 
 struct Watcher {
@@ -140,6 +143,21 @@ impl SimulatedPins {
         lock(&self.0).get(&pin).is_some_and(|pin| pin.answer.is_some())
     }
 
+    /// The share of time for which a pin is driven high, or was when it was let go.
+    pub fn driven(&self, pin: u8) -> Option<f64> {
+        lock(&self.0).get(&pin)?.driven.map(|(high, _)| high)
+    }
+
+    pub(super) fn drive(&self, number: u8, high: f64) -> Result<SimOutput, BusError> {
+        let mut pins = lock(&self.0);
+        let pin = pins.entry(number).or_default();
+        if pin.watcher.is_some() || pin.driven.is_some_and(|(_, held)| held) {
+            return Err(BusError(format!("pin {number} is in use already by this program")));
+        }
+        pin.driven = Some((high, true));
+        Ok(SimOutput { pins: self.clone(), number })
+    }
+
     pub(super) fn answer(&self, pin: u8) -> Vec<Edge> {
         lock(&self.0)
             .get_mut(&pin)
@@ -150,7 +168,7 @@ impl SimulatedPins {
     pub(super) fn watch(&self, number: u8, pull: Pull, queue: &Arc<EdgeQueue>) -> Result<SimPin, BusError> {
         let mut pins = lock(&self.0);
         let pin = pins.entry(number).or_default();
-        if pin.watcher.is_some() {
+        if pin.watcher.is_some() || pin.driven.is_some_and(|(_, held)| held) {
             return Err(BusError(format!("pin {number} is in use already by this program")));
         }
         let position = pin.toggle.map_or((0, 0), |toggle| toggle.position(monotonic()));
@@ -220,6 +238,28 @@ impl Drop for SimPin {
     fn drop(&mut self) {
         if let Some(pin) = lock(&self.pins.0).get_mut(&self.number) {
             pin.watcher = None;
+        }
+    }
+}
+
+/// A driven simulated pin.
+pub(super) struct SimOutput {
+    pins: SimulatedPins,
+    number: u8,
+}
+
+impl Drive for SimOutput {
+    fn set(&mut self, high: f64) -> Result<(), BusError> {
+        lock(&self.pins.0).entry(self.number).or_default().driven = Some((high, true));
+        Ok(())
+    }
+}
+
+impl Drop for SimOutput {
+    fn drop(&mut self) {
+        if let Some((_, held)) = lock(&self.pins.0).get_mut(&self.number).and_then(|pin| pin.driven.as_mut())
+        {
+            *held = false;
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod ina219;
 pub mod lm75;
 pub mod mcp3008;
 pub mod mcp9808;
+pub mod pca9685;
 pub mod pointed;
 pub mod recording;
 pub mod scd4x;

@@ -7,8 +7,10 @@ use super::super::problem::{KeyPath, Report, did_you_mean, quoted};
 use super::super::raw;
 
 /// Tables and views of the log itself, and what the next version may add.
-const TAKEN_TABLES: [&str; 24] = [
+const TAKEN_TABLES: [&str; 26] = [
     "channel",
+    "command",
+    "commands",
     "delivery",
     "device",
     "epoch",

@@ -1,4 +1,4 @@
-//! `mqtt.username`, `password`, `password_file`, and `token` in their place. No message here repeats a password.
+//! `mqtt.username`, `password`, `password_file`, and `token` in their place; the passwords of other sections. No message here repeats a password.
 
 use std::path::{Path, PathBuf};
 
@@ -47,7 +47,19 @@ fn password(raw: &raw::Mqtt, places: &SecretPlaces, path: &KeyPath, report: &mut
         }
         return token::token(token, places, &path.key("token"), report);
     }
-    let text = match (&raw.password, &raw.password_file) {
+    let text = given_password(raw.password.as_deref(), raw.password_file.as_deref(), places, path, report);
+    text.map(|text| Password::Fixed(Secret(text)))
+}
+
+/// What `password` or `password_file` of the section at `path` say.
+pub(super) fn given_password(
+    given: Option<&str>,
+    file: Option<&str>,
+    places: &SecretPlaces,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<String> {
+    match (given, file) {
         (Some(_), Some(_)) => {
             let hint = "keep `password_file` and remove `password`".to_owned();
             report.suggest(&path.key("password"), "is given twice: here and in `password_file`", Some(hint));
@@ -59,12 +71,11 @@ fn password(raw: &raw::Mqtt, places: &SecretPlaces, path: &KeyPath, report: &mut
                 "the password stands in the configuration; a file of its own (`password_file`), readable \
                  only for the service, is safer",
             );
-            Some(password.clone())
+            Some(password.to_owned())
         }
         (None, Some(file)) => secret_file(file, places, &path.key("password_file"), report),
         (None, None) => None,
-    };
-    text.map(|text| Password::Fixed(Secret(text)))
+    }
 }
 
 /// What a file holds that only the service should read.

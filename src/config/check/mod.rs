@@ -5,17 +5,20 @@
 
 mod broker;
 mod columns;
+mod command;
 mod credentials;
 mod device;
 mod log;
 mod mirror;
 mod mqtt;
+mod output;
 mod quantity;
 mod sensor;
 mod status;
 mod tls;
 mod token;
 mod topics;
+mod web;
 
 use std::time::Duration;
 
@@ -53,12 +56,15 @@ pub(super) fn configuration(
     let mut house = sensor::House::new(&device, publishing.as_ref(), drivers, places.beside.as_deref());
     let raw_sensors = raw.sensors.unwrap_or_default();
     let raw_mirrors = raw.mirror.unwrap_or_default();
-    if raw_sensors.is_empty() && raw_mirrors.is_empty() && !report.has_problem_at(&root.key("sensors")) {
+    let raw_outputs = raw.outputs.unwrap_or_default();
+    let idle = raw_sensors.is_empty() && raw_mirrors.is_empty() && raw_outputs.is_empty();
+    if idle && !report.has_problem_at(&root.key("sensors")) {
         let hint = "name at least one sensor under `sensors:` or topics to store under `mirror:`".to_owned();
         report.suggest(&root, "there is nothing to do", Some(hint));
     }
     let gap_channel = house.gap_channel(report);
     let (sensors, disabled) = house.sensors(raw_sensors, &root.key("sensors"), report);
+    let outputs = house.outputs(raw_outputs, &sensors, &root.key("outputs"), report);
     house.late_topics(report);
 
     if !raw_mirrors.is_empty() && !has_broker {
@@ -66,12 +72,31 @@ pub(super) fn configuration(
         report.suggest(&root.key("mirror"), "a mirror needs a broker to subscribe at", Some(hint));
     }
     let mirrors = mirror::check(raw_mirrors, &log.path, &root.key("mirror"), report);
+    let clash = mirrors.iter().position(|mirror| mirror.id == COMMANDS);
+    if let Some(index) = clash.filter(|_| raw.commands.as_ref().is_some_and(|commands| !commands.is_empty()))
+    {
+        let path = root.key("mirror").index(index).key("id");
+        report
+            .problem(&path, format!("\"{COMMANDS}\" is the name under which the commands are subscribed to"));
+    }
+
+    let raw_commands = raw.commands.unwrap_or_default();
+    if !raw_commands.is_empty() && !has_broker {
+        let hint = "add `mqtt:` with the `url` of the broker".to_owned();
+        report.suggest(&root.key("commands"), "commands need a broker to come from", Some(hint));
+    }
+    let named = command::Named { device: &device.id, sensors: &sensors, outputs: &outputs };
+    let commands = command::check(raw_commands, &named, places, &root.key("commands"), report);
+    command::links(&outputs, &commands, &root.key("outputs"), report);
+    let web_path = root.key("web");
+    let web = raw.web.and_then(|raw| web::check(raw, places, &web_path, report));
 
     // A broker that is named but wrong was reported; without this the type would claim there is none.
     if has_broker && mqtt.is_none() {
         return None;
     }
-    let config = Config { device, mqtt, log, clock, status, sensors, mirrors, gap_channel };
+    let config =
+        Config { device, mqtt, log, clock, status, sensors, mirrors, outputs, commands, gap_channel, web };
     Some(Outcome { config, disabled })
 }
 
@@ -117,6 +142,9 @@ fn parsed<T>(result: Result<T, AmountError>, path: &KeyPath, report: &mut Report
         }
     }
 }
+
+/// What the client id of the connection for commands ends with, as that of a mirror does with its id.
+const COMMANDS: &str = "commands";
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

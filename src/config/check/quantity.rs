@@ -178,11 +178,9 @@ fn change(given: Option<&NumberOrText>, kind: ValueKind, path: &KeyPath, report:
     let Some(given) = given else { return Change::Any };
     let parsed = match given {
         NumberOrText::Number(number) => Some(Change::Absolute(*number)),
-        NumberOrText::Text(text) => match (text.trim(), text.trim().strip_suffix('%')) {
-            ("any", _) => return Change::Any,
-            ("always", _) => return Change::Always,
-            (_, Some(percent)) => percent.trim().parse().ok().map(|p: f64| Change::Relative(p / 100.0)),
-            (number, None) => number.parse().ok().map(Change::Absolute),
+        NumberOrText::Text(text) => match Change::read(text) {
+            Some(easy @ (Change::Any | Change::Always)) => return easy,
+            parsed => parsed,
         },
     };
     let size = match parsed {

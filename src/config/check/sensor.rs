@@ -27,6 +27,8 @@ pub(super) struct House<'a> {
     /// The configuration's own.
     folder: Option<&'a Path>,
     topics: Topics,
+    /// Places taken so far, and by whom.
+    seats: Vec<(Attachment, String)>,
 }
 
 /// How one sensor (or one quantity of it) is published.
@@ -82,7 +84,7 @@ impl<'a> House<'a> {
         if let Some(publishing) = publishing {
             topics.claim_status(&publishing.status_topic);
         }
-        Self { device, publishing, drivers, folder, topics }
+        Self { device, publishing, drivers, folder, topics, seats: Vec::new() }
     }
 
     /// The channel of the bridge's own gap records.
@@ -108,7 +110,6 @@ impl<'a> House<'a> {
     ) -> (Vec<Sensor>, Vec<String>) {
         let (mut sensors, mut disabled) = (Vec::new(), Vec::new());
         let mut ids = HashMap::new();
-        let mut seats = Vec::new();
         for (index, raw) in raw.into_iter().enumerate() {
             let path = path.index(index);
             let id = id(raw.id.as_deref(), index, &mut ids, &path, report);
@@ -121,7 +122,8 @@ impl<'a> House<'a> {
                 continue;
             }
             let at = place.map_or_else(|| path.clone(), |key| path.key(key));
-            seat(&sensor, &mut seats, &at, report);
+            let who = format!("sensor {}", quoted(sensor.id.as_str()));
+            self.seat(sensor.driver.attachment(), who, &at, report);
             sensors.push(sensor);
         }
         (sensors, disabled)
@@ -208,8 +210,38 @@ impl<'a> House<'a> {
         None
     }
 
+    /// Two devices cannot sit in one place.
+    pub(super) fn seat(&mut self, attachment: Attachment, who: String, path: &KeyPath, report: &mut Report) {
+        if let Some(pin) = attachment.header_pin()
+            && let Some(bus) = bus_of_pin(pin)
+        {
+            report.warn(
+                path,
+                format!("pin {pin} belongs to {bus}: it is free only while that is switched off"),
+            );
+        }
+        let clash = self.seats.iter().find_map(|(other, who)| Some((attachment.clash(other)?, who)));
+        match clash {
+            Some((place, first)) => {
+                report.suggest(
+                    path,
+                    format!("{place} is taken by {first}"),
+                    Some(own_place(&attachment).into()),
+                );
+            }
+            // What conflicts with nothing need not be looked at again and again.
+            None if matches!(attachment, Attachment::Worker(_)) => {}
+            None => self.seats.push((attachment, who)),
+        }
+    }
+
     /// How a sensor is published: its own keys, and for the rest those of `mqtt`.
-    fn delivery(&self, own: Option<&raw::Sensor>, path: &KeyPath, report: &mut Report) -> Option<Delivery> {
+    pub(super) fn delivery(
+        &self,
+        own: Option<&raw::Sensor>,
+        path: &KeyPath,
+        report: &mut Report,
+    ) -> Option<Delivery> {
         let common = self.publishing?;
         let topic_path = path.key("topic");
         let topic =
@@ -339,26 +371,6 @@ fn id(
     SensorId::from(id)
 }
 
-/// Two devices cannot sit in one place.
-fn seat(sensor: &Sensor, seats: &mut Vec<(Attachment, SensorId)>, path: &KeyPath, report: &mut Report) {
-    let attachment = sensor.driver.attachment();
-    if let Some(pin) = attachment.header_pin()
-        && let Some(bus) = bus_of_pin(pin)
-    {
-        report.warn(path, format!("pin {pin} belongs to {bus}: it is free only while that is switched off"));
-    }
-    let clash = seats.iter().find_map(|(other, id)| Some((attachment.clash(other)?, id)));
-    match clash {
-        Some((place, first)) => {
-            let message = format!("{place} is taken by sensor {}", quoted(first.as_str()));
-            report.suggest(path, message, Some(own_place(&attachment).into()));
-        }
-        // What conflicts with nothing need not be looked at again and again.
-        None if matches!(attachment, Attachment::Worker(_)) => {}
-        None => seats.push((attachment, sensor.id.clone())),
-    }
-}
-
 /// The bus whose signal a pin of the header carries when that bus is switched on.
 fn bus_of_pin(pin: u8) -> Option<&'static str> {
     match pin {
@@ -377,7 +389,7 @@ fn own_place(attachment: &Attachment) -> &'static str {
         Attachment::Spi { .. } => "each device has a chip select of its own: spi-0.0, spi-0.1",
         Attachment::Serial { .. } => "a port serves one device",
         Attachment::Gpio { .. } | Attachment::Worker(_) | Attachment::Alone(_) => {
-            "each sensor has its own pin"
+            "each sensor or output has its own pin"
         }
     }
 }

@@ -52,7 +52,7 @@ fn shapes() {
         ),
         (
             "colour: red\nsensors: [{id: a, driver: panel}]",
-            "line 1: colour: unknown key \"colour\"; possible: clock, device, log, mirror, mqtt, sensors, status",
+            "line 1: colour: unknown key \"colour\"; possible: clock, commands, device, log, mirror, mqtt, outputs, sensors, status, web",
         ),
         (
             "sensors:\n  a: {driver: panel}",
@@ -94,7 +94,7 @@ fn shapes() {
         ),
         (
             "x: &x {driver: panel}\nsensors: [{id: a, driver: panel}]",
-            "line 1: x: unknown key \"x\"; possible: clock, device, log, mirror, mqtt, sensors, status",
+            "line 1: x: unknown key \"x\"; possible: clock, commands, device, log, mirror, mqtt, outputs, sensors, status, web",
         ),
         (
             "sensors: [{id: a, <<: 1, driver: panel}]",
@@ -732,6 +732,54 @@ fn pictures() {
 }
 
 #[test]
+fn web_pages() {
+    let example = "for example \"127.0.0.1:8480\"";
+    expect_in(
+        "web",
+        &[
+            ("", "listen: is missing; write, for example, `listen: 127.0.0.1:8480`"),
+            (
+                "listen: \"8480\"",
+                "listen: \"8480\" is no address to listen on; write \"127.0.0.1:8480\" for this machine only, or \
+                 \"0.0.0.0:8480\" for the network",
+            ),
+            ("listen: \"::1\"", "listen: \"::1\" is no address to listen on; add a port: \"[::1]:8480\""),
+            (
+                "listen: \"http://0.0.0.0:80\"",
+                &format!(
+                    "listen: \"http://0.0.0.0:80\" is no address to listen on; write address and port only, {example}"
+                ),
+            ),
+            (
+                "listen: \"127.0.0.1:84800\"",
+                &format!(
+                    "listen: \"127.0.0.1:84800\" is no address to listen on; write an IP address and a port, {example}"
+                ),
+            ),
+            (
+                "listen: \"127.0.0.1:1\", hosts: [\"https://x\"]",
+                "hosts[0]: \"https://x\" is no host name; write it without scheme and port, for example \"pi.example.org\"",
+            ),
+            (
+                "listen: \"[::]:80\", password: geheim",
+                "password: the password must have at least 8 characters",
+            ),
+        ],
+    );
+    let mut table = Table::default();
+    for address in ["0.0.0.0:80", "[::]:80", "192.168.0.7:80", "[::ffff:10.0.0.1]:80"] {
+        table.row(
+            &format!("web: {{listen: \"{address}\"}}\n{SENSOR}"),
+            &format!(
+                "line 1: web: a password is missing: {address} can be reached from the network; put a password into a \
+                 file and name it with `password_file`, or listen on 127.0.0.1:80 for this machine only"
+            ),
+        );
+    }
+    table.end();
+}
+
+#[test]
 fn status() {
     let long = format!("socket: /{}", "x".repeat(120));
     expect_in(
@@ -753,7 +801,129 @@ fn status() {
         ),
         (
             "mqtt: {url: \"mqtt://b\", topic: \"a/{device}/{sensor}/{quantity}\"}\ndevice: {id: d}\nsensors: [{id: x, driver: panel, quantities: {count: {topic: a/d/status/facts}}}]",
-            "line 3: sensors[0].quantities.count.topic: x/count would publish on \"a/d/status/facts\", as the status message does; choose another topic, or set `mqtt.status_topic`",
+            "line 3: sensors[0].quantities.count: x/count would publish on \"a/d/status/facts\", as the status message does; choose another topic, or set `mqtt.status_topic`",
+        ),
+    ]);
+}
+
+#[test]
+fn outputs() {
+    let cases = [
+        ("id: air, driver: digital-output, pin: 4", "outputs[0].id: \"air\" is the id of a sensor already"),
+        (
+            "id: read, driver: digital-output, pin: 4",
+            "outputs[0].id: would be taken for an action in `commands.allow`: choose another name",
+        ),
+        ("id: x, driver: digital-output", "outputs[0].pin: is missing: the BCM number, 22 for GPIO22"),
+        (
+            "id: x, driver: pwm, pin: 4",
+            "outputs[0].pin: pin 4 has no hardware PWM; hardware PWM is on pins 12, 13, 18 and 19",
+        ),
+        (
+            "id: x, driver: pca9685, channel: 1, bus: sim-1, pin: 4",
+            "outputs[0].pin: means nothing to this driver; `pca9685` has `channel`",
+        ),
+        (
+            "id: x, driver: pca9685, channel: 1, bus: sim-1, address: 0x70",
+            "outputs[0].address: is no address of a PCA9685: it can have 0x40 to 0x77 but for 0x70, which is everybody's",
+        ),
+        (
+            "id: x, driver: pca9685, channel: 1",
+            "outputs[0].bus: is missing: the I2C bus, i2c-1, or sim-1 for a simulated one",
+        ),
+        (
+            "id: x, driver: digital-output, pin: 4, safe: 20",
+            "outputs[0].safe: is neither on nor off; write off or on",
+        ),
+        (
+            "id: x, driver: digital-output, pin: 4, max: 20",
+            "outputs[0].max: means nothing here; `digital-output` is on or off",
+        ),
+        (
+            "id: x, driver: digital-output, pin: 4, safe: on, max_on: 1h",
+            "outputs[0].max_on: cannot be on for at most 1h: its safe level is on",
+        ),
+        (
+            "id: x, driver: pwm, pin: 12, min: 50, max: 20",
+            "outputs[0].max: leaves nothing to set: 50 to 20 %",
+        ),
+        (
+            "id: x, driver: pwm, pin: 12, max: 50, safe: 60",
+            "outputs[0].safe: lies outside `min` and `max` (0 to 50 %)",
+        ),
+        (
+            "id: x, driver: digital-output, pin: 4, link_lost: 5m",
+            "outputs[0].link_lost: no command reaches this output over the link; add x to the `allow` of a topic under \
+             `commands`, or leave this out",
+        ),
+        (
+            "id: x, driver: digital-input, pin: 4",
+            "outputs[0].driver: unknown driver \"digital-input\"; did you mean \"digital-output\"?",
+        ),
+    ];
+    let cases: Vec<(String, String)> = cases
+        .into_iter()
+        .map(|(keys, expected)| (format!("outputs: [{{{keys}}}]\n{SENSOR}"), format!("line 1: {expected}")))
+        .collect();
+    let cases: Vec<(&str, &str)> = cases.iter().map(|(yaml, line)| (yaml.as_str(), line.as_str())).collect();
+    expect(&cases);
+    expect(&[
+        (
+            "outputs:\n  - {id: x, driver: digital-output, pin: 4}\n  - {id: y, driver: digital-output, pin: 4}",
+            "line 3: outputs[1].pin: pin 4 is taken by output \"x\"; each sensor or output has its own pin",
+        ),
+        (
+            "outputs:\n  - {id: x, driver: pca9685, bus: sim-1, channel: 1}\n  - {id: y, driver: pca9685, bus: sim-1, channel: 2, frequency: 50}",
+            "line 3: outputs[1].frequency: output x has 200 Hz on the same chip, which has one for all",
+        ),
+        (
+            "sensors: [{id: a, driver: bme280, bus: sim-1, address: 0x77}]\noutputs:\n  - {id: x, driver: pca9685, bus: sim-1, address: 0x77, channel: 1}",
+            "line 3: outputs[0].channel: address 0x77 on sim-1 is taken by sensor \"a\"; each device on a bus has its own address",
+        ),
+    ]);
+}
+
+#[test]
+fn commands() {
+    let outputs = "outputs: [{id: fan, driver: digital-output, pin: 4}]\nmqtt: {url: \"mqtt://b\"}";
+    let cases = [
+        (
+            "topic: \"c/#\", allow: [fan]",
+            "topic: a topic to publish to cannot have the wildcards \"+\" and \"#\"",
+        ),
+        (
+            "topic: \"c/{sensor}\", allow: [fan]",
+            "topic: cannot contain {sensor} or {quantity}: a command names what it is for",
+        ),
+        ("topic: c, allow: [fan, fan]", "allow[1]: \"fan\" stands here already"),
+        (
+            "topic: c, allow: [fam]",
+            "allow[0]: \"fam\" is neither an output nor an action; did you mean \"fan\"?",
+        ),
+        ("topic: c, allow: [\"read:b\"]", "allow[0]: there is no sensor \"b\"; possible: air"),
+        ("topic: c, allow: []", "allow: needs at least 1 item(s), has 0"),
+        ("topic: c, allow: [fan], reply: c", "reply: answers would come in as commands on \"c\""),
+        ("topic: c, allow: [fan], hmac_key_file: /dev/null", "hmac_key_file: \"/dev/null\" is not a file"),
+    ];
+    let cases: Vec<(String, String)> = cases
+        .into_iter()
+        .map(|(keys, expected)| {
+            (
+                format!("commands: [{{{keys}}}]\n{outputs}\n{SENSOR}"),
+                format!("line 1: commands[0].{expected}"),
+            )
+        })
+        .collect();
+    let cases: Vec<(&str, &str)> = cases.iter().map(|(yaml, line)| (yaml.as_str(), line.as_str())).collect();
+    expect(&cases);
+    expect(&[
+        (
+            "commands: [{topic: c, allow: [status]}]\nsensors: [{id: a, driver: panel}]",
+            "line 1: commands: commands need a broker to come from; add `mqtt:` with the `url` of the broker",
+        ),
+        (
+            "commands:\n  - {topic: c, allow: [status]}\n  - {topic: c, allow: [read]}\nmqtt: {url: \"mqtt://b\"}\nsensors: [{id: a, driver: panel}]",
+            "line 3: commands[1].topic: is that of commands[0] already; a topic has one list of what it may do",
         ),
     ]);
 }

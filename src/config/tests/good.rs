@@ -369,6 +369,45 @@ fn pictures_have_topics_shapes_and_time_of_their_own() {
 }
 
 #[test]
+fn outputs_and_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "0123456789abcdef\n").unwrap();
+    let yaml = format!(
+        "
+device: {{id: pi}}
+mqtt: {{url: \"mqtt://b\", topic: \"t/{{device}}/{{sensor}}\"}}
+sensors: [{{id: a, driver: panel}}]
+outputs:
+  - {{id: fan, driver: digital-output, pin: 22, active_low: true, safe: on, link_lost: 5m}}
+  - {{id: lamp, driver: pwm, pin: 18, min: 10, max: 80, safe: 20, slew: 5, retain: true}}
+  - {{id: valve, driver: pca9685, bus: sim-1, address: 0x41, channel: 15, frequency: 50, max_on: 1h}}
+commands:
+  - {{topic: \"c/{{device}}\", qos: 2, allow: [fan, read, \"interval:a\"], reply: \"r/{{device}}\"}}
+  - {{topic: signed, allow: [status], hmac_key_file: {key:?}, unsynced: obey}}
+"
+    );
+    let config = read(&yaml).unwrap().config;
+    let [fan, lamp, valve] = config.outputs.as_slice() else { panic!() };
+    assert_eq!((fan.limits.safe, fan.limits.link_lost), (100.0, Some(Duration::from_secs(300))));
+    assert_eq!(fan.level.publish.as_ref().unwrap().topic, "t/pi/fan");
+    assert_eq!((lamp.limits.safe, lamp.limits.max, lamp.limits.slew), (20.0, 80.0, Some(5.0)));
+    assert!(lamp.level.publish.as_ref().unwrap().retain && !fan.level.publish.as_ref().unwrap().retain);
+    assert_eq!(valve.driver.attachment().to_string(), "pin 15 of the PCA9685 at address 0x41 on sim-1");
+    assert_eq!(valve.limits.max_on, Some(Duration::from_secs(3600)));
+    let [plain, signed] = config.commands.as_slice() else { panic!() };
+    assert_eq!(
+        (plain.topic.as_str(), plain.reply.as_deref(), plain.qos),
+        ("c/pi", Some("r/pi"), Qos::ExactlyOnce)
+    );
+    let allowed: Vec<String> = plain.allow.iter().map(ToString::to_string).collect();
+    assert_eq!(allowed, ["fan", "read", "interval:a"]);
+    assert_eq!(signed.key.as_ref().unwrap().0, b"0123456789abcdef");
+    assert!(signed.obey_unsynced && !plain.obey_unsynced);
+    assert!(!format!("{config:?}").contains("0123456789abcdef"));
+}
+
+#[test]
 fn the_status_may_be_switched_off() {
     let status = |text: &str| {
         let yaml = format!("{text}mqtt: {{url: \"mqtt://b\"}}\nsensors: [{{id: a, driver: panel}}]");

@@ -137,6 +137,20 @@ proptest! {
     }
 }
 
+#[test]
+fn a_log_of_an_earlier_version_is_read_without_them() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    schema::migrate(&mut connection, 0, &schema::STEPS[..3]).unwrap();
+    connection
+        .execute_batch(
+            "INSERT INTO channel (id, device, sensor, quantity, unit, kind) VALUES (1, 'd', 's', 'q', '', 'float');
+             INSERT INTO reading VALUES (1, 1, 5, 1.5, 0)",
+        )
+        .unwrap();
+    let pieces = Pieces::new(&connection, i64::MAX, |_| true).unwrap();
+    assert_eq!(gathered(&pieces, 1, (0, 9), MINUTE)[0].1.count, 1);
+}
+
 fn rolled(folder: &Folder) -> (i64, i64) {
     let connection = super::super::open::read_only(&folder.path()).unwrap();
     let sql = "SELECT rolled, (SELECT count(*) FROM rollup) FROM progress";

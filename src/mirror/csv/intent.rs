@@ -35,7 +35,7 @@ pub(super) fn mark(mirror: &str, path: &Path, len: u64) -> MirrorBatch {
 /// so the broker sends it again.
 pub(in super::super) fn recover(mirror: &str, ledger: &dyn Ledger) -> Result<Session, SinkError> {
     let state = ledger.state(mirror)?;
-    let mut session = Session { held: state.held, subscribed: state.subscribed };
+    let mut session = Session { held: state.held, subscribed: state.subscribed, replies: Vec::new() };
     let Some(intent) = state.intent.filter(|intent| !intent.file.is_empty()) else { return Ok(session) };
     let path = Path::new(&intent.file);
     let fail = |why| SinkError::File { path: path.to_owned(), what: "cannot be put right", why };

@@ -85,6 +85,11 @@ impl Filters {
         self.under_way.as_ref()
     }
 
+    /// Everything wanted is subscribed.
+    pub(super) fn is_complete(&self) -> bool {
+        self.wanted.iter().all(|wanted| self.subscribed.contains(wanted))
+    }
+
     /// A request is under way.
     pub(super) fn is_waiting(&self) -> bool {
         self.under_way.is_some()

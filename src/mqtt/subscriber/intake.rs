@@ -49,7 +49,7 @@ impl Intake {
 
     /// Takes a message.
     pub(super) fn message(&mut self, message: Message, received: Moment) -> Taken {
-        let Message { pkid, qos, dup, retain, topic, payload } = message;
+        let Message { pkid, qos, dup, retain, topic, payload, response } = message;
         let hash = if qos == Qos::AtMostOnce { 0 } else { fingerprint(&topic, &payload) };
         let known = match qos {
             Qos::AtMostOnce => None,
@@ -76,6 +76,7 @@ impl Intake {
             packet_id: pkid,
             dup,
             hash,
+            response,
         });
         Taken::New
     }
@@ -91,6 +92,11 @@ impl Intake {
     /// These filters are subscribed now.
     pub(super) fn subscribed(&mut self, filters: Vec<(String, Qos)>) {
         self.batch.subscribed = Some(filters);
+    }
+
+    /// The broker has acknowledged an answer of ours.
+    pub(super) fn answered(&mut self, number: i64) {
+        self.batch.answered.push(number);
     }
 
     /// An acknowledgement went out.
@@ -139,7 +145,8 @@ impl Intake {
         self.batch.is_empty() && self.acks.is_empty()
     }
 
-    /// Whether all there is can wait a little for company: a released packet id alone is not worth a commit.
+    /// Whether all there is can wait a little for company: a released packet id or an acknowledged answer alone
+    /// is not worth a commit.
     pub(super) fn can_wait(&self) -> bool {
         let batch = &self.batch;
         self.acks.is_empty() && batch.messages.is_empty() && !batch.forget_all && batch.subscribed.is_none()
@@ -162,7 +169,7 @@ mod tests {
     }
 
     fn message(pkid: u16, qos: Qos, dup: bool, payload: &str) -> Message {
-        Message { pkid, qos, dup, retain: false, topic: "t".into(), payload: payload.into() }
+        Message { pkid, qos, dup, retain: false, topic: "t".into(), payload: payload.into(), response: None }
     }
 
     fn take(intake: &mut Intake, pkid: u16, qos: Qos, dup: bool, payload: &str) -> Taken {

@@ -8,18 +8,19 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::super::access;
 use super::super::backoff::{Backoff, chance};
-use super::super::connection::{Connected, Connection, Event, NotTaken, Parameters, Requests};
+use super::super::connection::{Connected, Connection, Event, NotTaken, Outgoing, Parameters, Requests};
 use super::super::failure::Failure;
-use super::STOP;
 use super::filters::{Filters, Request};
 use super::intake::{Intake, Taken};
+use super::replies::Replies;
+use super::{STOP, Watcher};
 use crate::config;
 use crate::enrich::clock;
-use crate::mirror::{Answer, Aspect, Health, Job, Worker};
+use crate::mirror::{Answer, Aspect, Health, Job, Reply, Worker};
 use crate::reading::{Moment, Qos};
 use crate::status::State;
 
@@ -31,6 +32,9 @@ const LASTING: Duration = Duration::from_secs(10);
 
 /// Requests that rumqttc can hold: two batches of acknowledgements and what `filters` asks for.
 const CAPACITY: usize = 2100;
+
+/// Answers are sent one at a time. Two places, because with all of them taken rumqttc looks at nothing else.
+const SLOTS: u16 = 2;
 
 /// How long a released packet id waits for a message to share its commit with. Not longer: should we be
 /// killed meanwhile, and the broker have given the id to another message with the same topic and payload,
@@ -47,6 +51,7 @@ pub(super) struct Link {
     pub wanted: Vec<(String, Qos)>,
     pub health: Health,
     pub intake: Intake,
+    pub replies: Replies,
     pub filters: Filters,
     pub worker: Option<Worker>,
     pub answers: mpsc::Receiver<Answer>,
@@ -57,6 +62,8 @@ pub(super) struct Link {
     pub storing: Option<Storing>,
     /// Something was acknowledged or subscribed on this connection.
     pub progress: bool,
+    /// Is told whether messages can come in.
+    pub watcher: Watcher,
 }
 
 /// The batch that is with the sink.
@@ -102,6 +109,10 @@ struct Current<R> {
     heard: Instant,
     /// Packet id of the SUBSCRIBE or UNSUBSCRIBE under way, and since when.
     asked: Option<(Option<u16>, Instant)>,
+    /// Largest packet that the broker takes, bytes.
+    max_packet_size: Option<u32>,
+    /// Since when an answer of ours waits for its acknowledgement.
+    answering: Option<Instant>,
     /// Since when nothing is read.
     paused: Option<Instant>,
     /// When a batch that could wait was first seen.
@@ -127,7 +138,9 @@ impl Link {
                     end => end,
                 };
                 self.connection += 1;
+                (self.watcher)(false);
                 self.intake.disconnected();
+                self.replies.disconnected();
                 match end {
                     End::Stopped => break,
                     End::Renewed => continue,
@@ -158,6 +171,7 @@ impl Link {
         let Some(Answer::Open(session)) = answer else { return false };
         self.intake = Intake::new(session.held);
         self.filters = Filters::new(self.wanted.clone(), session.subscribed);
+        self.will_answer(session.replies);
         true
     }
 
@@ -173,7 +187,10 @@ impl Link {
             tokio::select! {
                 biased;
                 () = stopped(&mut self.stop) => return false,
-                answer = self.answers.recv() => if answer.is_none() { return false } else { self.storing = None },
+                answer = self.answers.recv() => match answer {
+                    Some(answer) => drop(self.stored(answer)),
+                    None => return false,
+                },
                 () = sleep_until(until), if !over => over = true,
             }
         }
@@ -202,7 +219,7 @@ impl Link {
             will: None,
             manual_acks: true,
             capacity: CAPACITY,
-            slots: 1,
+            slots: SLOTS,
         };
         let access = match unless(&mut self.stop, access::fetch(&self.mqtt)).await {
             None => return End::Stopped,
@@ -238,12 +255,17 @@ impl Link {
         }
         self.health.set(Aspect::Link, State::Ok);
         self.health.set(Aspect::Filters, self.filters.state());
+        if self.filters.is_complete() {
+            (self.watcher)(true);
+        }
         Current {
             requests,
             owed: VecDeque::new(),
             keep_alive: connected.keep_alive,
             heard: Instant::now(),
+            max_packet_size: connected.max_packet_size,
             asked: None,
+            answering: None,
             paused: None,
             waiting: None,
             ending: false,
@@ -284,7 +306,7 @@ impl Link {
                         biased;
                         () = stopped(&mut self.stop), if leave_by.is_none() => {}
                         answer = self.answers.recv() => match answer {
-                            Some(answer) => self.answered(current, answer),
+                            Some(answer) => current.owed.extend(self.stored(answer)),
                             // The log is closed, or the sink's thread has panicked; the board says it.
                             None => return End::Stopped,
                         },
@@ -333,7 +355,9 @@ impl Link {
         }
         match leave_by {
             Some(by) => {
-                let done = self.storing.is_none() && self.intake.is_empty() && current.owed.is_empty();
+                self.answer(current, now);
+                let stored = self.storing.is_none() && self.intake.is_empty();
+                let done = stored && current.owed.is_empty() && self.replies.is_empty();
                 if done
                     && current.leaving == Leaving::NotYet
                     && current.requests.try_unsubscribe(NOTHING).is_ok()
@@ -346,7 +370,10 @@ impl Link {
                 current.paused = None;
                 return (now >= by).then_some(End::Stopped);
             }
-            None => self.ask(current, now),
+            None => {
+                self.answer(current, now);
+                self.ask(current, now);
+            }
         }
         let full = self.intake.is_full();
         if current.paused.is_some() && !full {
@@ -360,7 +387,8 @@ impl Link {
         if current.paused.is_none() && now - current.heard >= silence(current.keep_alive) {
             return Some(End::Lost(Failure::Silent(silence(current.keep_alive).as_secs())));
         }
-        let unanswered = current.asked.is_some_and(|(_, since)| now - since >= ANSWER);
+        let asked = [current.asked.map(|(_, since)| since), current.answering];
+        let unanswered = asked.into_iter().flatten().any(|since| now - since >= ANSWER);
         unanswered.then_some(End::Lost(Failure::TimedOut))
     }
 
@@ -372,9 +400,13 @@ impl Link {
         };
         let waiting = current.waiting.map(|since| since + COMPANY);
         let asked = current.asked.map(|(_, since)| since + ANSWER);
+        let answering = current.answering.map(|since| since + ANSWER);
         let again = self.filters.due().filter(|_| !self.filters.is_waiting());
         let expires = current.expires.filter(|_| leave_by.is_none());
-        [waiting, asked, again, leave_by, expires].into_iter().flatten().fold(patience, Instant::min)
+        [waiting, asked, answering, again, leave_by, expires]
+            .into_iter()
+            .flatten()
+            .fold(patience, Instant::min)
     }
 
     /// Sends the next SUBSCRIBE or UNSUBSCRIBE.
@@ -382,6 +414,10 @@ impl Link {
         // Not before the old subscriptions are forgotten for good: if we were killed in between, the next run
         // would find a session, believe the old list, and never ask for what is missing.
         if self.intake.forgets() || self.storing.is_some_and(|storing| storing.forgets) {
+            return;
+        }
+        // rumqttc numbers both, and would give both one packet id.
+        if self.replies.is_waiting() {
             return;
         }
         while let Some(request) = self.filters.next(now) {
@@ -403,14 +439,56 @@ impl Link {
         }
     }
 
-    /// The sink has stored a batch.
-    fn answered<R>(&mut self, current: &mut Current<R>, answer: Answer) {
-        self.storing = None;
-        if let Answer::Stored { acks, connection } = answer
-            && connection == self.connection
+    /// Sends the next answer, one at a time and not beside a SUBSCRIBE.
+    fn answer<R: Requests>(&mut self, current: &mut Current<R>, now: Instant) {
+        while current.asked.is_none()
+            && let Some(reply) = self.replies.next()
         {
-            self.progress |= !acks.is_empty();
-            current.owed.extend(acks);
+            let correlation = reply.correlation.clone();
+            let payload = reply.payload.clone();
+            let message =
+                Outgoing { topic: reply.topic.clone(), qos: Qos::AtLeastOnce, retain: false, payload };
+            // The properties: two bytes more of their length, an identifier, and two of the data's length.
+            let size = message.packet_size() + correlation.as_ref().map_or(0, |data| data.len() + 5);
+            let fits = current.max_packet_size.is_none_or(|most| size <= most as usize);
+            let taken =
+                if fits { current.requests.try_answer(message, correlation) } else { Err(NotTaken::Invalid) };
+            match taken {
+                Ok(()) => {
+                    self.replies.handed_over();
+                    current.answering = Some(now);
+                    return;
+                }
+                Err(NotTaken::Full) => return,
+                Err(NotTaken::Invalid) => {
+                    warn!(
+                        "{}: an answer to {} cannot be sent: too large, or no topic",
+                        self.client_id, reply.topic
+                    );
+                    if let Some(number) = self.replies.give_up() {
+                        self.intake.answered(number);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The sink has stored a batch; answers what is to be acknowledged on the connection at hand.
+    fn stored(&mut self, answer: Answer) -> Vec<(u16, Qos)> {
+        self.storing = None;
+        let Answer::Stored { acks, connection, replies } = answer else { return Vec::new() };
+        self.will_answer(replies);
+        if connection != self.connection {
+            return Vec::new();
+        }
+        self.progress |= !acks.is_empty();
+        acks
+    }
+
+    fn will_answer(&mut self, replies: Vec<Reply>) {
+        let left = self.replies.add(replies);
+        if left > 0 {
+            warn!("{}: {left} answers wait for the next start: too many are under way", self.client_id);
         }
     }
 
@@ -437,6 +515,16 @@ impl Link {
             Event::Released(pkid) => {
                 self.intake.released(pkid);
                 connection.prime(Some(pkid));
+            }
+            Event::Sent(pkid) => self.replies.sent(pkid),
+            Event::Done { pkid, refused } => {
+                if let Some(reply) = self.replies.acknowledged(pkid) {
+                    current.answering = None;
+                    if let Some(why) = refused {
+                        warn!("{}: the broker refuses an answer to {}: {why}", self.client_id, reply.topic);
+                    }
+                    self.intake.answered(reply.number);
+                }
             }
             Event::Subscribing(pkid) | Event::Unsubscribing(pkid) => {
                 if let Some((id, _)) = &mut current.asked {
@@ -466,6 +554,9 @@ impl Link {
     fn filters_changed(&mut self) {
         self.intake.subscribed(self.filters.subscribed().to_vec());
         self.health.set(Aspect::Filters, self.filters.state());
+        if self.filters.is_complete() {
+            (self.watcher)(true);
+        }
     }
 
     /// The end: what was read and not yet stored is stored, though it cannot be acknowledged any more.

@@ -68,7 +68,8 @@ impl Model {
 static ADDRESSES: [u8; 2] = [0x76, 0x77];
 
 const ID_REGISTER: u8 = 0xD0;
-const DATA_REGISTER: u8 = 0xF7;
+/// The status register, with the data registers four further on (section 5.3).
+const STATUS_REGISTER: u8 = 0xF3;
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 struct Options {
@@ -303,12 +304,17 @@ impl Opened {
         ))
     }
 
-    /// The data registers once more: the crate does not look at what it computes with.
+    /// The status, and the data registers once more: the crate looks at neither.
     fn check_raw(&mut self) -> Result<(), SensorError> {
-        let mut raw = [0; 6];
+        const MEASURING: u8 = 0b1000;
+        let mut registers = [0; 10];
         self.bus
-            .write_read(self.address, &[DATA_REGISTER], &mut raw)
+            .write_read(self.address, &[STATUS_REGISTER], &mut registers)
             .map_err(|error| failure(self.bus.name(), self.address, &error))?;
+        let [status, _, _, _, raw @ ..] = registers;
+        if raw != [0xFF; 6] && status & MEASURING != 0 {
+            return Err(self.wrong("it does not finish its measurement"));
+        }
         // After a brown-out the chip sleeps with everything switched off and these values in place of
         // data (section 5.4.7); compensated, they look like a mild day.
         if raw == [0x80, 0, 0, 0x80, 0, 0] {

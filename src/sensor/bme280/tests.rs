@@ -166,6 +166,32 @@ fn a_chip_that_lost_its_settings_is_not_believed() {
     assert!(error.contains("lost its settings"), "{error}");
 }
 
+/// Measures for ever: what its data registers hold is of some time ago.
+struct Stuck(SimulatedBme280, u8);
+
+impl Simulated for Stuck {
+    fn write(&mut self, bytes: &[u8], now: Duration) -> crate::bus::sim::Answer {
+        self.1 = bytes[0];
+        self.0.write(bytes, now)
+    }
+
+    fn read(&mut self, buffer: &mut [u8], now: Duration) -> crate::bus::sim::Answer {
+        self.0.read(buffer, now)?;
+        if self.1 == STATUS_REGISTER {
+            buffer[0] |= 0b1000;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_chip_that_stays_busy_is_not_believed() {
+    let chip = Stuck(SimulatedBme280::with_counts(EXAMPLE), 0);
+    let buses = with_device(Some(Box::new(chip)));
+    let error = on_sim().open(&buses).and_then(|mut device| device.read()).unwrap_err().to_string();
+    assert!(error.contains("does not finish its measurement"), "{error}");
+}
+
 #[test]
 fn values_at_the_end_of_the_range_are_beyond_it() {
     for counts in [

@@ -25,6 +25,7 @@ use super::{Attachment, Device, Driver, DriverKind, OptionProblem, QuantityInfo,
 use crate::bus::Buses;
 use crate::reading::{Measured, Value, ValueKind};
 use picture::Limits;
+pub(crate) use picture::preview;
 use process::{Program, Stuck};
 
 /// The registry's entry.

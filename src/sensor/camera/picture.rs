@@ -91,6 +91,29 @@ pub(super) fn make(bytes: &[u8], limits: &Limits) -> Result<Image, Unfit> {
     Ok(Image { content_type, width, height, sha256, bytes, thumbnail: Some(thumbnail) })
 }
 
+/// A picture of the log made as small as a preview, an upright JPEG. `None` when it is not worth decoding: it is too
+/// large for the memory of a small machine, small already, or no picture.
+pub(crate) fn preview(bytes: &[u8], height: u32) -> Option<Vec<u8>> {
+    /// Decoded, this takes at most some 16 MB.
+    const PIXELS: u64 = 4_000_000;
+    let layout = file::layout(bytes).ok()?;
+    if u64::from(layout.width) * u64::from(layout.height) > PIXELS || layout.height <= height {
+        return None;
+    }
+    let orientation = layout.exif.clone().and_then(|exif| Orientation::from_exif_chunk(&bytes[exif]));
+    let limits = Limits {
+        pixels: PIXELS,
+        width: None,
+        height: Some(height),
+        size: None,
+        quality: 75,
+        keep_exif: false,
+    };
+    let decoded = decode(layout.whole(bytes), &layout, &limits).ok()?;
+    let made = smaller(decoded, orientation.unwrap_or(Orientation::NoTransforms), &limits).ok()?;
+    Some(made.0)
+}
+
 fn decode(bytes: &[u8], layout: &Layout, limits: &Limits) -> Result<DynamicImage, Unfit> {
     let format = match layout.content_type {
         ContentType::Jpeg => ImageFormat::Jpeg,
@@ -212,6 +235,19 @@ mod tests {
             let made = make(&file, &Limits { height: Some(32), ..limits() }).unwrap();
             assert_eq!((made.width, made.height), (64, 32));
         }
+    }
+
+    #[test]
+    fn previews_are_small_upright_and_only_of_what_is_worth_it() {
+        let small = preview(&picture_png(640, 320), 100).unwrap();
+        let layout = file::layout(&small).unwrap();
+        assert_eq!((layout.content_type, layout.width, layout.height), (ContentType::Jpeg, 200, 100));
+        // 40 × 20, shown upright it is 20 × 40.
+        let turned = file::layout(&preview(&jpeg_with_exif(6), 10).unwrap()).unwrap();
+        assert_eq!((turned.width, turned.height), (5, 10));
+        assert_eq!(preview(&picture_jpeg(64, 48), 48), None);
+        assert_eq!(preview(&picture_png(2001, 2000), 100), None);
+        assert_eq!(preview(b"no picture", 100), None);
     }
 
     #[test]

@@ -1,0 +1,227 @@
+//! Commands: parse, authorise, expire, carry out, answer. They come over MQTT, or from somebody on this machine whom
+//! another room vouches for ([`Commander::submit`]).
+//!
+//! A command is in the log before it is carried out, and its answer is in the log before it is sent. So one that
+//! comes again is answered and not done again, whatever happened in between; and one that was under way when the
+//! power failed is answered as such afterwards. Nothing is published from here: answers go out through whoever
+//! brought the command.
+//!
+//! | file | its job |
+//! |---|---|
+//! | `request` | what a command says |
+//! | `sign` | whether somebody with the key says it |
+//! | `judge` | whether it is carried out |
+//! | `act` | carrying it out |
+//! | `sink` | commands that come over MQTT, in and out of the log |
+
+mod act;
+mod judge;
+mod request;
+mod sign;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tracing::info;
+
+use crate::config::CommandSource;
+use crate::log::{CommandAnswer, CommandLogged, CommandStep, Log, LogError, NewCommand};
+use crate::mirror::Sink;
+use crate::output::{OutputState, Outputs};
+use crate::reading::{Moment, Timestamp};
+use crate::sampling::Control;
+use crate::status::{Board, State};
+
+pub use request::Request;
+
+/// How long a command of somebody on this machine is good. It is carried out at once, so this only has to be a bound.
+const LOCAL_LIFE: Duration = Duration::from_secs(60);
+
+/// Most characters of a command that are kept in the log.
+const KEPT: usize = 500;
+
+/// What commands are carried out with.
+#[derive(Debug, Clone)]
+pub struct Means {
+    /// Device id, said in every answer.
+    pub device: String,
+    /// Where commands come from, and what each source may do.
+    pub sources: Vec<CommandSource>,
+    /// The log.
+    pub log: Log,
+    /// The outputs.
+    pub outputs: Outputs,
+    /// The sensors.
+    pub control: Control,
+    /// The board.
+    pub board: Board,
+    /// The clock.
+    pub clock: fn() -> Moment,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// Return code, after HTTP: 200 done, 4xx refused, 5xx not possible. See docs/commands.md.
+    pub rc: u16,
+    /// In words.
+    pub message: String,
+    /// What was asked for, if anything was.
+    pub data: Option<Value>,
+}
+
+impl Answer {
+    fn new(rc: u16, message: impl Into<String>) -> Self {
+        Self { rc, message: message.into(), data: None }
+    }
+
+    /// Whether it was done.
+    pub fn is_done(&self) -> bool {
+        self.rc < 300
+    }
+}
+
+/// Carries out commands. Cheap to clone; every clone is the same.
+#[derive(Debug, Clone)]
+pub struct Commander {
+    means: Arc<Means>,
+    /// Commands of somebody on this machine so far.
+    local: Arc<AtomicU64>,
+    /// What an earlier run left under way has been finished as such.
+    begun: Arc<Mutex<bool>>,
+}
+
+impl Commander {
+    /// Does nothing until it is asked to. With the first command the part `commands` on the board gets the figures
+    /// done, failed, refused and repeated.
+    pub fn new(means: Means) -> Self {
+        Self { means: Arc::new(means), local: Arc::default(), begun: Arc::default() }
+    }
+
+    /// All outputs as they are now.
+    pub fn outputs(&self) -> Vec<OutputState> {
+        self.means.outputs.list()
+    }
+
+    /// Carries out a command of somebody on this machine, who may do everything; whoever calls this has made sure
+    /// of that. `user` is for the log. Blocks until it is done: do not call it on an async thread.
+    ///
+    /// # Errors
+    /// The log could not take it; then nothing was done.
+    pub fn submit(&self, user: &str, request: Request) -> Result<Answer, LogError> {
+        self.close_interrupted()?;
+        let received = (self.means.clock)();
+        // Tells it from those of earlier runs as well; who is at it twice in a microsecond is told apart by the count.
+        let id = format!("{}-{}", received.wall.0, self.local.fetch_add(1, Ordering::Relaxed));
+        let life = i64::try_from(LOCAL_LIFE.as_micros()).unwrap_or(i64::MAX);
+        let step = CommandStep::Begin(NewCommand {
+            received,
+            source: format!("local:{user}"),
+            command: Some(id.clone()),
+            expires: Some(Timestamp(received.wall.0.saturating_add(life))),
+            payload: kept(&request.to_string()),
+            reply: None,
+            refused: None,
+        });
+        let logged = self.means.log.note_commands(vec![step])?;
+        let Some(CommandLogged::New(row)) = logged.first() else {
+            return Ok(Answer::new(500, "the log did not take the command as a new one"));
+        };
+        let answer = self.act(&format!("local:{user}"), &request);
+        let at = (self.means.clock)().wall;
+        let finish = CommandStep::Finish { row: *row, at, answer: self.worded(Some(&id), &answer, false) };
+        self.means.log.note_commands(vec![finish])?;
+        Ok(answer)
+    }
+
+    /// Where commands that come over MQTT go.
+    pub fn sink(&self) -> Box<dyn Sink> {
+        Box::new(sink::Commands::new(self.clone()))
+    }
+
+    /// Says whether commands can come in over MQTT.
+    pub fn link(&self, up: bool) {
+        self.means.outputs.link(up);
+    }
+
+    fn act(&self, source: &str, request: &Request) -> Answer {
+        let answer = act::carry_out(&self.means, request);
+        info!("command from {source}: {request}: {} {}", answer.rc, answer.message);
+        self.count(figure(answer.rc));
+        answer
+    }
+
+    fn count(&self, figure: &'static str) {
+        let part = self.means.board.part(sink::NAME);
+        // Without commands over MQTT nobody else says how it is.
+        if self.means.sources.is_empty() {
+            part.set(State::Ok);
+        }
+        part.figure(figure).add(1);
+    }
+
+    /// What an earlier run left under way is finished as such, before anything of this one is.
+    fn close_interrupted(&self) -> Result<(), LogError> {
+        // A flag that is set last is whole whoever panicked.
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if *begun {
+            return Ok(());
+        }
+        let now = (self.means.clock)().wall;
+        let why =
+            "sensor-bridge ended while the command was under way; whether it was carried out is not known";
+        let answer = Answer::new(500, why);
+        let finish = |(row, id): &(i64, String)| CommandStep::Finish {
+            row: *row,
+            at: now,
+            answer: self.worded(Some(id.as_str()), &answer, false),
+        };
+        let left = self.means.log.commands_left(now)?;
+        let steps: Vec<CommandStep> = left.interrupted.iter().map(finish).collect();
+        if !steps.is_empty() {
+            self.means.log.note_commands(steps)?;
+        }
+        *begun = true;
+        Ok(())
+    }
+
+    /// An answer as it is sent and logged.
+    fn worded(&self, id: Option<&str>, answer: &Answer, repeated: bool) -> CommandAnswer {
+        let mut body = json!({
+            "id": id,
+            "rc": answer.rc,
+            "message": answer.message,
+            "device": self.means.device,
+            "time": (self.means.clock)().wall.to_string(),
+        });
+        if let Some(data) = &answer.data {
+            body["data"] = data.clone();
+        }
+        if repeated {
+            body["repeated"] = Value::Bool(true);
+        }
+        CommandAnswer { rc: answer.rc, message: answer.message.clone(), payload: body.to_string() }
+    }
+}
+
+/// The figure that a return code counts under.
+fn figure(rc: u16) -> &'static str {
+    match rc {
+        ..300 => "done",
+        300..500 => "refused",
+        500.. => "failed",
+    }
+}
+
+/// The beginning of a text, for the log.
+fn kept(text: &str) -> String {
+    match text.char_indices().nth(KEPT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,115 @@
+//! The way into a running worker: a few orders for one sensor, each answered once it is carried out. Decides
+//! neither who may give them nor how they come.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use super::bell::Bell;
+use crate::config::Change;
+use crate::reading::{Quantity, SensorId, Value};
+
+/// Orders that can wait at one worker.
+pub(super) const MOST_ORDERS: usize = 16;
+
+/// Beyond its time-out a sensor hangs; nobody waits longer than this in any case.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// What a sensor can be ordered to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Order {
+    /// Be read now; what has changed enough goes the usual way.
+    Read,
+    /// Be read now; everything goes the usual way, whether it has changed or not.
+    Republish,
+    /// Be read at this interval from now on, until the next start.
+    Interval(Duration),
+    /// Let a quantity pass when it has changed by so much from now on, until the next start.
+    Change(Quantity, Change),
+    /// Be read no more.
+    Pause,
+    /// Be read again, at once and then as before.
+    Resume,
+}
+
+/// Why an order was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// There is no such sensor.
+    #[error("there is no sensor \"{0}\"")]
+    UnknownSensor(String),
+    /// The sensor has no such quantity.
+    #[error("sensor {0} has no quantity \"{1}\"")]
+    UnknownQuantity(SensorId, Quantity),
+    /// The sensor answered an error.
+    #[error("sensor {0}: {1}")]
+    Failed(SensorId, String),
+    /// It is at work, or hangs; the order may still be carried out.
+    #[error("sensor {0} does not answer: its bus is busy or hangs")]
+    Busy(SensorId),
+    /// The workers have ended.
+    #[error("sensors are not read any more")]
+    Ended,
+}
+
+/// What a sensor read, calibrated, with the unit; nothing for the other orders.
+pub type Obeyed = Result<Vec<(Quantity, Value, String)>, OrderError>;
+
+/// An order on its way.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub sensor: usize,
+    pub order: Order,
+    pub reply: SyncSender<Obeyed>,
+}
+
+/// Where a sensor is read.
+#[derive(Debug, Clone)]
+struct Desk {
+    bell: Arc<Bell>,
+    /// Position at its worker.
+    sensor: usize,
+    timeout: Duration,
+}
+
+/// Handle on the sensors of all workers. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Control {
+    desks: Arc<BTreeMap<SensorId, Desk>>,
+}
+
+/// Gathers the desks while workers start.
+#[derive(Debug, Default)]
+pub(super) struct Desks(BTreeMap<SensorId, Desk>);
+
+impl Desks {
+    pub fn add(&mut self, id: SensorId, bell: Arc<Bell>, sensor: usize, timeout: Duration) {
+        self.0.insert(id, Desk { bell, sensor, timeout });
+    }
+
+    pub fn control(&mut self) -> Control {
+        Control { desks: Arc::new(std::mem::take(&mut self.0)) }
+    }
+}
+
+impl Control {
+    /// Gives an order and waits until it is carried out: as long as the sensor may take, at most 30 s.
+    ///
+    /// # Errors
+    /// Why it was not.
+    pub fn order(&self, sensor: &str, order: Order) -> Obeyed {
+        let found = self.desks.get_key_value(sensor);
+        let (id, desk) = found.ok_or_else(|| OrderError::UnknownSensor(sensor.to_owned()))?;
+        let (reply, answer) = sync_channel(1);
+        if !desk.bell.order(Pending { sensor: desk.sensor, order, reply }) {
+            return Err(OrderError::Busy(id.clone()));
+        }
+        let patience = desk.timeout.saturating_add(Duration::from_secs(1)).min(LONGEST_WAIT);
+        match answer.recv_timeout(patience) {
+            Ok(obeyed) => obeyed,
+            Err(RecvTimeoutError::Timeout) => Err(OrderError::Busy(id.clone())),
+            Err(RecvTimeoutError::Disconnected) => Err(OrderError::Ended),
+        }
+    }
+}

@@ -1,0 +1,752 @@
+// The page: takes pieces of what the bridge knows as they come and shows them. Plots are drawn by plot.js.
+
+import { draw, drawSpark } from "/plot.js";
+
+const $ = (id) => document.getElementById(id);
+
+// An element with properties and children; texts are only ever texts, whatever a sensor or a topic says.
+function h(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in element && name !== "list") element[name] = value;
+    else element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+// Changes nothing that is the same already: screen readers and selections are left in peace.
+function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+// ---- words and numbers ----
+
+const SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
+
+function age(ms) {
+  if (ms < 1.5 * SECOND) return "now";
+  if (ms < 100 * SECOND) return `${Math.round(ms / SECOND)} s`;
+  if (ms < 100 * MINUTE) return `${Math.round(ms / MINUTE)} min`;
+  if (ms < 48 * HOUR) return `${Math.round(ms / HOUR)} h`;
+  return `${Math.round(ms / DAY)} d`;
+}
+
+function length(ms) {
+  if (ms < 100 * SECOND) return `${Math.max(0, Math.round(ms / SECOND))} s`;
+  if (ms < HOUR) return `${Math.round(ms / MINUTE)} min`;
+  if (ms < DAY) return `${Math.floor(ms / HOUR)} h ${Math.floor((ms % HOUR) / MINUTE)} min`;
+  return `${Math.floor(ms / DAY)} d ${Math.floor((ms % DAY) / HOUR)} h`;
+}
+
+function scaled(value, factor, names) {
+  let place = 0;
+  while (Math.abs(value) >= factor && place < names.length - 1) {
+    value /= factor;
+    place += 1;
+  }
+  const digits = place === 0 || Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
+  return [value.toLocaleString([], { maximumFractionDigits: digits }), names[place]];
+}
+
+const bytes = (value) => scaled(value, 1000, ["B", "kB", "MB", "GB", "TB"]).join(" ");
+const count = (value) => Math.round(value).toLocaleString();
+
+function rate(perSecond) {
+  if (perSecond >= 0.95) return `${perSecond.toLocaleString([], { maximumFractionDigits: perSecond < 10 ? 1 : 0 })}/s`;
+  if (perSecond * 60 >= 0.95) return `${(perSecond * 60).toLocaleString([], { maximumFractionDigits: 0 })}/min`;
+  return perSecond > 0.0003 ? `${Math.round(perSecond * 3600)}/h` : "–";
+}
+
+// A value as [number, unit].
+function shown(value, unit, kind) {
+  if (value === null || value === undefined) return ["–", ""];
+  if (kind === "bool") return [value === true || value === 1 ? "on" : "off", unit];
+  if (kind === "image" || unit === "B") return scaled(value, 1000, ["B", "kB", "MB", "GB", "TB"]);
+  if (unit === "B/s") return scaled(value, 1000, ["B/s", "kB/s", "MB/s", "GB/s"]);
+  if (typeof value !== "number") return [String(value), unit];
+  if (unit === "s" && Math.abs(value) >= 300) return [length(value * 1000), ""];
+  const size = Math.abs(value);
+  if (size >= 1e7 || (size > 0 && size < 1e-4)) return [value.toPrecision(4), unit];
+  const digits = Number.isInteger(value) ? 0 : size >= 1000 ? 1 : size >= 100 ? 2 : size >= 1 ? 3 : 4;
+  return [value.toLocaleString([], { maximumFractionDigits: digits }), unit];
+}
+
+// `memory_available` for people; the name as it is stands in the topics.
+const spoken = (name) => name.replaceAll("_", " ");
+
+const joined = ([number, unit]) => (unit ? `${number} ${unit}` : number);
+
+function clockTime(t, seconds = true) {
+  const today = new Date(t).toDateString() === new Date(now()).toDateString();
+  const time = { hour: "2-digit", minute: "2-digit" };
+  if (seconds) time.second = "2-digit";
+  return new Date(t).toLocaleString([], today ? time : { day: "numeric", month: "short", ...time });
+}
+
+const MARKS = { good: "●", warn: "▲", bad: "■", none: "○" };
+const WORDS = { starting: "starting", ok: "ok", degraded: "look at it", failed: "not working", stopped: "stopped" };
+const CLASSES = { starting: "none", ok: "good", degraded: "warn", failed: "bad", stopped: "none" };
+
+function mark(state) {
+  const kind = CLASSES[state] ?? "none";
+  return h("span", { className: `mark ${kind}`, "aria-hidden": "true" }, MARKS[kind]);
+}
+
+// ---- what is known ----
+
+const pieces = new Map();
+let clock = { server: Date.now(), here: performance.now() };
+const now = () => clock.server + (performance.now() - clock.here);
+const named = (kind) => [...pieces].filter(([name]) => name.startsWith(kind)).map(([name, piece]) => [name.slice(kind.length), piece]);
+
+function take(frame) {
+  const changed = new Set();
+  for (const [name, piece] of Object.entries(frame)) {
+    if (piece === null) pieces.delete(name);
+    else pieces.set(name, piece);
+    changed.add(name.split("/")[0]);
+    if (name.startsWith("value/")) freshValues.add(name.slice(6));
+  }
+  if (frame.now) clock = { server: frame.now.t, here: performance.now() };
+  show(changed);
+}
+
+// ---- live ----
+
+let source = null, lostSince = null, retry = null;
+
+function connect() {
+  clearTimeout(retry);
+  if (source || document.hidden) return;
+  source = new EventSource("/api/live");
+  source.onmessage = (event) => {
+    if (lostSince !== null) {
+      lostSince = null;
+      $("lost").hidden = true;
+    }
+    take(JSON.parse(event.data));
+  };
+  source.onerror = () => {
+    // The browser's own retry has no end for a server that says no.
+    disconnect();
+    lostSince ??= now();
+    checkSession();
+    retry = setTimeout(connect, 3000);
+  };
+}
+
+function disconnect() {
+  source?.close();
+  source = null;
+}
+
+async function checkSession() {
+  let why = "The bridge does not answer.";
+  try {
+    const answer = await fetch("/api/session");
+    if (answer.status === 401) return location.assign("/login");
+    if (answer.ok) why = "As many pages are open as the bridge keeps up to date; close one.";
+  } catch { /* It does not answer: that is what is said. */ }
+  if (lostSince === null) return;
+  $("lost").hidden = false;
+  put($("lost"), `${why} What you see is of ${clockTime(lostSince)}; trying again.`);
+}
+
+document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
+addEventListener("pagehide", disconnect);
+addEventListener("pageshow", connect);
+
+async function ask(path, parameters) {
+  const answer = await fetch(`${path}?${new URLSearchParams(parameters)}`);
+  if (answer.status === 401) location.assign("/login");
+  if (!answer.ok) throw new Error((await answer.text()).trim());
+  return answer.json();
+}
+
+// ---- the cards at the top ----
+
+const cards = new Map();
+
+function card(name, title, big, lines, meter) {
+  let one = cards.get(name);
+  if (!one) {
+    one = h("div", { className: "card" });
+    cards.set(name, one);
+    $("cards").append(one);
+  }
+  const children = [h("h3", {}, title), h("p", { className: "big" }, ...big)];
+  for (const line of lines.filter(Boolean)) {
+    children.push(h("p", { className: typeof line === "string" ? "line" : line.kind }, typeof line === "string" ? line : line.text));
+  }
+  if (meter) {
+    const bar = h("span");
+    bar.style.width = `${Math.min(100, Math.max(1, meter.share * 100))}%`;
+    children.push(h("div", { className: `meter ${meter.kind ?? ""}`, "aria-hidden": "true" }, bar), h("p", { className: "line" }, meter.text));
+  }
+  const text = children.map((child) => child.className + child.textContent).join("|") + meter?.share;
+  if (one.dataset.text === text) return;
+  one.dataset.text = text;
+  one.replaceChildren(...children);
+}
+
+function showCards() {
+  const at = now();
+  const broker = pieces.get("broker");
+  if (broker) {
+    const words = { ok: "Connected", degraded: "Connected", failed: "Not connected", starting: "Connecting", stopped: "Stopped" };
+    const retry = broker.state === "failed" && broker.retry ? `tries again every ${length(broker.retry * 1000)}` : "";
+    card("broker", "Broker", [mark(broker.state), " ", words[broker.state]], [
+      broker.why && { kind: "line why", text: broker.why },
+      `for ${length(at - broker.since)}, since ${clockTime(broker.since, false)}`,
+      retry,
+      broker.delay && broker.state !== "failed" ? `acknowledges in ${(broker.delay * 1000).toLocaleString([], { maximumFractionDigits: broker.delay < 0.01 ? 1 : 0 })} ms` : "",
+      broker.url,
+    ]);
+    const waits = broker.backlog;
+    const lines = [`${count(broker.in_flight)} in flight`];
+    if (broker.drain > 0 && broker.left !== null) lines.push(`${count(broker.drain)}/s go out, about ${length(broker.left * 1000)} left`);
+    else if (waits > 100) lines.push(broker.state === "failed" ? "kept until the broker is back" : "going out");
+    if (broker.late) lines.push(`${count(broker.late)} follow late`);
+    if (broker.refused) lines.push({ kind: "line why", text: `${count(broker.refused)} refused by the broker` });
+    card("backlog", "Waiting for delivery", [waits === 0 ? "nothing" : `${count(waits)} reading${waits === 1 ? "" : "s"}`], lines);
+  } else if (pieces.has("device")) {
+    card("broker", "Broker", ["none"], ["readings are only logged"]);
+  }
+  const time = pieces.get("now");
+  if (time) {
+    const synced = time.clock === "synced";
+    card("clock", "Clock", [mark(synced ? "ok" : "degraded"), " ", synced ? "Synchronised" : "Not synced"], [
+      `${new Date(at).toLocaleTimeString()} here`,
+      !synced && { kind: "line why", text: "Times may be wrong; they are corrected once it is right." },
+    ]);
+  }
+  const log = pieces.get("log"), machine = pieces.get("machine");
+  if (log && machine) {
+    const share = machine.disk_size ? 1 - machine.disk_free / machine.disk_size : null;
+    const kind = share > 0.99 ? "bad" : share > 0.95 ? "warn" : "";
+    card("disk", "Log and disk", [mark(log.state), " ", `${bytes(log.size)}`], [
+      log.why && { kind: "line why", text: log.why },
+      `${count(log.rows)} readings` + (log.oldest ? ` since ${new Date(log.oldest).toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" })}` : ""),
+      log.lost ? { kind: "line why", text: `${count(log.lost)} lost` } : "",
+    ], share !== null && { share, kind, text: `${bytes(machine.disk_free)} of ${bytes(machine.disk_size)} free` });
+    if (machine.memory) {
+      const used = machine.memory_size ? 1 - machine.memory_free / machine.memory_size : null;
+      card("memory", "Memory", [bytes(machine.memory)], [
+        "used by the bridge",
+      ], used !== null && { share: used, kind: used > 0.95 ? "warn" : "", text: `${bytes(machine.memory_free)} of ${bytes(machine.memory_size)} free` });
+    }
+  }
+}
+
+function showHead() {
+  const device = pieces.get("device"), health = pieces.get("health");
+  if (device) {
+    put($("device"), device.id);
+    put($("place"), device.place ?? "");
+    document.title = `${device.id} · sensor-bridge`;
+    put($("about"), `sensor-bridge ${device.program}, running for ${length(now() - device.started)} · ${device.database}`);
+  }
+  if (health) {
+    const bad = health.reasons.length, warn = health.warnings.length;
+    const kind = bad ? "bad" : warn ? "warn" : "good";
+    const words = bad ? `${bad} not working` : warn ? `${warn} to look at` : "all is well";
+    const pill = $("overall");
+    if (pill.dataset.words !== words) {
+      pill.dataset.words = words;
+      pill.className = `pill ${kind}`;
+      pill.replaceChildren(h("span", { "aria-hidden": "true" }, MARKS[kind] + " "), words);
+    }
+    pill.title = [...health.reasons, ...health.warnings].join("\n");
+  }
+}
+
+// ---- sensors ----
+
+const sensors = new Map();
+const rows = new Map();
+const freshValues = new Set();
+
+function quality(sensor, value) {
+  if (sensor.state === "failed") return ["bad", "no answer"];
+  if (value.t === null) return ["none", "no value yet"];
+  if (value.verdict === "refused") return ["warn", "last one not plausible"];
+  if (now() - value.t > Math.max(3 * sensor.interval * SECOND + 5 * SECOND, 10 * SECOND)) return ["warn", "late"];
+  if (value.clock && value.clock !== "synced") return ["none", "clock was not synchronised"];
+  return ["good", "good"];
+}
+
+function makeRow(sensor, quantity) {
+  const key = `${sensor}/${quantity}`;
+  const spark = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  spark.setAttribute("class", "spark");
+  spark.setAttribute("viewBox", "0 0 84 28");
+  spark.setAttribute("preserveAspectRatio", "none");
+  spark.setAttribute("aria-hidden", "true");
+  const number = document.createTextNode(""), unit = h("small"), age = h("span", { className: "age" });
+  const value = h("span", { className: "value" }, number, unit);
+  const word = h("span", { className: "unseen" });
+  const button = h("button", { type: "button", className: "quantity" }, h("span", { className: "name" }, spoken(quantity)), spark, value, age, word);
+  button.addEventListener("click", () => {
+    if (pieces.get(`value/${key}`)?.k === "image") return $("pictures").scrollIntoView();
+    location.hash = `#/${encodeURIComponent(sensor)}/${encodeURIComponent(quantity)}/24h`;
+  });
+  rows.set(key, { button, spark, value, number, unit, age, word, sensor, quantity, visible: false, sparked: 0 });
+  button.dataset.key = key;
+  watcher.observe(button);
+  return button;
+}
+
+function showRow(key) {
+  const row = rows.get(key), value = pieces.get(`value/${key}`), sensor = row && pieces.get(`sensor/${row.sensor}`);
+  if (!row || !value || !sensor) return;
+  const [number, unit] = value.k === "image" && value.v !== null ? ["picture", ""] : shown(value.v, value.u, value.k);
+  row.value.classList.toggle("long", number.length > 12);
+  if (row.number.data !== number) row.number.data = number;
+  put(row.unit, unit ? ` ${unit}` : "");
+  showAge(row, value, sensor);
+}
+
+function showAge(row, value, sensor) {
+  const [kind, word] = quality(sensor, value);
+  put(row.age, value.t === null ? "" : age(now() - value.t));
+  row.age.className = `age ${kind === "warn" ? kind : ""}`;
+  row.button.classList.toggle("old", kind === "warn" || kind === "bad");
+  put(row.word, ` ${value.t === null || row.age.textContent === "now" ? "" : "old, "}${word}, show the plot`);
+  row.button.title = word;
+}
+
+function showSensors() {
+  const all = named("sensor/").sort(([, a], [, b]) => a.n - b.n);
+  let moved = false;
+  for (const [name, sensor] of all) {
+    let one = sensors.get(name);
+    const shape = sensor.quantities.join("\n");
+    if (!one || one.shape !== shape) {
+      const head = h("span"), about = h("span", { className: "muted" }), why = h("p", { className: "why" });
+      const article = h("article", { className: "card sensor", "aria-label": `Sensor ${name}` },
+        h("header", {}, head, h("h3", {}, name), about), why, ...sensor.quantities.map((quantity) => makeRow(name, quantity)));
+      one?.article.remove();
+      sizer.observe(article);
+      one = { article, head, about, why, shape };
+      sensors.set(name, one);
+      moved = true;
+    }
+    const state = `${sensor.state}|${sensor.why}|${sensor.interval}`;
+    if (one.state !== state) {
+      one.state = state;
+      one.head.replaceChildren(mark(sensor.state), h("span", { className: "unseen" }, WORDS[sensor.state]));
+      put(one.about, `${sensor.driver}, every ${sensor.interval < 1 ? `${Math.round(sensor.interval * 1000)} ms` : length(sensor.interval * 1000)}`);
+      put(one.why, sensor.why ?? (sensor.state === "starting" ? "Has not answered yet." : ""));
+      one.why.hidden = one.why.textContent === "";
+      one.why.className = `why ${CLASSES[sensor.state]}`;
+    }
+  }
+  for (const [name, one] of sensors) {
+    if (!pieces.has(`sensor/${name}`)) {
+      one.article.remove();
+      sensors.delete(name);
+    }
+  }
+  if (moved) $("grid").replaceChildren(...all.map(([name]) => sensors.get(name).article));
+  const trouble = all.filter(([, sensor]) => sensor.state === "failed" || sensor.state === "degraded").length;
+  put($("count"), all.length === 0 ? "" : `${all.length}` + (trouble ? `, ${trouble} in trouble` : ", all answer"));
+  $("filter").hidden = all.length < 7;
+  $("trouble-label").hidden = trouble === 0 && !$("trouble").checked;
+  filter();
+}
+
+function filter() {
+  const words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const onlyTrouble = $("trouble").checked;
+  let found = 0;
+  for (const [name, one] of sensors) {
+    const sensor = pieces.get(`sensor/${name}`);
+    const text = `${name} ${sensor.driver} ${one.shape}`.toLowerCase();
+    const inTrouble = sensor.state === "failed" || sensor.state === "degraded";
+    const fits = words.every((word) => text.includes(word)) && (!onlyTrouble || inTrouble);
+    one.article.hidden = !fits;
+    if (fits) found += 1;
+  }
+  $("none").hidden = found > 0 || sensors.size === 0;
+}
+$("filter").addEventListener("input", filter);
+$("trouble").addEventListener("change", showSensors);
+
+// Cards of different heights side by side without holes: each takes as many of the grid's 1 px rows as it is high.
+const sizer = new ResizeObserver((entries) => {
+  for (const { target, borderBoxSize: [size] } of entries) {
+    if (size.blockSize > 0) target.style.gridRowEnd = `span ${Math.ceil(size.blockSize) + 12}`;
+  }
+});
+
+// ---- sparklines: those on the screen, a few at a time ----
+
+const SPARK_EVERY = 30 * SECOND, SPARKS = 40;
+let sparking = false, sparkTimer = null;
+
+const watcher = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    const row = rows.get(entry.target.dataset.key);
+    if (row) row.visible = entry.isIntersecting;
+  }
+  clearTimeout(sparkTimer);
+  sparkTimer = setTimeout(fetchSparks, 120);
+}, { rootMargin: "200px" });
+
+async function fetchSparks() {
+  if (sparking || document.hidden || lostSince !== null) return;
+  const due = [...rows].filter(([key, row]) => row.visible && performance.now() - row.sparked > SPARK_EVERY && isNumber(key)).slice(0, SPARKS);
+  if (due.length === 0) return;
+  sparking = true;
+  try {
+    const sparks = await ask("/api/sparks", { of: due.map(([key]) => key).join("\n") });
+    for (const [key, row] of due) {
+      row.sparked = performance.now();
+      if (sparks[key]) drawSpark(row.spark, sparks[key]);
+    }
+  } catch {
+    for (const [, row] of due) row.sparked = performance.now();
+  }
+  sparking = false;
+  fetchSparks();
+}
+
+function isNumber(key) {
+  const kind = pieces.get(`value/${key}`)?.k;
+  return kind !== undefined && kind !== "text" && kind !== "image";
+}
+
+// ---- one quantity ----
+
+const detail = $("detail");
+let opened = null, series = null, reading = false;
+
+function route() {
+  const found = location.hash.match(/^#\/([^/]+)\/([^/]+)\/(1h|24h|7d|30d)$/);
+  if (!found) {
+    if (detail.open) detail.close();
+    return;
+  }
+  const [sensor, quantity] = found.slice(1, 3).map(decodeURIComponent);
+  opened = { sensor, quantity, range: found[3], key: `${sensor}/${quantity}` };
+  put($("detail-title"), `${sensor} · ${spoken(quantity)}`);
+  detail.querySelector(`input[value="${opened.range}"]`).checked = true;
+  $("plot").replaceChildren();
+  $("summary").replaceChildren();
+  put($("readout"), "");
+  reading = false;
+  if (!detail.open) detail.showModal();
+  showNow();
+  fetchSeries();
+}
+
+function showNow() {
+  if (!opened) return;
+  const value = pieces.get(`value/${opened.key}`), sensor = pieces.get(`sensor/${opened.sensor}`);
+  if (!value || !sensor) return;
+  const [, word] = quality(sensor, value);
+  const text = joined(shown(value.v, value.u, value.k)), old = value.t === null ? "" : age(now() - value.t);
+  if ($("detail-now").dataset.text === text + old + word) return;
+  $("detail-now").dataset.text = text + old + word;
+  $("detail-now").replaceChildren(text, " ", h("span", { className: "muted" }, `${old === "now" || !old ? old : `${old} ago`}${word === "good" ? "" : `, ${word}`}`));
+}
+
+async function fetchSeries() {
+  const wanted = opened, value = pieces.get(`value/${wanted.key}`);
+  $("ranges").hidden = value?.k === "text";
+  try {
+    if (value?.k === "text") {
+      const { texts } = await ask("/api/texts", { sensor: wanted.sensor, quantity: wanted.quantity });
+      if (opened === wanted) showTexts(texts);
+      return;
+    }
+    const buckets = Math.max(100, Math.min(1000, Math.round($("plot").clientWidth / 1.5)));
+    const found = await ask("/api/series", { sensor: wanted.sensor, quantity: wanted.quantity, range: wanted.range, buckets });
+    if (opened !== wanted) return;
+    series = found;
+    series.fetched = performance.now();
+    showSeries();
+  } catch (error) {
+    if (opened === wanted) $("plot").replaceChildren(h("p", { className: "empty" }, error.message));
+  }
+}
+
+function showTexts(texts) {
+  const items = texts.map(({ t, v }) => h("li", {}, h("time", {}, clockTime(t)), h("span", { className: "what" }, v)));
+  $("plot").replaceChildren(h("ol", { className: "rows" }, ...items));
+}
+
+const GAPS = { stopped: "bridge not running", failed: "sensor did not answer", silent: "no readings came" };
+
+function showSeries() {
+  const value = pieces.get(`value/${opened.key}`);
+  const kind = value?.k ?? "float";
+  const format = (v) => joined(shown(kind === "bool" && v > 0 && v < 1 ? `${Math.round(v * 100)} % on` : v, series.unit, kind));
+  let low = Infinity, high = -Infinity, lowAt = 0, highAt = 0;
+  series.min.forEach((v, i) => { if (v < low) [low, lowAt] = [v, i]; });
+  series.max.forEach((v, i) => { if (v > high) [high, highAt] = [v, i]; });
+  const words = { "1h": "the last hour", "24h": "the last 24 hours", "7d": "the last 7 days", "30d": "the last 30 days" }[opened.range];
+  const gaps = series.gaps.length === 0 ? "no gaps" : `${series.gaps.length} gap${series.gaps.length === 1 ? "" : "s"}`;
+  const label = series.count === 0 ? `No readings in ${words}`
+    : `Plot of ${words}: from ${format(low)} to ${format(high)}, ${count(series.count)} readings, ${gaps}. Use the arrow keys for single values.`;
+  draw($("plot"), series, {
+    label, format, why: (reason) => GAPS[reason] ?? reason,
+    show: (i) => {
+      reading = i !== null;
+      put($("readout"), reading ? readout(i, format) : legend());
+    },
+  });
+  if (!reading) put($("readout"), series.count === 0 ? "" : legend());
+  const when = (i) => clockTime(series.from + series.first[i], opened.range === "1h");
+  const entry = (name, text, more) => h("div", {}, h("dt", {}, name), h("dd", {}, text, more ? h("small", {}, more) : null));
+  const entries = series.count === 0 ? [] : [
+    entry("lowest", format(low), when(lowAt)),
+    entry("average of readings", format(series.average)),
+    entry("highest", format(high), when(highAt)),
+    entry("readings logged", count(series.count), gaps),
+  ];
+  $("summary").replaceChildren(...entries);
+}
+
+const legend = () => [
+  series.width > 0 ? "Line: average. Band: lowest to highest." : "Each reading as it was logged; until the next it is taken to be the same.",
+  series.gaps.length > 0 ? "Hatched: nothing is known." : "",
+].join(" ");
+
+function readout(i, format) {
+  const first = clockTime(series.from + series.first[i]), last = clockTime(series.from + series.last[i]);
+  if (first === last && series.min[i] === series.max[i]) return `${first}: ${format(series.mean[i])}`;
+  const what = series.min[i] === series.max[i] ? format(series.mean[i])
+    : `${format(series.min[i])} to ${format(series.max[i])}, average ${format(series.mean[i])}`;
+  return first === last ? `${first}: ${what}` : `${first} – ${last}: ${what}`;
+}
+
+$("ranges").addEventListener("change", (event) => {
+  location.replace(`#/${encodeURIComponent(opened.sensor)}/${encodeURIComponent(opened.quantity)}/${event.target.value}`);
+});
+for (const [dialog, close] of [[detail, "detail-close"], [$("viewer"), "viewer-close"]]) {
+  $(close).addEventListener("click", () => dialog.close());
+  // A click beside it.
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+}
+detail.addEventListener("close", () => {
+  const key = opened?.key;
+  opened = series = null;
+  if (location.hash.startsWith("#/")) history.replaceState(null, "", location.pathname);
+  rows.get(key)?.button.focus();
+});
+addEventListener("hashchange", route);
+let resizing = null;
+addEventListener("resize", () => {
+  clearTimeout(resizing);
+  resizing = setTimeout(() => { if (series) showSeries(); }, 150);
+});
+
+// ---- pictures ----
+
+const albums = new Map();
+let viewed = null;
+
+function showPictures() {
+  for (const [key, value] of named("value/")) {
+    if (value.k !== "image") continue;
+    let album = albums.get(key);
+    if (!album) {
+      const [sensor, quantity] = key.split("/");
+      const strip = h("ol", { className: "strip", "aria-label": `Pictures of ${sensor}, newest first` });
+      const about = h("span", { className: "muted" });
+      const box = h("div", { className: "album" }, h("div", { className: "bar" }, h("h3", {}, sensor), about), strip);
+      album = { sensor, quantity, strip, about, pictures: [], more: true, busy: false, t: undefined };
+      albums.set(key, album);
+      $("albums").append(box);
+      $("pictures").hidden = false;
+      strip.addEventListener("scroll", () => {
+        if (strip.scrollLeft + strip.clientWidth > strip.scrollWidth - 400) older(album);
+      });
+    }
+    if (album.t !== value.t) {
+      album.t = value.t;
+      newer(album);
+    }
+  }
+}
+
+async function newer(album) {
+  if (album.busy) return;
+  album.busy = true;
+  try {
+    const { pictures } = await ask("/api/pictures", { sensor: album.sensor, quantity: album.quantity });
+    const known = album.pictures[0]?.row ?? 0;
+    const fresh = pictures.filter((one) => one.row > known);
+    album.pictures = [...fresh, ...album.pictures];
+    if (fresh.length > 0) showStrip(album);
+  } catch { /* The next look tries again. */ }
+  album.busy = false;
+}
+
+async function older(album) {
+  if (album.busy || !album.more || album.pictures.length === 0) return;
+  album.busy = true;
+  try {
+    const { pictures } = await ask("/api/pictures", { sensor: album.sensor, quantity: album.quantity, before: album.pictures.at(-1).row });
+    album.more = pictures.length > 0;
+    album.pictures.push(...pictures);
+    if (pictures.length > 0) showStrip(album);
+  } catch { /* Scrolling on tries again. */ }
+  album.busy = false;
+}
+
+function showStrip(album) {
+  const items = [];
+  let day = null;
+  for (const picture of album.pictures) {
+    const its = new Date(picture.t).toDateString();
+    if (its !== day) {
+      day = its;
+      items.push(h("li", { className: "day" }, new Date(picture.t).toLocaleDateString([], { weekday: "short", day: "numeric", month: "short" })));
+    }
+    album.items ??= new Map();
+    let item = album.items.get(picture.row);
+    if (!item) {
+      const time = new Date(picture.t).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+      const width = Math.round(Math.min(240, Math.max(80, (108 * picture.w) / picture.h)));
+      const image = h("img", { src: `/picture/${picture.row}?small`, alt: "", loading: "lazy", width, height: 108 });
+      const button = h("button", { type: "button", "aria-label": `Picture of ${clockTime(picture.t)}` }, image, h("time", {}, time));
+      button.addEventListener("click", () => view(album, picture.row));
+      item = h("li", {}, button);
+      album.items.set(picture.row, item);
+    }
+    items.push(item);
+  }
+  album.strip.replaceChildren(...items);
+  put(album.about, album.pictures.length === 0 ? "no pictures yet" : `the last ${age(now() - album.pictures[0].t).replace("now", "just now")}${age(now() - album.pictures[0].t) === "now" ? "" : " ago"}`);
+}
+
+function view(album, row) {
+  const place = album.pictures.findIndex((one) => one.row === row);
+  const picture = album.pictures[place];
+  if (!picture) return;
+  viewed = { album, place };
+  put($("viewer-title"), `${album.sensor} · ${clockTime(picture.t)}`);
+  $("viewer-image").src = `/picture/${picture.row}`;
+  $("viewer-image").alt = `Picture of ${album.sensor}, taken ${clockTime(picture.t)}`;
+  put($("viewer-about"), `${picture.w} × ${picture.h}, ${bytes(picture.size)}`);
+  $("newer").disabled = place === 0;
+  $("older").disabled = place === album.pictures.length - 1;
+  if (place > album.pictures.length - 5) older(album).then(() => { $("older").disabled = viewed.place >= album.pictures.length - 1; });
+  if (!$("viewer").open) $("viewer").showModal();
+}
+
+const turn = (by) => { if (viewed) view(viewed.album, viewed.album.pictures[viewed.place + by]?.row); };
+$("older").addEventListener("click", () => turn(1));
+$("newer").addEventListener("click", () => turn(-1));
+$("viewer").addEventListener("keydown", (event) => {
+  if (event.key === "ArrowLeft") turn(1);
+  if (event.key === "ArrowRight") turn(-1);
+});
+
+// ---- mirrored topics, outputs, events ----
+
+const TOPICS = 100;
+const topicRows = new Map();
+
+// Value and unit of a message of a bridge's; its text may be cut off.
+function ofOurs(text) {
+  if (!text.startsWith('{"id":"')) return [null, ""];
+  const value = text.match(/"value":(-?[\d.eE+-]+|true|false|"[^"]*")[,}]/)?.[1];
+  const unit = text.match(/"unit":"([^"]*)"/)?.[1] ?? "";
+  if (value === undefined) return [null, ""];
+  return [/^[tf]/.test(value) ? (value === "true" ? "on" : "off") : value.startsWith('"') ? value.slice(1, -1) : Number(value), unit];
+}
+
+function showTopics() {
+  const mirrors = named("mirror/"), topics = named("topic/").sort(([a], [b]) => a.localeCompare(b));
+  $("mirrors").hidden = mirrors.length === 0;
+  put($("mirror-state"), mirrors.map(([name, one]) => `${name}: ${one.state === "ok" ? `${count(one.stored)} stored, ${rate(one.rate)}` : one.why ?? WORDS[one.state]}`).join(" · "));
+  const order = [];
+  for (const [name, topic] of topics.slice(0, TOPICS)) {
+    let row = topicRows.get(name);
+    if (!row) {
+      const cells = ["topic", "num", "num", "message"].map((kind) => h("td", { className: kind }));
+      cells[0].textContent = name;
+      const code = h("code"), value = h("b");
+      cells[3].append(value, code);
+      row = { element: h("tr", {}, ...cells), cells, code, value };
+      topicRows.set(name, row);
+    }
+    put(row.cells[1], rate(topic.rate));
+    row.t = topic.t;
+    const [value, unit] = ofOurs(topic.text);
+    put(row.value, value === null ? "" : joined(shown(value, unit)));
+    put(row.code, topic.text || (topic.size === 0 ? "(empty)" : `(${bytes(topic.size)}, not text)`));
+    order.push(row.element);
+  }
+  for (const [name] of topicRows) if (!pieces.has(`topic/${name}`)) topicRows.delete(name);
+  const body = $("topics");
+  if (order.length !== body.children.length || order.some((element, i) => body.children[i] !== element)) body.replaceChildren(...order);
+  const rest = topics.length - TOPICS;
+  $("topics-more").hidden = rest <= 0;
+  put($("topics-more"), `and ${rest} more topics`);
+}
+
+function showOutputs() {
+  const outputs = named("output/");
+  $("outputs").hidden = outputs.length === 0;
+  $("output-list").replaceChildren(...outputs.map(([name, output]) =>
+    h("li", {}, mark(output.state), h("span", { className: "part" }, name), h("span", { className: "what" }, output.shown ?? WORDS[output.state] ?? ""))));
+}
+
+function showEvents() {
+  const events = pieces.get("events") ?? [];
+  $("events").hidden = events.length === 0;
+  const items = events.slice(0, 50).map((event) =>
+    h("li", {}, h("time", {}, clockTime(event.t)), h("span", { className: "part" }, event.part),
+      h("span", { className: "what" }, h("span", { className: `mark ${event.warning ? "warn" : "good"}`, "aria-hidden": "true" }, event.warning ? MARKS.warn : MARKS.good), ` ${event.what}`)));
+  $("event-list").replaceChildren(...items);
+}
+
+// ---- all of it ----
+
+function show(changed) {
+  showHead();
+  if (changed.has("sensor")) showSensors();
+  for (const key of freshValues) showRow(key);
+  freshValues.clear();
+  if (changed.has("value")) showPictures();
+  if (changed.has("topic") || changed.has("mirror")) showTopics();
+  if (changed.has("output")) showOutputs();
+  if (changed.has("events")) showEvents();
+  tick();
+}
+
+// What changes because time passes.
+function tick() {
+  showCards();
+  for (const [key, row] of rows) {
+    if (!row.visible) continue;
+    const value = pieces.get(`value/${key}`), sensor = pieces.get(`sensor/${row.sensor}`);
+    if (value && sensor) showAge(row, value, sensor);
+  }
+  for (const row of topicRows.values()) put(row.cells[2], age(now() - row.t));
+  showNow();
+  if (opened && series && performance.now() - series.fetched > { "1h": 5, "24h": 60, "7d": 300, "30d": 300 }[opened.range] * SECOND && !reading && lostSince === null) {
+    series.fetched = performance.now();
+    fetchSeries();
+  }
+}
+setInterval(() => { if (!document.hidden) { tick(); fetchSparks(); } }, SECOND);
+
+async function start() {
+  const here = ["localhost", "127.0.0.1", "[::1]"];
+  $("plain").hidden = location.protocol === "https:" || here.includes(location.hostname);
+  connect();
+  const session = await ask("/api/session", {});
+  $("logout").hidden = session.token === null;
+  $("logout").addEventListener("click", async () => {
+    await fetch("/logout", { method: "POST", headers: { "X-Sensor-Bridge-Token": session.token } });
+    location.assign("/login");
+  });
+  route();
+}
+start();

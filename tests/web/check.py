@@ -1,0 +1,189 @@
+"""The page in a real browser: how it looks, what it says on the console, whom it asks, and whether everybody can
+use it (axe-core). `make web-test` installs what this needs and runs it; pictures go to target/web-test.
+
+    check.py BINARY AXE.JS OUTPUT-FOLDER
+"""
+
+import os
+import sys
+import time
+import urllib.parse
+
+from browser import Browser
+from scene import Scene
+
+SIZES = {"desk": (1280, 900, False), "phone": (390, 844, True)}
+AXE = """axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations.map((one) =>
+  `${one.id} (${one.impact}): ${one.help}: ` + one.nodes.slice(0, 3).map((node) => node.target.join(' ')).join(' | ')))"""
+
+
+class Trial:
+    def __init__(self, binary, axe, output):
+        self.binary, self.output = binary, output
+        with open(axe) as file:
+            self.axe = file.read()
+        self.faults = []
+        os.makedirs(output, exist_ok=True)
+        self.browser = Browser()
+        # The same on every machine.
+        self.browser.call("Emulation.setLocaleOverride", locale="en-GB")
+
+    def expect(self, holds, what):
+        print(("ok    " if holds else "FAULT ") + what, flush=True)
+        if not holds:
+            self.faults.append(what)
+
+    def ready(self, url):
+        self.browser.go(url)
+        self.browser.until("document.querySelectorAll('.quantity .value').length > 5", "the sensors are shown")
+        self.browser.until("document.querySelector('.spark path')", "sparklines are drawn")
+
+    def usable_by_all(self, name):
+        self.browser.call("Runtime.evaluate", expression=self.axe)
+        found = self.browser.run(AXE)
+        self.expect(not found, f"{name}: axe finds nothing" + "".join(f"\n        {one}" for one in found))
+
+    def quiet(self, name, url):
+        """Nothing on the console, and no request to anybody but the bridge."""
+        complaints = sorted(set(self.browser.complaints))
+        self.expect(not complaints, f"{name}: nothing on the console" + "".join(f"\n        {one}" for one in complaints[:5]))
+        host = urllib.parse.urlparse(url).netloc
+        others = {one for one in self.browser.requests if urllib.parse.urlparse(one).netloc not in (host, "")}
+        self.expect(not others, f"{name}: nobody else is asked {others or ''}")
+        self.browser.complaints.clear()
+        self.browser.requests.clear()
+
+    def looks(self, scene):
+        for size, (width, height, touch) in SIZES.items():
+            for dark in (False, True):
+                name = f"{size}-{'dark' if dark else 'light'}"
+                self.browser.look_like(width, height, dark, touch)
+                self.ready(scene.url)
+                time.sleep(1)
+                self.browser.picture(f"{self.output}/{name}.png", whole=True)
+                wide = self.browser.run("document.documentElement.scrollWidth - innerWidth")
+                self.expect(wide <= 0, f"{name}: nothing sticks out to the side ({wide} px)")
+                self.usable_by_all(name)
+                self.browser.run("location.hash = '#/air/temperature/24h'")
+                self.browser.until("document.querySelector('.plot svg polyline')", "the plot is drawn")
+                self.usable_by_all(f"{name}, plot")
+                self.browser.picture(f"{self.output}/{name}-plot.png")
+        self.quiet("all sizes", scene.url)
+
+    def plots(self, scene):
+        browser = self.browser
+        browser.look_like(1280, 900, False)
+        self.ready(scene.url)
+        for word in ("1h", "24h", "7d", "30d"):
+            browser.run(f"location.hash = '#/air/temperature/{word}'")
+            browser.until(f"document.querySelector('.plot svg')?.getAttribute('aria-label').includes({{'1h': 'hour', '24h': '24 hours', '7d': '7 days', '30d': '30 days'}}['{word}'])", word)
+            time.sleep(0.3)
+            browser.picture(f"{self.output}/plot-{word}.png")
+        label = browser.run("document.querySelector('.plot svg').getAttribute('aria-label')")
+        self.expect("38.4" in label, f"the spike of a few seconds is in thirty days: {label}")
+        self.expect("2 gaps" in label or "3 gaps" in label, "gaps are gaps")
+        browser.run("document.querySelector('.plot svg').focus()")
+        browser.press("ArrowLeft")
+        said = browser.run("document.getElementById('readout').textContent")
+        self.expect("°C" in said, f"the keys read single values: {said}")
+        browser.press("Escape")
+        browser.until("!document.getElementById('detail').open", "Escape closes")
+        browser.until("document.activeElement.dataset.key === 'air/temperature'", "the focus goes back to where it was")
+        browser.press("Enter")
+        browser.until("document.getElementById('detail').open", "Enter opens it again")
+        browser.press("Escape")
+        browser.run("document.querySelector('.strip button').click()")
+        browser.until("document.getElementById('viewer-image').naturalWidth > 600", "a picture opens")
+        self.usable_by_all("picture")
+        browser.picture(f"{self.output}/picture.png")
+        browser.press("Escape")
+        text = browser.run("document.getElementById('topics').textContent")
+        self.expect("<b>Höchstwert</b>" in text, "a message of others is a text, whatever is in it")
+        self.quiet("plots", scene.url)
+
+    def speed(self, scene):
+        self.browser.look_like(1280, 900, False)
+        took = []
+        for _ in range(7):
+            self.browser.go(scene.url)
+            took.append(self.browser.run("Math.round(performance.getEntriesByType('navigation')[0].loadEventEnd)"))
+        print(f"      opens in {sorted(took)[3]} ms (of {sorted(took)})")
+        size = self.browser.run("performance.getEntriesByType('resource').length")
+        self.expect(size < 10, f"few requests: {size}")
+
+    def lost_and_found(self, scene):
+        self.browser.look_like(1280, 900, False)
+        self.ready(scene.url)
+        scene.stop_bridge()
+        self.browser.until("!document.getElementById('lost').hidden", "it says that the bridge is away")
+        self.browser.picture(f"{self.output}/lost.png")
+        self.browser.complaints.clear()
+        self.browser.requests.clear()
+
+    def many(self):
+        scene = Scene(self.binary, sensors=200, history=False)
+        try:
+            self.browser.look_like(1280, 900, False)
+            self.browser.go(scene.url)
+            self.browser.until("document.querySelectorAll('.sensor').length >= 206", "200 sensors are shown")
+            self.browser.until("document.querySelector('.spark path')", "sparklines are drawn")
+            time.sleep(3)
+            self.browser.run("new Promise((done) => { window.long = 0; new PerformanceObserver((list) => { for (const one of list.getEntries()) long += one.duration; }).observe({type: 'longtask'}); setTimeout(done, 5000); })")
+            busy = self.browser.run("long")
+            self.expect(busy < 1500, f"200 sensors, each new every second: {busy:.0f} ms of five seconds in long tasks")
+            self.browser.picture(f"{self.output}/many.png")
+            self.browser.run("document.getElementById('filter').value = 's17'; document.getElementById('filter').dispatchEvent(new Event('input'))")
+            left = self.browser.run("document.querySelectorAll('.sensor:not([hidden])').length")
+            self.expect(left == 10, f"the filter leaves ten of them ({left})")
+            self.usable_by_all("200 sensors")
+            self.quiet("200 sensors", scene.url)
+        finally:
+            scene.close()
+
+    def password(self):
+        scene = Scene(self.binary, password="correct horse", history=False)
+        browser = self.browser
+        try:
+            browser.look_like(390, 844, False, True)
+            browser.go(scene.url)
+            browser.until("location.pathname === '/login'", "the password is asked for")
+            self.usable_by_all("login")
+            browser.run("document.getElementById('password').value = 'wrong password'; document.querySelector('form').requestSubmit()")
+            browser.until("document.getElementById('wrong')?.textContent.includes('not the password')", "a wrong one is told of")
+            browser.picture(f"{self.output}/login.png")
+            browser.run("document.getElementById('password').value = 'correct horse'; document.querySelector('form').requestSubmit()")
+            browser.until("location.pathname === '/' && document.querySelector('.quantity')", "the right one opens")
+            browser.until("!document.getElementById('logout').hidden", "there is a way out")
+            cookies = browser.call("Network.getCookies")["cookies"]
+            self.expect(all(one["httpOnly"] and one["sameSite"] == "Strict" for one in cookies) and cookies, "the cookie is not for scripts")
+            browser.run("document.getElementById('logout').click()")
+            browser.until("location.pathname === '/login'", "it leads out")
+            browser.go(scene.url)
+            browser.until("location.pathname === '/login'", "and the way in is closed")
+            self.quiet("login", scene.url)
+        finally:
+            scene.close()
+
+    def run(self):
+        scene = Scene(self.binary)
+        scene.publish()
+        try:
+            self.looks(scene)
+            self.plots(scene)
+            self.speed(scene)
+            self.lost_and_found(scene)
+        finally:
+            scene.close()
+        self.many()
+        self.password()
+
+
+if __name__ == "__main__":
+    trial = Trial(*sys.argv[1:4])
+    try:
+        trial.run()
+    finally:
+        trial.browser.close()
+    print(f"\npictures: {trial.output}")
+    if trial.faults:
+        sys.exit(f"{len(trial.faults)} faults")

@@ -138,12 +138,15 @@ class Trial:
             self.usable_by_all("200 sensors")
             self.quiet("200 sensors", scene.url)
         finally:
+            self.browser.go("about:blank")
             scene.close()
 
     def password(self):
         scene = Scene(self.binary, password="correct horse", history=False)
         browser = self.browser
         try:
+            browser.complaints.clear()
+            browser.requests.clear()
             browser.look_like(390, 844, False, True)
             browser.go(scene.url)
             browser.until("location.pathname === '/login'", "the password is asked for")

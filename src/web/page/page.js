@@ -752,6 +752,9 @@ async function start() {
   const session = await ask("/api/session", {});
   $("logout").hidden = session.token === null;
   $("logout").addEventListener("click", async () => {
+    // Nothing is asked for any more that would be refused.
+    disconnect();
+    sparking = true;
     await fetch("/logout", { method: "POST", headers: { "X-Sensor-Bridge-Token": session.token } });
     location.assign("/login");
   });

@@ -147,7 +147,7 @@ fn a_pin_is_given_once_and_one_that_a_bus_may_need_is_warned_of() {
     assert_eq!(output.status.code(), Some(78));
     let said = String::from_utf8(output.stderr).unwrap();
     for expected in [
-        "sensors[2].pin: pin 22 is taken by sensor \"rain\"; each sensor has its own pin",
+        "sensors[2].pin: pin 22 is taken by sensor \"rain\"; each sensor or output has its own pin",
         "sensors[4].expander: pin 1 of the mcp23017 at address 0x20 on i2c-1 is taken by sensor \"tank\"",
     ] {
         assert!(said.contains(expected), "{expected} not in:\n{said}");

@@ -18,7 +18,7 @@ use crate::log::Reader;
 use crate::log::query::{Line, Selection};
 use crate::reading::{Timestamp, ValueKind};
 
-/// Write readings to a file as CSV, JSON lines or InfluxDB line protocol
+/// Write readings to a file: CSV, JSON lines or line protocol
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -26,14 +26,15 @@ Examples:
   sensor-bridge export --since 30d --sensor air --output air.jsonl
   sensor-bridge export --since yesterday | gzip > yesterday.csv.gz
   sensor-bridge export --since 1d --output day.lp          for influx write
-  sensor-bridge export --sensor sky --since 1d --output sky.csv --images pictures/
+  sensor-bridge export --sensor sky --output sky.csv --images pictures/
 
 The value of a picture is its size in bytes; --images writes the pictures
 themselves, each to a file named by sensor, time and row. `sensor-bridge
 import` reads what is written here back. Parquet: DuckDB makes it of any of
 these in one line, see docs/exchange.md.
 
-The file gets its name when it is whole and on the disk; Ctrl-C leaves nothing of it.")]
+The file gets its name when it is whole and on the disk; Ctrl-C leaves nothing
+of it.")]
 pub struct Args {
     /// Not before this time: 30d, yesterday, 2026-11-20
     #[arg(long, value_name = "TIME", value_parser = time)]

@@ -25,7 +25,7 @@ use crate::log::{Log, LogError, Machine, Reader};
 use crate::reading::{Channel, Timestamp};
 use crate::status::Board;
 
-/// Put the readings of a CSV, JSON lines or line protocol file into the log
+/// Put readings of a CSV, JSON or line protocol file into the log
 ///
 /// The daemon may be running. The whole file is looked through first: if one line is wrong, nothing goes in. What
 /// the log has already is left out, so the same file can be imported again. Nothing of it is published.

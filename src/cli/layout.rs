@@ -69,7 +69,7 @@ pub struct Layout {
     /// What stands between the fields of a CSV file; found out unless given
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
     delimiter: Option<u8>,
-    /// The CSV file has no names of columns in its first line: they are 1, 2, 3 …
+    /// The CSV file has no names of columns in its first line: they are 1, 2, 3 and so on
     #[arg(long)]
     no_header: bool,
 }

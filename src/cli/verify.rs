@@ -19,7 +19,7 @@ use crate::exchange::verify::{ChannelReport, Received, Report, Window, compare};
 use crate::log::query::Selection;
 use crate::reading::{Timestamp, Value};
 
-/// Compare what the log says was delivered with what somebody received
+/// Compare what was delivered with what somebody received
 ///
 /// RECEIVED is the database of a sensor-bridge that mirrors the topics, a CSV file of such a mirror, payloads line
 /// by line (mosquitto_sub > FILE.jsonl), or an export. Without it: what this bridge itself mirrors into its log.
@@ -29,7 +29,7 @@ Examples:
   sensor-bridge verify --since 1d        against the mirror in the same log
   sensor-bridge verify /media/server/bridge.db
   sensor-bridge verify --topic 'castel/+/+/temperature' temperatures.csv
-  sensor-bridge verify --since yesterday --until today --json received.jsonl | jq .missing
+  sensor-bridge verify --since yesterday --json received.jsonl | jq .missing
 
 missing: delivered, and not received. repeated: received again. changed: with
 another value or time. disorder: received after a younger one of the same

@@ -22,10 +22,14 @@ use crate::mqtt::{Publisher, Report};
 use crate::output::{self, OutputPlan};
 use crate::sampling::{self, Sampling, SensorPlan};
 use crate::status::Board;
+use crate::thrift;
 use crate::web::Web;
 
 /// How often the clock is looked at and systemd is told that we live. Well under any sane `WatchdogSec`.
 const TICK: Duration = Duration::from_secs(1);
+
+/// When what only the start needed is given back, and again after a reload: everything has run once by then.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// How long the publisher may take to hand over what is committed when the daemon leaves.
 const PUBLISH_ON_LEAVING: Duration = Duration::from_secs(3);
@@ -229,6 +233,7 @@ pub fn run(load: impl Fn() -> Result<Config, Problems>) -> Result<()> {
     let board = Board::new();
     let mut bridge = Bridge::start(&config, &board)?;
     tell_systemd(&[NotifyState::Ready]);
+    let mut settled = Some(Instant::now() + SETTLED);
     loop {
         match wishes.recv_timeout(TICK) {
             Err(RecvTimeoutError::Timeout) => {}
@@ -237,6 +242,7 @@ pub fn run(load: impl Fn() -> Result<Config, Problems>) -> Result<()> {
                 Ok(fresh) => {
                     info!("configuration read again");
                     (config, bridge) = restart(bridge, config, fresh, &board)?;
+                    settled = Some(Instant::now() + SETTLED);
                 }
                 Err(problems) => error!("configuration not changed:\n{problems}"),
             },
@@ -244,6 +250,10 @@ pub fn run(load: impl Fn() -> Result<Config, Problems>) -> Result<()> {
         }
         bridge.tick();
         feed_watchdog(&bridge);
+        if settled.is_some_and(|at| Instant::now() >= at) {
+            settled = None;
+            thrift::give_back();
+        }
     }
     info!("leaving");
     tell_systemd(&[NotifyState::Stopping]);

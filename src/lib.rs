@@ -31,4 +31,5 @@ pub mod sampling;
 pub mod sensor;
 pub mod setup;
 pub mod status;
+pub mod thrift;
 pub mod web;

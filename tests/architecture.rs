@@ -30,12 +30,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sensor", &["bus", "config", "enrich", "reading"]),
     ("setup", &["bus", "reading", "sensor"]),
     ("status", &[]),
+    ("thrift", &[]),
     ("web", &["config", "enrich", "facts", "log", "reading", "sensor", "status"]),
     (
         "daemon",
         &[
             "bus", "command", "config", "enrich", "facts", "filter", "log", "mirror", "mqtt", "output",
-            "payload", "reading", "sampling", "sensor", "status", "web",
+            "payload", "reading", "sampling", "sensor", "status", "thrift", "web",
         ],
     ),
     ("demo", &["config", "daemon", "log", "reading", "status"]),
@@ -75,7 +76,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper", &["web"]),
     ("hyper_util", &["web"]),
     ("image", &["sensor"]),
-    ("libc", &["enrich"]),
+    ("libc", &["enrich", "thrift"]),
     ("ring", &["command", "mqtt"]),
     ("rppal", &["bus"]),
     ("rumqttc", &["mqtt"]),

@@ -113,7 +113,7 @@ const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["unsafe {", "unsafe fn", "unsafe impl"],
-        &["src/enrich/clock.rs"],
+        &["src/enrich/clock.rs", "src/thrift.rs"],
         "unsafe code needs a place of its own",
     ),
     (&["dbg!(", "todo!(", "unimplemented!("], &[], "not finished"),

@@ -19,6 +19,18 @@ pub enum LogError {
         /// Ours.
         known: i64,
     },
+    /// Written by an earlier version of this program, and only to be read now.
+    #[error(
+        "{path}: written by an earlier sensor-bridge (schema {found}, this program reads {known}); start `sensor-bridge run` on it once, or on a copy, which brings it up to date"
+    )]
+    Older {
+        /// Database file.
+        path: PathBuf,
+        /// Its `PRAGMA user_version`.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
     /// Another process writes this log.
     #[error(
         "{path}: another sensor-bridge is writing this log (it holds {path}.lock); stop it or choose another log.path"

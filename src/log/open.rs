@@ -261,8 +261,10 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, LogError> {
         other => other,
     };
     let connection = connection.map_err(at(path))?;
-    match schema::version(&connection, path, schema::STEPS.len() as i64)? {
+    let known = schema::STEPS.len() as i64;
+    match schema::version(&connection, path, known)? {
         0 => Err(LogError::Missing { path: path.to_owned() }),
+        found if found < known => Err(LogError::Older { path: path.to_owned(), found, known }),
         _ => Ok(connection),
     }
 }

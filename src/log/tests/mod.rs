@@ -575,6 +575,15 @@ fn files_that_are_not_ours_are_left_as_they_are() {
             .contains("newer sensor-bridge (schema 99")
     );
 
+    std::fs::remove_file(folder.path()).unwrap();
+    let mut older = rusqlite::Connection::open(folder.path()).unwrap();
+    super::schema::migrate(&mut older, 0, &super::schema::STEPS[..2]).unwrap();
+    drop(older);
+    let error = Reader::open(&folder.path()).unwrap_err().to_string();
+    assert!(error.contains("earlier sensor-bridge (schema 2"), "{error}");
+    open().unwrap().close().unwrap();
+    Reader::open(&folder.path()).unwrap();
+
     let mut config = folder.config.clone();
     config.path = folder.folder.path().join("nowhere/bridge.db");
     let error = Log::open(&config, &machine(), &folder.board).unwrap_err().to_string();

@@ -89,7 +89,10 @@ impl Bridge {
         facts.watch(sampling.view());
         let runtime = std::env::var_os("RUNTIME_DIRECTORY");
         let status = socket::Server::start(config, runtime.as_deref(), &facts, board);
-        let web = config.web.as_ref().map(|settings| Web::start(settings, config, &log, &facts, board));
+        let web = config
+            .web
+            .as_ref()
+            .map(|settings| Web::start(settings, config, &log, &facts, Some(&commander), board));
         let web = web.transpose().context("starting the web page")?;
         let sync_watch = SyncWatch::new();
         Ok(Bridge { log, sampling, publisher, mirrors, outputs, commander, sync_watch, facts, status, web })

@@ -31,7 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("setup", &["bus", "reading", "sensor"]),
     ("status", &[]),
     ("thrift", &[]),
-    ("web", &["config", "enrich", "facts", "log", "reading", "sensor", "status"]),
+    ("web", &["command", "config", "enrich", "facts", "log", "output", "reading", "sensor", "status"]),
     (
         "daemon",
         &[

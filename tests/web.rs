@@ -114,3 +114,42 @@ fn from_the_network_only_with_a_password() {
     assert!(shown.contains("http://0.0.0.0:8480/ with a password, without TLS"), "{shown}");
     assert!(!shown.contains("horse"));
 }
+
+/// Answers to a form sent to `/output`.
+fn switch(port: u16, headers: &str, form: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let length = form.len();
+    write!(
+        stream,
+        "POST /output HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{form}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn outputs_are_set_by_who_knows_the_password_and_only_those_that_are_named() {
+    let outputs = "outputs:
+  - { id: fan, driver: digital-output, bus: gpio-sim, pin: 22 }
+  - { id: pump, driver: digital-output, bus: gpio-sim, pin: 23 }
+";
+    let web = "web: { listen: \"127.0.0.1:0\", password: correct horse, allow: [fan] }";
+    let bridge = Bridge::start(|folder| format!("{}{outputs}", config(folder, web)));
+    wait_until(SOON, "the page listens", || port(&bridge).is_some());
+    let port = port(&bridge).unwrap();
+    let known = "Authorization: Bearer correct horse\r\n";
+    assert!(switch(port, "", "name=fan&level=on").starts_with("HTTP/1.1 401"));
+    assert!(switch(port, known, "name=pump&level=on").starts_with("HTTP/1.1 403"));
+    assert!(switch(port, known, "name=fan&level=halfway").starts_with("HTTP/1.1 400"));
+    assert!(switch(port, known, "level=on").starts_with("HTTP/1.1 400"));
+    let done = switch(port, known, "name=fan&level=on");
+    assert!(done.starts_with("HTTP/1.1 200") && done.contains("fan is on"), "{done}");
+    let commands: String = bridge
+        .database()
+        .query_row("SELECT group_concat(source || ' ' || outcome) FROM commands", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(commands, "local:web done", "in the log, and nothing that was refused at the door");
+}

@@ -51,6 +51,9 @@ pub(super) struct Web {
     /// File that holds the password, found like `mqtt.password_file`. Programs send it as a bearer token.
     #[schemars(extend("examples" = ["web.password"]))]
     pub(super) password_file: Option<String>,
+    /// Outputs that can be set on the page, by who knows the password. Default: none.
+    #[schemars(extend("examples" = [["fan"]]))]
+    pub(super) allow: Option<Vec<String>>,
     /// Further host names under which the page is asked for on this machine: that of a reverse proxy.
     /// `localhost` and loopback addresses always work.
     #[schemars(extend("examples" = [["pi.example.org"]]))]

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::live::Pieces;
+use super::outputs::Outputs;
 use super::plots::Wanted;
 use super::pool::Lane;
 use super::route::Site;
@@ -41,6 +42,7 @@ pub(super) struct Collector(Arc<Inner>);
 struct Inner {
     config: Config,
     facts: Facts,
+    outputs: Option<Arc<Outputs>>,
     /// Whether mirrored messages are in the log.
     has_topics: bool,
     heard: Mutex<Heard>,
@@ -55,10 +57,11 @@ struct Heard {
 
 impl Collector {
     /// For a bridge of this configuration.
-    pub fn new(config: &Config, facts: &Facts) -> Self {
+    pub fn new(config: &Config, facts: &Facts, outputs: Option<Arc<Outputs>>) -> Self {
         Self(Arc::new(Inner {
             config: config.clone(),
             facts: facts.clone(),
+            outputs,
             has_topics: config.mirrors.iter().any(|mirror| matches!(mirror.sink, Sink::Sqlite { .. })),
             heard: Mutex::default(),
         }))
@@ -160,6 +163,9 @@ impl Inner {
             piece["stored"] = json!(mirror.stored);
             piece["rate"] = rounded(mirror.per_second);
             show(format!("mirror/{}", mirror.mirror), piece);
+        }
+        for (name, piece) in self.outputs.iter().flat_map(|outputs| outputs.pieces()) {
+            show(format!("output/{name}"), piece);
         }
         for part in &snapshot.parts {
             show(format!("part/{}", part.part), condition(&part.condition, wall));

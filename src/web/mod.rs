@@ -8,6 +8,7 @@ mod body;
 mod collect;
 mod door;
 mod live;
+mod outputs;
 mod page;
 mod pictures;
 mod plots;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{error, warn};
 
+use crate::command::Commander;
 use crate::config::{self, Config};
 use crate::facts::Facts;
 use crate::log::Log;
@@ -58,15 +60,18 @@ impl Web {
         config: &Config,
         log: &Log,
         facts: &Facts,
+        commander: Option<&Commander>,
         board: &Board,
     ) -> io::Result<Self> {
         let part = board.part("web");
-        let collector = collect::Collector::new(config, facts);
+        let outputs = commander.map(|commander| Arc::new(outputs::Outputs::new(commander, &settings.allow)));
+        let collector = collect::Collector::new(config, facts, outputs.clone());
         let site = Arc::new(route::Site {
             door: door::Door::new(settings, part.figure("refused")),
             live: Arc::new(live::Live::new(part.figure("visitors"))),
             pool: Arc::new(pool::Pool::new(log)),
             facts: facts.clone(),
+            outputs,
             quantities: collector.wanted(),
         });
         let listen = settings.listen;

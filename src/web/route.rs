@@ -12,6 +12,7 @@ use serde_json::json;
 use super::answer::{self, Answer, see, text, with};
 use super::door::{Door, Refusal, Visitor};
 use super::live::Live;
+use super::outputs::Outputs;
 use super::plots::{self, Wanted};
 use super::pool::Pool;
 use super::{page, pictures, question};
@@ -27,6 +28,8 @@ pub(super) struct Site {
     pub pool: Arc<Pool>,
     /// What the bridge says of itself.
     pub facts: Facts,
+    /// The outputs, where there are any to know.
+    pub outputs: Option<Arc<Outputs>>,
     /// The quantities that there are.
     pub quantities: Vec<Wanted>,
 }
@@ -41,6 +44,7 @@ pub(super) async fn answer(site: &Site, request: Request<Incoming>, peer: IpAddr
     match (request.method(), path) {
         (&Method::POST, "/login") => login(site, request, peer).await,
         (&Method::POST, "/logout") => logout(site, request, peer),
+        (&Method::POST, "/output") => set_output(site, request, peer).await,
         (&Method::GET | &Method::HEAD, "/healthz") => healthy(site, headers, peer).await,
         (&Method::GET | &Method::HEAD, _) if page::is_public(path) => {
             page::file(path, headers).unwrap_or_else(nowhere)
@@ -53,7 +57,7 @@ pub(super) async fn answer(site: &Site, request: Request<Incoming>, peer: IpAddr
             Err(Refusal::Stranger) if path == "/" => see("/login"),
             Err(refusal) => refused(refusal),
         },
-        (_, "/login" | "/logout") => not_so("POST"),
+        (_, "/login" | "/logout" | "/output") => not_so("POST"),
         _ => not_so("GET, HEAD"),
     }
 }
@@ -179,6 +183,17 @@ fn logout(site: &Site, request: Request<Incoming>, peer: IpAddr) -> Answer {
     match site.door.may_change(request.headers(), peer, Instant::now()) {
         Ok(()) => with(see("/login"), header::SET_COOKIE, &site.door.leave(request.headers())),
         Err(refusal) => refused(refusal),
+    }
+}
+
+async fn set_output(site: &Site, request: Request<Incoming>, peer: IpAddr) -> Answer {
+    if let Err(refusal) = site.door.may_change(request.headers(), peer, Instant::now()) {
+        return refused(refusal);
+    }
+    match (&site.outputs, question::form(request.into_body()).await) {
+        (Some(outputs), Some(form)) => outputs.set(&form).await,
+        (None, _) => nowhere(),
+        (_, None) => text(StatusCode::BAD_REQUEST, "name and level are missing"),
     }
 }
 

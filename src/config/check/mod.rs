@@ -89,7 +89,7 @@ pub(super) fn configuration(
     let commands = command::check(raw_commands, &named, places, &root.key("commands"), report);
     command::links(&outputs, &commands, &root.key("outputs"), report);
     let web_path = root.key("web");
-    let web = raw.web.and_then(|raw| web::check(raw, places, &web_path, report));
+    let web = raw.web.and_then(|raw| web::check(raw, &outputs, places, &web_path, report));
 
     // A broker that is named but wrong was reported; without this the type would claim there is none.
     if has_broker && mqtt.is_none() {

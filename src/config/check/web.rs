@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::super::SecretPlaces;
-use super::super::model::{Secret, Web};
-use super::super::problem::{KeyPath, Report, quoted};
+use super::super::model::{Output, Secret, Web};
+use super::super::problem::{KeyPath, Report, did_you_mean, quoted};
 use super::super::raw;
 use super::credentials::given_password;
 
@@ -17,6 +17,7 @@ const SHORTEST_PASSWORD: usize = 8;
 /// The section; `None` when it is not known where to listen.
 pub(super) fn check(
     raw: raw::Web,
+    outputs: &[Output],
     places: &SecretPlaces,
     path: &KeyPath,
     report: &mut Report,
@@ -45,7 +46,8 @@ pub(super) fn check(
             Some(hint),
         );
     }
-    Some(Web { listen, password: password.map(Secret), hosts })
+    let allow = allow(raw.allow.unwrap_or_default(), outputs, is_named, &path.key("allow"), report);
+    Some(Web { listen, password: password.map(Secret), allow, hosts })
 }
 
 fn address(text: &str, path: &KeyPath, report: &mut Report) -> Option<SocketAddr> {
@@ -67,6 +69,27 @@ fn address(text: &str, path: &KeyPath, report: &mut Report) -> Option<SocketAddr
     };
     report.suggest(path, format!("{} is no address to listen on", quoted(text)), Some(hint));
     None
+}
+
+/// Outputs that the page may set: ours, and only where a password tells who asks.
+fn allow(
+    names: Vec<String>,
+    outputs: &[Output],
+    has_password: bool,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Vec<String> {
+    if !names.is_empty() && !has_password {
+        let hint = "name a file with `password_file`; without it anybody could switch".to_owned();
+        report.suggest(path, "needs a password", Some(hint));
+    }
+    for (place, name) in names.iter().enumerate() {
+        if outputs.iter().all(|output| output.id.as_str() != name) {
+            let hint = did_you_mean(name, outputs.iter().map(|output| output.id.as_str()));
+            report.suggest(&path.index(place), format!("there is no output {}", quoted(name)), hint);
+        }
+    }
+    names
 }
 
 fn hosts(names: Vec<String>, path: &KeyPath, report: &mut Report) -> Vec<String> {

@@ -272,6 +272,7 @@ mod tests {
         let settings = config::Web {
             listen: listen.parse().unwrap(),
             password: password.map(|text| config::Secret(text.to_owned())),
+            allow: Vec::new(),
             hosts: vec!["pi.example.org".to_owned()],
         };
         Door::new(&settings, Board::new().part("web").figure("refused"))

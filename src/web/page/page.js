@@ -701,7 +701,32 @@ function showOutputs() {
   const outputs = named("output/");
   $("outputs").hidden = outputs.length === 0;
   $("output-list").replaceChildren(...outputs.map(([name, output]) =>
-    h("li", {}, mark(output.state), h("span", { className: "part" }, name), h("span", { className: "what" }, output.shown ?? WORDS[output.state] ?? ""))));
+    h("li", {}, mark(output.state), h("span", { className: "part" }, name), h("span", { className: "what" }, output.shown ?? WORDS[output.state] ?? ""), switchOf(name, output))));
+}
+
+// Only for who has logged in, and only what web.allow names.
+function switchOf(name, output) {
+  if (!output.may || token === null) return null;
+  const set = (level) => setOutput(name, level);
+  if (output.digital) {
+    const next = output.on ? "off" : "on";
+    return h("button", { type: "button", className: "plain", "aria-label": `Switch ${name} ${next}`, onclick: () => set(next) }, `Switch ${next}`);
+  }
+  const level = h("input", { type: "number", min: 0, max: output.max, value: output.level, "aria-label": `Level of ${name} in percent` });
+  return h("form", { onsubmit: (event) => { event.preventDefault(); set(level.value); } }, level, " % ", h("button", { className: "plain" }, "Set"));
+}
+
+async function setOutput(name, level) {
+  let said = "";
+  try {
+    const answer = await fetch("/output", { method: "POST", headers: { "X-Sensor-Bridge-Token": token }, body: new URLSearchParams({ name, level }) });
+    const body = await answer.text();
+    if (!answer.ok) said = body.startsWith("{") ? JSON.parse(body).message : body;
+  } catch {
+    said = "no answer: is the bridge running?";
+  }
+  put($("output-said"), said);
+  $("output-said").hidden = said === "";
 }
 
 function showEvents() {
@@ -745,17 +770,22 @@ function tick() {
 }
 setInterval(() => { if (!document.hidden) { tick(); fetchSparks(); } }, SECOND);
 
+// What changes must carry; null for who has not logged in.
+let token = null;
+
 async function start() {
   const here = ["localhost", "127.0.0.1", "[::1]"];
   $("plain").hidden = location.protocol === "https:" || here.includes(location.hostname);
   connect();
   const session = await ask("/api/session", {});
-  $("logout").hidden = session.token === null;
+  token = session.token;
+  $("logout").hidden = token === null;
+  showOutputs();
   $("logout").addEventListener("click", async () => {
     // Nothing is asked for any more that would be refused.
     disconnect();
     sparking = true;
-    await fetch("/logout", { method: "POST", headers: { "X-Sensor-Bridge-Token": session.token } });
+    await fetch("/logout", { method: "POST", headers: { "X-Sensor-Bridge-Token": token } });
     location.assign("/login");
   });
   route();

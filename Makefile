@@ -115,7 +115,7 @@ web-test: compiler test-tools ## the page in a headless Chromium: looks, console
 	@.ci/need chromium=chromium npm=npm python3=python3
 	$(CARGO) build $(FLAGS)
 	npm install --no-save --no-audit --no-fund --prefix target/web-test axe-core@4
-	python3 tests/web/check.py target/debug/sensor-bridge target/web-test/node_modules/axe-core/axe.min.js target/web-test
+	python3 tests/web/check.py $(CURDIR)/target/debug/sensor-bridge target/web-test/node_modules/axe-core/axe.min.js target/web-test
 
 clean: ## remove what was built
 	$(CARGO) clean

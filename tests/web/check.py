@@ -4,7 +4,9 @@ use it (axe-core). `make web-test` installs what this needs and runs it; picture
     check.py BINARY AXE.JS OUTPUT-FOLDER
 """
 
+import html
 import os
+import subprocess
 import sys
 import time
 import urllib.parse
@@ -15,6 +17,15 @@ from scene import Scene
 SIZES = {"desk": (1280, 900, False), "phone": (390, 844, True)}
 AXE = """axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations.map((one) =>
   `${one.id} (${one.impact}): ${one.help}: ` + one.nodes.slice(0, 3).map((node) => node.target.join(' ')).join(' | ')))"""
+
+
+def terminal(lines):
+    """A terminal's text as SVG; every line has its place, whatever font there is."""
+    wide, high = 9, 20
+    width = wide * max(len(line) for line in lines) + 40
+    rows = "".join(f'<text x="20" y="{34 + high * n}" xml:space="preserve">{html.escape(line)}</text>' for n, line in enumerate(lines))
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{high * len(lines) + 40}" font-size="15" '
+            f'font-family="ui-monospace, DejaVu Sans Mono, monospace" fill="#e6edf3"><rect width="100%" height="100%" rx="8" fill="#0d1117"/>{rows}</svg>\n')
 
 
 class Trial:
@@ -69,6 +80,21 @@ class Trial:
                 self.usable_by_all(f"{name}, plot")
                 self.browser.picture(f"{self.output}/{name}-plot.png")
         self.quiet("all sizes", scene.url)
+
+    def for_readme(self, scene):
+        """What README.md shows, when PICTURES names its folder: the page as it opens, and a plot in a terminal."""
+        folder = os.environ.get("PICTURES")
+        if not folder:
+            return
+        self.browser.look_like(1280, 800, False)
+        self.ready(scene.url)
+        time.sleep(1)
+        self.browser.picture(f"{folder}/page.png")
+        command = ["plot", "air.temperature", "--since", "24h", "--width", "88", "--height", "12", "--style", "braille"]
+        text = subprocess.run([self.binary, *command, "--config", scene.config], capture_output=True, text=True, check=True,
+                              env={**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC"}).stdout
+        with open(f"{folder}/terminal.svg", "w") as file:
+            file.write(terminal(["$ sensor-bridge " + " ".join(command[:4]), *text.splitlines()]))
 
     def plots(self, scene):
         browser = self.browser
@@ -157,6 +183,12 @@ class Trial:
             browser.run("document.getElementById('password').value = 'correct horse'; document.querySelector('form').requestSubmit()")
             browser.until("location.pathname === '/' && document.querySelector('.quantity')", "the right one opens")
             browser.until("!document.getElementById('logout').hidden", "there is a way out")
+            browser.until("document.querySelector('#output-list button')?.textContent === 'Switch on'", "the fan can be switched")
+            self.expect(browser.run("document.querySelectorAll('#output-list button').length") == 1, "and nothing that is not named")
+            browser.run("document.querySelector('#output-list button').click()")
+            browser.until("document.querySelector('#output-list button')?.textContent === 'Switch off'", "it is on")
+            self.usable_by_all("outputs")
+            browser.picture(f"{self.output}/outputs.png", whole=True)
             cookies = browser.call("Network.getCookies")["cookies"]
             self.expect(all(one["httpOnly"] and one["sameSite"] == "Strict" for one in cookies) and cookies, "the cookie is not for scripts")
             browser.run("document.getElementById('logout').click()")
@@ -172,6 +204,7 @@ class Trial:
         scene.publish()
         try:
             self.looks(scene)
+            self.for_readme(scene)
             self.plots(scene)
             self.speed(scene)
             self.lost_and_found(scene)

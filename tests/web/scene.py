@@ -51,6 +51,9 @@ device: {{ id: greenhouse-pi, location: {{ name: "Greenhouse 2, east bench" }} }
 log: {{ path: {folder}/bridge.db }}
 mqtt: {{ url: "mqtt://127.0.0.1:{broker}", topic: "castel/{{device}}/{{sensor}}/{{quantity}}" }}
 web: {{ listen: "{listen}"{password} }}
+outputs:
+  - {{ id: fan, driver: digital-output, bus: gpio-sim, pin: 22 }}
+  - {{ id: valve, driver: pca9685, bus: sim-1, address: 0x41, channel: 3 }}
 mirror:
   - {{ id: everything, topics: ["castel/#", "weather/#"], to: sqlite }}
 sensors:
@@ -91,7 +94,7 @@ class Scene:
             with open(f"{self.folder}/web.password", "w") as file:
                 file.write(password)
             os.chmod(f"{self.folder}/web.password", 0o600)
-            lines = ", password_file: web.password"
+            lines = ", password_file: web.password, allow: [fan]"
         self.config = f"{self.folder}/config.yaml"
         with open(self.config, "w") as file:
             file.write(CONFIG.format(folder=self.folder, broker=self.broker, listen=listen, password=lines, more=more))

@@ -710,7 +710,7 @@ function switchOf(name, output) {
   const set = (level) => setOutput(name, level);
   if (output.digital) {
     const next = output.on ? "off" : "on";
-    return h("button", { type: "button", className: "plain", "aria-label": `Switch ${name} ${next}`, onclick: () => set(next) }, `Switch ${next}`);
+    return h("button", { type: "button", className: "plain", "aria-label": `Switch ${next} ${name}`, onclick: () => set(next) }, `Switch ${next}`);
   }
   const level = h("input", { type: "number", min: 0, max: output.max, value: output.level, "aria-label": `Level of ${name} in percent` });
   return h("form", { onsubmit: (event) => { event.preventDefault(); set(level.value); } }, level, " % ", h("button", { className: "plain" }, "Set"));

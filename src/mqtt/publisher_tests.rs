@@ -143,8 +143,16 @@ fn assert_counts(actual: &[i64], expected: std::ops::RangeInclusive<i64>) {
     assert!(actual == expected, "{} of {}; from the {at}th on: {around:?}", actual.len(), expected.len());
 }
 
+/// Everything that has come, once it has `count` numbers of the topic; names those that do not come.
 fn has_all(subscriber: &Subscriber, topic: &str, count: i64) -> Vec<Received> {
-    subscriber.until(|seen| seen.last().is_some() && firsts(seen, topic).len() as i64 >= count)
+    let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        subscriber.until(|seen| seen.last().is_some() && firsts(seen, topic).len() as i64 >= count)
+    }));
+    waited.unwrap_or_else(|_| {
+        let arrived = firsts(&subscriber.seen(), topic);
+        let missing: Vec<i64> = (1..=count).filter(|number| !arrived.contains(number)).collect();
+        panic!("{topic}: did not come: {missing:?}")
+    })
 }
 
 #[test]

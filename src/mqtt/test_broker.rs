@@ -269,6 +269,11 @@ impl Subscriber {
         }
     }
 
+    /// What has come so far.
+    pub(super) fn seen(&self) -> Vec<Received> {
+        self.seen.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
     /// As [`Subscriber::until`] so many messages.
     pub(super) fn count(&self, count: usize) -> Vec<Received> {
         self.until(|seen| seen.len() >= count)

@@ -1,6 +1,9 @@
 //! User name and password for one connection: those of the configuration, or a token fetched now. A token is good
 //! for a time; the connection is renewed before that ends. Signs nothing itself (`token` does).
 
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -40,8 +43,7 @@ pub(crate) async fn fetch(config: &Mqtt) -> Result<Option<Access>, Failure> {
         Password::Fixed(text) => (text.0.clone(), None),
         Password::Command(words, refresh) => (output(words, PATIENCE).await?, later(refresh)),
         Password::File(path, refresh) => {
-            let text = std::fs::read_to_string(path);
-            let text = text.map_err(|error| Failure::Token(format!("{}: {error}", path.display())))?;
+            let text = held(path).map_err(|error| Failure::Token(format!("{}: {error}", path.display())))?;
             (text, later(refresh))
         }
         Password::Jwt { key_file, audience, lifetime } => {
@@ -56,6 +58,16 @@ pub(crate) async fn fetch(config: &Mqtt) -> Result<Option<Access>, Failure> {
         _ => token_in(&text)?,
     };
     Ok(Some(Access { username: username.clone(), password: Secret(text), until }))
+}
+
+/// What a file holds, as far as a password goes; /dev/zero holds more.
+fn held(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > LARGEST {
+        true => Err(io::Error::other("more than a password can be")),
+        false => Ok(text),
+    }
 }
 
 /// The token in a program's output or a file: one line.
@@ -91,7 +103,7 @@ async fn output(words: &[String], patience: Duration) -> Result<String, Failure>
     };
     let (text, status) = match timeout(patience, run).await {
         Ok(Ok(done)) => done,
-        Ok(Err::<_, std::io::Error>(error)) => return Err(failed(error.to_string())),
+        Ok(Err::<_, io::Error>(error)) => return Err(failed(error.to_string())),
         Err(_) => return Err(failed(format!("no answer within {} s", patience.as_secs_f64()))),
     };
     // First: a program whose output is cut off ends with a signal, which would say less.
@@ -135,6 +147,9 @@ mod tests {
             assert!(failure.contains(expected) && failure.contains("mqtt.token"), "{script}: {failure}");
         }
         assert!(failure(&["/no/such/program".to_owned()]).contains("No such file"));
+        assert!(
+            held(Path::new("/dev/zero")).unwrap_err().to_string().contains("more than a password can be")
+        );
         assert_eq!(token_in(&block(output(&sh("echo ' ey.x.y '"), PATIENCE)).unwrap()).unwrap(), "ey.x.y");
     }
 }

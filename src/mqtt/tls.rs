@@ -15,7 +15,7 @@ use tracing::debug;
 
 use super::failure::Failure;
 use crate::config::{Tls, Trust};
-use judge::{OtherName, Pinned};
+use judge::{Judge, Rule};
 
 /// A client configuration that judges and shows what `tls` says.
 ///
@@ -39,11 +39,13 @@ pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, Failure> {
 }
 
 fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
+    let judge =
+        |rule| -> Arc<dyn ServerCertVerifier> { Arc::new(Judge { rule, provider: provider.clone() }) };
     let roots = match &tls.trust {
         Trust::System => from_system()?,
         Trust::Authorities(path) => from_file(path)?,
-        Trust::Certificates(prints) => return Ok(Arc::new(Pinned::one_of(prints.clone(), provider.clone()))),
-        Trust::Anybody => return Ok(Arc::new(Pinned::anybody(provider.clone()))),
+        Trust::Certificates(prints) => return Ok(judge(Rule::Prints(prints.clone()))),
+        Trust::Anybody => return Ok(judge(Rule::Anybody)),
     };
     let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .build()
@@ -53,7 +55,7 @@ fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerC
         .clone()
         .try_into()
         .map_err(|error| Failure::Tls(format!("\"{name}\": {error}; check mqtt.tls.server_name")))?;
-    Ok(Arc::new(OtherName { name, usual }))
+    Ok(judge(Rule::Name(name, usual)))
 }
 
 fn certificates(path: &Path, key: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {

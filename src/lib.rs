@@ -20,6 +20,7 @@ pub mod enrich;
 pub mod exchange;
 pub mod facts;
 pub mod filter;
+pub mod integrity;
 pub mod log;
 pub mod mirror;
 pub mod mqtt;

@@ -252,6 +252,13 @@ pub enum Shape {
     Binary,
 }
 
+impl Shape {
+    /// Whether it is a JSON object.
+    pub fn is_json(self) -> bool {
+        matches!(self, Shape::Quantity | Shape::Sample)
+    }
+}
+
 /// Everything that repeats from reading to reading of one quantity: stored once in the log, referred to by id.
 ///
 /// Two equal channels are one row. A changed configuration makes a new channel, so that a backlog is

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::Answer;
 use super::request::{Parsed, Request, parse};
-use super::{Answer, sign};
 use crate::config::{CommandSource, Permission};
+use crate::integrity;
 use crate::mirror::Incoming;
 use crate::reading::{Clock, Moment, Timestamp};
 
@@ -41,7 +42,7 @@ pub(super) fn judge(source: &CommandSource, message: &Incoming, now: Moment) -> 
     let Parsed { id, expires, request } = parse(text);
     // Whoever has no key learns nothing of what is understood here.
     if let Some(key) = &source.key
-        && let Err(why) = sign::verify(&key.0, &message.topic, text)
+        && let Err(why) = integrity::verify(std::slice::from_ref(key), &message.topic, &message.payload)
     {
         return refuse(id, expires, 401, format!("the command {why}"));
     }
@@ -93,7 +94,8 @@ fn may(source: &CommandSource, request: &Request) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Action, SecretBytes};
+    use crate::config::Action;
+    use crate::integrity::{Integrity, Key};
     use crate::mirror::fingerprint;
     use crate::reading::Qos;
 
@@ -170,16 +172,22 @@ mod tests {
         assert_eq!([60, -1].map(|seconds| rc(&obeys, &at(seconds), unsynced)), [0, 408]);
     }
 
+    fn signed(key: &Key, topic: &str, text: &str) -> String {
+        let mut payload = text.as_bytes().to_vec();
+        Integrity::Hmac(vec![key.clone()]).seal(topic, &mut payload);
+        String::from_utf8(payload).unwrap()
+    }
+
     #[test]
     fn with_a_key_only_signed_commands_count() {
-        let key = b"0123456789abcdef";
-        let keyed = CommandSource { key: Some(SecretBytes(key.to_vec())), ..source() };
+        let key = Key::new(b"0123456789abcdef");
+        let keyed = CommandSource { key: Some(key.clone()), ..source() };
         let text = command(60, r#""action":"set","output":"fan","value":1"#);
         assert_eq!(rc(&keyed, &message(&text), now()), 401);
-        assert_eq!(rc(&keyed, &message(&sign::sign(key, "t", &text)), now()), 0);
-        assert_eq!(rc(&keyed, &message(&sign::sign(key, "u", &text)), now()), 401);
+        assert_eq!(rc(&keyed, &message(&signed(&key, "t", &text)), now()), 0);
+        assert_eq!(rc(&keyed, &message(&signed(&key, "u", &text)), now()), 401);
         assert_eq!(
-            rc(&source(), &message(&sign::sign(b"another", "t", &text)), now()),
+            rc(&source(), &message(&signed(&Key::new(b"another"), "t", &text)), now()),
             0,
             "no key, no question"
         );

@@ -9,7 +9,6 @@
 //! | file | its job |
 //! |---|---|
 //! | `request` | what a command says |
-//! | `sign` | whether somebody with the key says it |
 //! | `judge` | whether it is carried out |
 //! | `act` | carrying it out |
 //! | `sink` | commands that come over MQTT, in and out of the log |
@@ -17,7 +16,6 @@
 mod act;
 mod judge;
 mod request;
-mod sign;
 mod sink;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,8 @@ use serde_json::Value as Json;
 
 use super::*;
 use crate::bus::Buses;
-use crate::config::{Action, Permission, SecretBytes};
+use crate::config::{Action, Permission};
+use crate::integrity::{Integrity, Key};
 use crate::mirror::{Batch, Incoming, Reply, Response, fingerprint};
 use crate::output::tests::House;
 use crate::reading::{Clock, Qos};
@@ -35,7 +36,7 @@ fn commander(house: &House) -> Commander {
     };
     Commander::new(Means {
         device: "pi".into(),
-        sources: vec![source(TOPIC, None), source(KEYED, Some(SecretBytes(KEY.to_vec())))],
+        sources: vec![source(TOPIC, None), source(KEYED, Some(Key::new(KEY)))],
         log: house.log.clone(),
         outputs: house.outputs(),
         control: Control::default(),
@@ -167,14 +168,20 @@ fn the_sender_of_mqtt_5_says_where_the_answer_goes_within_reason() {
     }
 }
 
+fn signed(key: &[u8], text: &str) -> String {
+    let mut payload = text.as_bytes().to_vec();
+    Integrity::Hmac(vec![Key::new(key)]).seal(KEYED, &mut payload);
+    String::from_utf8(payload).unwrap()
+}
+
 #[test]
 fn a_wrong_key_neither_switches_nor_takes_the_id_from_who_has_the_right_one() {
     let house = House::start(Buses::new(), FAN);
     let mut sink = commander(&house).sink();
     sink.open().unwrap();
     let text = set("a", "fan", true);
-    let forged = message(KEYED, &sign::sign(b"not the right key", KEYED, &text));
-    let good = message(KEYED, &sign::sign(KEY, KEYED, &text));
+    let forged = message(KEYED, &signed(b"not the right key", &text));
+    let good = message(KEYED, &signed(KEY, &text));
     let stored = sink.store(&batch(vec![message(KEYED, &text), forged])).unwrap();
     assert_eq!(codes(&stored.replies), expected(&[("a", 401, false), ("a", 401, false)]));
     assert_eq!(house.driven(22), Some(0.0));

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::bus::BusName;
 use crate::bus::gpio::Pins;
+use crate::integrity::{Integrity, Key};
 use crate::reading::{Channel, Place, Qos, SensorId};
 use crate::sensor::{Attachment, Driver, QuantityInfo};
 
@@ -57,8 +58,10 @@ pub struct Web {
 /// Identity and place of this machine.
 #[derive(Debug, Clone)]
 pub struct Device {
-    /// Device id; fills `{device}` in topics.
+    /// Device id; fills `{device}` in topics. The pseudonym, if there is to be one.
     pub id: String,
+    /// The id that the pseudonym stands for. Only for the person at this machine: it must not leave it.
+    pub stands_for: Option<String>,
     /// Fixed place, already rounded to `location.precision`.
     pub place: Option<Place>,
 }
@@ -84,6 +87,8 @@ pub struct Mqtt {
     pub max_packet_size: u32,
     /// Topic of the retained `online`/`offline` message and last will.
     pub status_topic: String,
+    /// What JSON payloads carry so that they can be checked.
+    pub integrity: Option<Integrity>,
 }
 
 impl Mqtt {
@@ -427,6 +432,8 @@ pub struct Mirror {
     pub topics: Vec<String>,
     /// Quality of service asked for.
     pub qos: Qos,
+    /// What messages must carry; the others are refused.
+    pub integrity: Option<Integrity>,
     /// Where messages go.
     pub sink: Sink,
 }
@@ -621,21 +628,11 @@ pub struct CommandSource {
     /// What may be commanded; nothing else may.
     pub allow: Vec<Permission>,
     /// Key of the HMAC-SHA-256 that each command must carry.
-    pub key: Option<SecretBytes>,
+    pub key: Option<Key>,
     /// Where answers go unless the command says where.
     pub reply: Option<String>,
     /// Whether commands are obeyed while the clock is not synchronised, when nobody knows whether they expired.
     pub obey_unsynced: bool,
-}
-
-/// Bytes that must not reach a log line: its `Debug` prints stars.
-#[derive(Clone)]
-pub struct SecretBytes(pub Vec<u8>);
-
-impl fmt::Debug for SecretBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
 }
 
 /// Something that may be commanded.

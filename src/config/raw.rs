@@ -67,8 +67,22 @@ pub(super) struct Device {
     /// Device id: fills `{device}` in topics. Default: the host name.
     #[schemars(extend("examples" = ["greenhouse-pi"]))]
     pub(super) id: Option<String>,
+    /// A name that stands for the device id wherever it would leave this machine or be stored: topics, payloads,
+    /// client id, log. Only who has the key can tell whose it is.
+    #[schemars(extend("examples" = [{"key_file": "pseudonym.key"}]))]
+    pub(super) pseudonym: Option<Pseudonym>,
     /// Fixed place of the device; added to every reading.
     pub(super) location: Option<Location>,
+}
+
+/// A name that stands for the device id.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pseudonym {
+    /// File with a key of at least 16 bytes: the name is the beginning of the HMAC-SHA-256 of the id. Found as
+    /// `mqtt.password_file` is.
+    #[schemars(required, extend("examples" = ["pseudonym.key"]))]
+    pub(super) key_file: Option<String>,
 }
 
 /// Fixed place of the device.
@@ -169,6 +183,38 @@ pub(super) struct Mqtt {
     /// `topic`, then `/{device}/status`.
     #[schemars(extend("examples" = ["castel/{device}/status"]))]
     pub(super) status_topic: Option<String>,
+    /// What JSON payloads carry as their last member so that readers can check them: `crc32` against accidents, or
+    /// `{hmac_key_file: NAME}` with a key of at least 16 bytes, found as `password_file` is, against people.
+    /// Default: nothing.
+    #[schemars(extend("examples" = [{"hmac_key_file": "payload.key"}]))]
+    pub(super) integrity: Option<Integrity>,
+}
+
+/// What payloads carry so that they can be checked.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Integrity {
+    /// A sum.
+    Sum(Sum),
+    /// A keyed one.
+    Keyed(Keyed),
+}
+
+/// A sum that needs no key.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Sum {
+    /// CRC-32.
+    Crc32,
+}
+
+/// HMAC-SHA-256.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Keyed {
+    /// File with the key, or several for a mirror: any of them will do.
+    #[schemars(required, extend("examples" = ["payload.key"]))]
+    pub(super) hmac_key_file: Option<OneOrMore>,
 }
 
 /// Whom to trust, and who we are.
@@ -596,6 +642,10 @@ pub(super) struct Mirror {
     /// Quality of service asked for.
     #[schemars(range(min = 0, max = 2), extend("default" = 1, "examples" = [2]))]
     pub(super) qos: Option<u8>,
+    /// What messages must carry, as `mqtt.integrity` puts it there; several keys may be given as a list. Others are
+    /// refused, and kept apart in the view `refused_messages`. Default: nothing is asked of them.
+    #[schemars(extend("examples" = [{"hmac_key_file": ["payload.key", "payload.old.key"]}]))]
+    pub(super) integrity: Option<Integrity>,
     /// Where messages go.
     #[schemars(required, extend("examples" = ["csv"]))]
     pub(super) to: Option<SinkKind>,

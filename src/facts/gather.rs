@@ -143,6 +143,7 @@ impl Inner {
             received: figures.count("received"),
             stored: figures.count("stored"),
             repeats: figures.count("repeats"),
+            refused: figures.count("refused"),
             bad_json: figures.count("bad_json"),
             reconnects: figures.count("reconnects"),
             per_second: lock(&self.pace).of(&Counter::Mirror(mirror.id.clone())).max(0.0),

@@ -305,6 +305,12 @@ pub const METRICS: &[Metric] = &[
     ),
     per_mirror!(
         counter,
+        "sensor_bridge_mirror_refused_total",
+        "Messages refused because they did not carry what the mirror asks for.",
+        refused
+    ),
+    per_mirror!(
+        counter,
         "sensor_bridge_mirror_bad_json_total",
         "Payloads that should be JSON and are not.",
         bad_json

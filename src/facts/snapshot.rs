@@ -226,6 +226,9 @@ pub struct Mirror {
     pub stored: u64,
     /// Messages received again and not stored again.
     pub repeats: u64,
+    /// Messages refused because they did not carry what the mirror asks for.
+    #[serde(default)]
+    pub refused: u64,
     /// Payloads that should be JSON and are not.
     pub bad_json: u64,
     /// Connections lost.

@@ -81,6 +81,7 @@ pub(crate) fn snapshot() -> Snapshot {
             received: 1_000,
             stored: 990,
             repeats: 10,
+            refused: 3,
             bad_json: 1,
             reconnects: 2,
             per_second: 0.5,

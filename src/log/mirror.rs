@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 
-use super::{Intent, MirrorBatch, MirrorState, NewMessage, Stored};
+use super::{Intent, MirrorBatch, MirrorState, NewMessage, Stored, refused_message};
 use crate::config::{ColumnKind, Table};
 use crate::reading::{Clock, Qos};
 
@@ -48,6 +48,7 @@ pub(super) fn store(
         prepare_table(connection, known, table)?;
     }
     let stored = insert_messages(connection, known, mirror, next, batch)?;
+    refused_message::store(connection, mirror, &batch.refused)?;
     keep_session(connection, mirror, batch)?;
     Ok(stored)
 }
@@ -104,8 +105,7 @@ fn insert_messages(
     let insert_fields = batch.table.as_ref().map(insert_into);
     for message in &batch.messages {
         let topic = topic_id(connection, known, &message.topic)?;
-        let unsynced = i64::from(message.received.clock == Clock::Unsynced);
-        let flags = message.qos as i64 | i64::from(message.retained) << 2 | unsynced << 3;
+        let flags = flags(message);
         let (origin, number) = message.id.as_ref().map(|(epoch, row)| (epoch, row)).unzip();
         let payload = payload(&message.payload);
         let time = message.received.wall.0;
@@ -121,8 +121,14 @@ fn insert_messages(
     Ok(stored)
 }
 
+/// What is known of how a message came, in one number.
+pub(super) fn flags(message: &NewMessage) -> i64 {
+    let unsynced = i64::from(message.received.clock == Clock::Unsynced);
+    message.qos as i64 | i64::from(message.retained) << 2 | unsynced << 3
+}
+
 /// Text where it is text, so that people can read it. A NUL would end it for most tools: then it is bytes.
-fn payload(bytes: &[u8]) -> Box<dyn ToSql + '_> {
+pub(super) fn payload(bytes: &[u8]) -> Box<dyn ToSql + '_> {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => Box::new(text),
         _ => Box::new(bytes),

@@ -11,7 +11,7 @@
 //! | `inbox` | the bounded queue to the writer |
 //! | `writer` | when to commit; what to do when that fails |
 //! | `store` | one transaction |
-//! | `channel`, `command`, `delivery`, `mirror`, `gap`, `picture` | their tables |
+//! | `channel`, `command`, `delivery`, `mirror`, `refused_message`, `gap`, `picture` | their tables |
 //! | `checkpoint`, `retention`, `age`, `album` | the writer's chores |
 //! | `reader` | rows for the publisher |
 //! | `query`, `glance`, `times`, `backup`, `look`, `extent`, `newest` | what people ask for |
@@ -44,6 +44,7 @@ mod picture;
 mod pieces;
 pub mod query;
 mod reader;
+mod refused_message;
 mod retention;
 mod rollup;
 mod schema;
@@ -365,6 +366,15 @@ pub struct NewMessage {
     pub fields: Option<Vec<rusqlite::types::Value>>,
 }
 
+/// A message that a mirror refused.
+#[derive(Debug, Clone)]
+pub struct RefusedMessage {
+    /// As it came; identity and fields mean nothing here.
+    pub message: NewMessage,
+    /// Why, in words that follow its name.
+    pub reason: String,
+}
+
 /// What a mirror stores in one transaction.
 #[derive(Debug, Clone, Default)]
 pub struct MirrorBatch {
@@ -374,6 +384,8 @@ pub struct MirrorBatch {
     pub messages: Vec<NewMessage>,
     /// The user's table that `NewMessage::fields` go to; created or widened when missing.
     pub table: Option<config::Table>,
+    /// Messages for the view `refused_messages`, of which the newest are kept.
+    pub refused: Vec<RefusedMessage>,
     /// Forget all held packet ids first (the broker has no session any more).
     pub forget_all: bool,
     /// QoS 2 packet ids taken but not released yet, with a hash of topic and payload.

@@ -16,6 +16,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("unsynced.sql"),
     include_str!("rollup.sql"),
     include_str!("commands.sql"),
+    include_str!("refused_messages.sql"),
 ];
 
 /// What the header of a file says.
@@ -231,6 +232,34 @@ mod tests {
             "1970-01-01T00:00:01.000000Zdonesynced"
         );
         assert_eq!(text("SELECT id || sensor || value FROM readings"), "5s21.5");
+    }
+
+    #[test]
+    fn version_5_gets_refused_messages_and_keeps_its_rows() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 0, &STEPS[..5]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO mirror VALUES (1, 'back');
+                 INSERT INTO topic VALUES (1, 'castel/x');
+                 INSERT INTO message VALUES (3, 1, 1, 1000000, 1, '21.4', NULL, NULL);",
+            )
+            .unwrap();
+        migrate(&mut connection, 5, &STEPS[..6]).unwrap();
+        assert_eq!(kind(&connection).unwrap(), Kind::Ours(6));
+        connection
+            .execute_batch(
+                "INSERT INTO refused_message VALUES (1, 1, 'castel/y', 1000000, 13, 'carries no HMAC', 4, '21.5')",
+            )
+            .unwrap();
+        let text = |sql: &str| -> String { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
+        assert_eq!(
+            text(
+                "SELECT time || topic || qos || retained || reason || size || payload || mirror || clock FROM refused_messages"
+            ),
+            "1970-01-01T00:00:01.000000Zcastel/y11carries no HMAC421.5backunsynced"
+        );
+        assert_eq!(text("SELECT id || topic || payload FROM messages"), "3castel/x21.4");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::fake::{Memory, message};
 use super::*;
 use crate::config::CsvColumn;
+use crate::integrity::{Integrity, Key};
 use crate::log::Machine;
 use crate::status::Board;
 
@@ -16,6 +17,10 @@ trait Fixture {
     fn sink(&self) -> Box<dyn Sink>;
     /// Topic and payload of what is stored, in order.
     fn rows(&self) -> Vec<(String, Vec<u8>)>;
+    /// The log beside it, as the last sink has it.
+    fn ledger(&self) -> Box<dyn Ledger>;
+    /// Topic and reason of what was refused, in order.
+    fn refused(&self) -> Vec<(String, String)>;
     /// Makes the storage fail, or work again. False when that cannot be done.
     fn fail(&self, fails: bool) -> bool;
 }
@@ -30,6 +35,14 @@ impl Fixture for OverSqlite {
     fn rows(&self) -> Vec<(String, Vec<u8>)> {
         let kept = self.0.0.lock().unwrap();
         kept.messages.iter().map(|message| (message.topic.clone(), message.payload.clone())).collect()
+    }
+
+    fn ledger(&self) -> Box<dyn Ledger> {
+        Box::new(self.0.clone())
+    }
+
+    fn refused(&self) -> Vec<(String, String)> {
+        refused_of(&self.0)
     }
 
     fn fail(&self, fails: bool) -> bool {
@@ -70,6 +83,18 @@ impl Fixture for OverLog {
         rows.map(Result::unwrap).collect()
     }
 
+    fn ledger(&self) -> Box<dyn Ledger> {
+        Box::new(self.log.borrow().clone().unwrap())
+    }
+
+    fn refused(&self) -> Vec<(String, String)> {
+        let connection = rusqlite::Connection::open(self.folder.path().join("bridge.db")).unwrap();
+        let mut statement =
+            connection.prepare("SELECT topic, reason FROM refused_messages ORDER BY id").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
     fn fail(&self, _: bool) -> bool {
         false
     }
@@ -94,10 +119,23 @@ impl Fixture for OverCsv {
         csv::read_back(&self.folder.path().join("x.csv"), 0, 2)
     }
 
+    fn ledger(&self) -> Box<dyn Ledger> {
+        Box::new(self.ledger.clone())
+    }
+
+    fn refused(&self) -> Vec<(String, String)> {
+        refused_of(&self.ledger)
+    }
+
     fn fail(&self, fails: bool) -> bool {
         self.fails.store(fails, Ordering::SeqCst);
         true
     }
+}
+
+fn refused_of(ledger: &Memory) -> Vec<(String, String)> {
+    let kept = ledger.0.lock().unwrap();
+    kept.refused.iter().map(|one| (one.message.topic.clone(), one.reason.clone())).collect()
 }
 
 fn fixtures() -> Vec<Box<dyn Fixture>> {
@@ -272,5 +310,103 @@ fn the_session_is_remembered() {
         sink.store(&Batch { forget_all: true, ..batch([two.clone()]) }).unwrap();
         assert_eq!(again(&mut sink, &*fixture).unwrap().held, [(2, two.hash)]);
         assert_eq!(again(&mut sink, &*fixture).unwrap().subscribed, subscribed);
+    }
+}
+
+/// A sink that asks for the HMAC by `KEY`.
+fn checked(fixture: &dyn Fixture) -> checked::Checked {
+    let sink = fixture.sink();
+    checked::Checked::new("m", Integrity::Hmac(vec![Key::new(KEY)]), sink, fixture.ledger())
+}
+
+const KEY: &[u8] = b"0123456789abcdef";
+
+/// A message of ours with the HMAC by `key` for `topic`.
+fn signed(key: &[u8], topic: &str, row: usize) -> Vec<u8> {
+    let mut payload = ours(row);
+    Integrity::Hmac(vec![Key::new(key)]).seal(topic, &mut payload);
+    payload
+}
+
+#[test]
+fn only_what_shows_that_it_is_as_sent_is_stored_and_the_rest_is_kept_apart() {
+    let changed = || String::from_utf8(signed(KEY, "a", 2)).unwrap().replace("\"value\":2", "\"value\":99");
+    for fixture in fixtures() {
+        let mut sink = checked(&*fixture);
+        sink.open().unwrap();
+        let good = qos2(1, "a", &signed(KEY, "a", 1));
+        let messages = [
+            good.clone(),
+            qos2(2, "a", changed().as_bytes()),
+            message("a", &ours(3), Qos::AtLeastOnce),
+            message("b", &signed(KEY, "a", 4), Qos::AtLeastOnce),
+            message("a", &signed(b"a key of nobody's", "a", 5), Qos::AtLeastOnce),
+            message("a/status", b"online", Qos::AtLeastOnce),
+            // The identity of the changed one is not taken.
+            message("a", &signed(KEY, "a", 2), Qos::AtLeastOnce),
+        ];
+        let stored = sink.store(&batch(messages)).unwrap();
+        assert_eq!((stored.repeats, stored.refused), (0, 5));
+        let refusal = stored.refusal.unwrap();
+        assert!(refusal.starts_with("refused: \"a/status\" carries no HMAC"), "{refusal}");
+        assert_eq!(topics(&*fixture), ["a", "a"]);
+        assert_eq!(fixture.rows()[1].1, signed(KEY, "a", 2));
+        let (missing, wrong) = ("carries no HMAC", "carries a wrong HMAC");
+        let expected = [("a", wrong), ("a", missing), ("b", wrong), ("a", wrong), ("a/status", missing)];
+        let refused = fixture.refused();
+        assert_eq!(refused.len(), expected.len());
+        for ((topic, why), (of, begin)) in refused.iter().zip(expected) {
+            assert!(topic == of && why.starts_with(begin), "{topic}: {why}");
+        }
+        // A good message again, by whomever, is a repeat; nothing more is refused.
+        let again = sink.store(&batch([message("a", &good.payload, Qos::AtLeastOnce)])).unwrap();
+        assert_eq!((again.repeats, again.refused), (1, 0));
+        drop(sink);
+        let held = fixture.sink().open().unwrap().held;
+        assert_eq!(
+            held.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+            [1, 2],
+            "what is refused is held as well"
+        );
+    }
+}
+
+#[test]
+fn refusals_that_could_not_be_kept_are_tried_again_and_the_rest_is_not_stored_twice() {
+    for fixture in fixtures() {
+        let mut sink = checked(&*fixture);
+        sink.open().unwrap();
+        let mixed = || {
+            batch([
+                message("a", &signed(KEY, "a", 1), Qos::AtLeastOnce),
+                message("x", b"forged", Qos::AtLeastOnce),
+            ])
+        };
+        if !fixture.fail(true) {
+            continue;
+        }
+        sink.store(&mixed()).unwrap_err();
+        fixture.fail(false);
+        assert_eq!(sink.store(&mixed()).unwrap().refused, 1);
+        // A foreign message has no identity: stored twice it would stand there twice.
+        let foreign = |payload: &[u8]| {
+            let mut payload = payload.to_vec();
+            Integrity::Hmac(vec![Key::new(KEY)]).seal("f", &mut payload);
+            message("f", &payload, Qos::AtLeastOnce)
+        };
+        let ledger = Memory::default();
+        drop(sink);
+        let sink = fixture.sink();
+        let mut sink =
+            checked::Checked::new("m", Integrity::Hmac(vec![Key::new(KEY)]), sink, Box::new(ledger.clone()));
+        sink.open().unwrap();
+        ledger.0.lock().unwrap().works = Some(0);
+        let again = batch([foreign(br#"{"value":1}"#), message("x", b"forged", Qos::AtLeastOnce)]);
+        sink.store(&again).unwrap_err();
+        sink.store(&again).unwrap_err();
+        ledger.0.lock().unwrap().works = None;
+        assert_eq!(sink.store(&again).unwrap().refused, 1);
+        assert_eq!(topics(&*fixture), ["a", "f"]);
+        assert_eq!((fixture.refused().len(), refused_of(&ledger).len()), (1, 1));
     }
 }

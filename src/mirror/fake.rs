@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::{Incoming, Ledger, fingerprint};
-use crate::log::{LogError, MirrorBatch, MirrorState, NewMessage, Stored};
+use crate::log::{LogError, MirrorBatch, MirrorState, NewMessage, RefusedMessage, Stored};
 use crate::reading::{Clock, Moment, Qos, Timestamp};
 
 /// A message as it would be received.
@@ -26,6 +26,7 @@ pub(crate) fn message(topic: &str, payload: &[u8], qos: Qos) -> Incoming {
 pub(crate) struct Kept {
     pub(crate) state: MirrorState,
     pub(crate) messages: Vec<NewMessage>,
+    pub(crate) refused: Vec<RefusedMessage>,
     /// Stores that still succeed; `None` for no limit.
     pub(crate) works: Option<usize>,
 }
@@ -64,6 +65,7 @@ impl Ledger for Memory {
         }
         state.intent = batch.intent.or(state.intent.take());
         state.subscribed = batch.subscribed.unwrap_or(std::mem::take(&mut state.subscribed));
+        kept.refused.extend(batch.refused);
         let mut repeats = 0;
         for message in batch.messages {
             let same = |old: &&NewMessage| old.topic == message.topic && old.id == message.id;

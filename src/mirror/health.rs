@@ -30,6 +30,8 @@ pub struct Health {
     pub stored: Figure,
     /// Messages received again and not stored again.
     pub repeats: Figure,
+    /// Messages refused because they did not carry what the mirror asks for.
+    pub refused: Figure,
     /// JSON fields that were not there, or null.
     pub missing_fields: Figure,
     /// JSON fields of a type that their column cannot take.
@@ -49,6 +51,7 @@ impl Health {
             last: part.figure("last_us"),
             stored: part.figure("stored"),
             repeats: part.figure("repeats"),
+            refused: part.figure("refused"),
             missing_fields: part.figure("missing_fields"),
             refused_fields: part.figure("refused_fields"),
             bad_json: part.figure("bad_json"),

@@ -4,6 +4,7 @@
 //! that and not before. This room knows neither `rumqttc` nor connections: it sees messages, packet ids
 //! that must be remembered, and packet ids that may be forgotten.
 
+mod checked;
 mod csv;
 mod field;
 mod health;
@@ -123,6 +124,10 @@ pub struct Stored {
     pub repeats: usize,
     /// What JSON payloads did not give.
     pub fields: field::Tally,
+    /// Messages refused because they did not carry what the mirror asks for.
+    pub refused: usize,
+    /// The last of them and why, for a person.
+    pub refusal: Option<String>,
     /// Answers to be sent, each kept by the sink until its number comes back in [`Batch::answered`].
     pub replies: Vec<Reply>,
 }
@@ -206,12 +211,16 @@ impl Ledger for Log {
 
 /// The sink that a mirror's configuration names. A new kind of sink is one file and one line here.
 pub fn sink(mirror: &config::Mirror, log: Log) -> Box<dyn Sink> {
-    let ledger = Box::new(log);
-    match &mirror.sink {
+    let ledger = Box::new(log.clone());
+    let sink: Box<dyn Sink> = match &mirror.sink {
         config::Sink::Sqlite { table } => Box::new(sqlite::Sqlite::new(&mirror.id, table.clone(), ledger)),
         config::Sink::Csv { path, columns, max_size } => {
             Box::new(csv::Csv::new(&mirror.id, path, columns, *max_size, ledger))
         }
+    };
+    match &mirror.integrity {
+        Some(wanted) => Box::new(checked::Checked::new(&mirror.id, wanted.clone(), sink, Box::new(log))),
+        None => sink,
     }
 }
 

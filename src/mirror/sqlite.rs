@@ -66,7 +66,7 @@ impl Sqlite {
             held: held(&batch.messages),
             ..batch.notes(&self.mirror)
         })?;
-        Ok(Stored { repeats: stored.repeats, fields, replies: Vec::new() })
+        Ok(Stored { repeats: stored.repeats, fields, ..Stored::default() })
     }
 }
 

@@ -161,7 +161,8 @@ impl Run {
 
     fn account(&mut self, messages: usize, stored: Stored) {
         let health = &self.health;
-        health.stored.add(messages.saturating_sub(stored.repeats));
+        health.stored.add(messages.saturating_sub(stored.repeats + stored.refused));
+        health.refused.add(stored.refused);
         health.repeats.add(stored.repeats);
         health.missing_fields.add(stored.fields.missing);
         health.refused_fields.add(stored.fields.refused);
@@ -169,7 +170,7 @@ impl Run {
         if self.shown.is_some_and(|since| since.elapsed() < SHOWN) {
             return;
         }
-        match stored.fields.last {
+        match stored.refusal.or(stored.fields.last) {
             Some(why) => {
                 self.shown = Some(Instant::now());
                 health.set(Aspect::Content, State::Degraded(why));
@@ -226,7 +227,7 @@ mod tests {
                 let why = io::Error::from(io::ErrorKind::StorageFull);
                 return Err(SinkError::File { path: "/data/x.csv".into(), what: "cannot append", why });
             }
-            Ok(Stored { repeats: 1, fields: self.fields.clone(), replies: Vec::new() })
+            Ok(Stored { repeats: 1, fields: self.fields.clone(), ..Stored::default() })
         }
     }
 

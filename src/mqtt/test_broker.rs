@@ -153,6 +153,7 @@ impl TestBroker {
             window: 100,
             max_packet_size: 1 << 20,
             status_topic: "test/pi/status".to_owned(),
+            integrity: None,
         }
     }
 

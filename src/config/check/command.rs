@@ -3,15 +3,12 @@
 use std::collections::HashMap;
 
 use super::super::SecretPlaces;
-use super::super::model::{Action, CommandSource, Output, Permission, SecretBytes, Sensor};
+use super::super::model::{Action, CommandSource, Output, Permission, Sensor};
 use super::super::problem::{KeyPath, Report, did_you_mean_or_list, quoted};
 use super::super::raw::{self, CommandsUnsynced};
-use super::credentials::secret_file;
+use super::integrity::key;
 use super::mqtt::{qos, template};
 use crate::reading::Qos;
-
-/// A shorter key could be guessed.
-const SHORTEST_KEY: usize = 16;
 
 /// What commands may name.
 pub(super) struct Named<'a> {
@@ -86,16 +83,6 @@ fn filled(text: &str, device: &str, path: &KeyPath, report: &mut Report) -> Opti
         return None;
     }
     Some(template.fill(device, "", ""))
-}
-
-fn key(file: &str, places: &SecretPlaces, path: &KeyPath, report: &mut Report) -> Option<SecretBytes> {
-    let key = secret_file(file, places, path, report)?.into_bytes();
-    if key.len() < SHORTEST_KEY {
-        let hint = "make one with `openssl rand -hex 32`".to_owned();
-        report.suggest(path, format!("holds a key of less than {SHORTEST_KEY} bytes"), Some(hint));
-        return None;
-    }
-    Some(SecretBytes(key))
 }
 
 fn allow(given: Vec<String>, named: &Named<'_>, path: &KeyPath, report: &mut Report) -> Vec<Permission> {

@@ -19,7 +19,8 @@ pub(super) fn check(raw: raw::Device, path: &KeyPath, report: &mut Report) -> De
         None if report.has_problem_at(&at) => stand_in(),
         None => host_name(&at, report),
     };
-    Device { id, place: raw.location.and_then(|location| place(location, &path.key("location"), report)) }
+    let place = raw.location.and_then(|location| place(location, &path.key("location"), report));
+    Device { id, stands_for: None, place }
 }
 
 fn host_name(at: &KeyPath, report: &mut Report) -> String {

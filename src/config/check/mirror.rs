@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::super::SecretPlaces;
 use super::super::model::{CsvColumn, Mirror, Sink, Table};
 use super::super::problem::{KeyPath, Report, quoted};
 use super::super::raw::{self, Columns, SinkKind};
 use super::super::topic::{check_filter, covers, overlaps, split_placeholders, unknown_placeholder};
 use super::columns::{csv_columns, table_columns, table_name};
+use super::integrity;
 use super::mqtt::qos;
 use super::size;
 use crate::reading::Qos;
@@ -15,7 +17,13 @@ use crate::reading::Qos;
 /// Smaller, and every few messages would begin a file.
 const SMALLEST_FILE: u64 = 10_000;
 
-pub(super) fn check(raw: Vec<raw::Mirror>, log: &Path, path: &KeyPath, report: &mut Report) -> Vec<Mirror> {
+pub(super) fn check(
+    raw: Vec<raw::Mirror>,
+    log: &Path,
+    places: &SecretPlaces,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Vec<Mirror> {
     let ids = ids(&raw, path, report);
     let mut tables: HashMap<String, (usize, Table)> = HashMap::new();
     let mut files: HashMap<String, usize> = HashMap::new();
@@ -25,6 +33,7 @@ pub(super) fn check(raw: Vec<raw::Mirror>, log: &Path, path: &KeyPath, report: &
         let topics = raw.topics.clone().unwrap_or_default();
         check_topics(&topics, &path.key("topics"), report);
         let qos = qos(raw.qos).unwrap_or(Qos::AtLeastOnce);
+        let integrity = integrity::wanted(raw.integrity.as_ref(), places, &path.key("integrity"), report);
         let sink = match raw.to {
             // Missing or unknown, and reported.
             None => continue,
@@ -36,7 +45,7 @@ pub(super) fn check(raw: Vec<raw::Mirror>, log: &Path, path: &KeyPath, report: &
             Sink::Csv { path: file, .. } => same_file(index, file, &id, log, &mut files, &path, report),
             Sink::Sqlite { table: None } => {}
         }
-        mirrors.push(Mirror { id, topics, qos, sink });
+        mirrors.push(Mirror { id, topics, qos, integrity, sink });
     }
     mirrors
 }

@@ -8,10 +8,12 @@ mod columns;
 mod command;
 mod credentials;
 mod device;
+mod integrity;
 mod log;
 mod mirror;
 mod mqtt;
 mod output;
+mod pseudonym;
 mod quantity;
 mod sensor;
 mod status;
@@ -43,7 +45,11 @@ pub(super) fn configuration(
     report: &mut Report,
 ) -> Option<Outcome> {
     let root = KeyPath::default();
-    let device = device::check(raw.device.unwrap_or_default(), &root.key("device"), report);
+    let raw_device = raw.device.unwrap_or_default();
+    let pseudonym = raw_device.pseudonym.clone();
+    let device = device::check(raw_device, &root.key("device"), report);
+    let at = root.key("device").key("pseudonym");
+    let device = pseudonym::hide(device, pseudonym.as_ref(), places, &at, report);
     let publishing = mqtt::publishing(raw.mqtt.as_ref(), &device.id, &root.key("mqtt"), report);
     let has_broker = raw.mqtt.is_some();
     let mqtt = raw.mqtt.zip(publishing.as_ref()).and_then(|(raw, publishing)| {
@@ -71,7 +77,7 @@ pub(super) fn configuration(
         let hint = "add `mqtt:` with the `url` of the broker".to_owned();
         report.suggest(&root.key("mirror"), "a mirror needs a broker to subscribe at", Some(hint));
     }
-    let mirrors = mirror::check(raw_mirrors, &log.path, &root.key("mirror"), report);
+    let mirrors = mirror::check(raw_mirrors, &log.path, places, &root.key("mirror"), report);
     let clash = mirrors.iter().position(|mirror| mirror.id == COMMANDS);
     if let Some(index) = clash.filter(|_| raw.commands.as_ref().is_some_and(|commands| !commands.is_empty()))
     {
@@ -97,6 +103,7 @@ pub(super) fn configuration(
     }
     let config =
         Config { device, mqtt, log, clock, status, sensors, mirrors, outputs, commands, gap_channel, web };
+    pseudonym::slips(&config, report);
     Some(Outcome { config, disabled })
 }
 

@@ -9,6 +9,7 @@ use super::super::raw::{self, NumberOrText};
 use super::super::topic::{Template, check_level, check_topic};
 use super::broker::{broker, headers, proxy};
 use super::credentials::credentials;
+use super::integrity;
 use super::tls::tls;
 use super::{SECOND, duration, size};
 use crate::reading::Qos;
@@ -151,6 +152,7 @@ pub(super) fn check(
         window: raw.window.unwrap_or(100),
         max_packet_size: max_packet_size.unwrap_or(DEFAULT_PACKET),
         status_topic,
+        integrity: integrity::carried(raw.integrity.as_ref(), places, &path.key("integrity"), report),
         broker: broker?,
     })
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::debug;
 
 use super::{Phase, Session, Status, Stop, Waiting};
+use crate::config::Mqtt;
 use crate::enrich::clock;
 use crate::log::{InFlight, LogError, Stage};
 use crate::mqtt::connection::{Connected, Outgoing, Requests};
@@ -53,7 +54,14 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
             if !room || !self.window.has_room_for(size) {
                 break;
             }
-            let outgoing = outgoing(&self.connected, &mut shared.outbox, head, lane, &mut shared.buffer)?;
+            let outgoing = outgoing(
+                &self.connected,
+                &shared.config,
+                &mut shared.outbox,
+                head,
+                lane,
+                &mut shared.buffer,
+            )?;
             match outgoing {
                 Some(outgoing) => self.hand_over(lane, outgoing, bytes > 0, now)?,
                 None => self.pass_over(lane),
@@ -152,7 +160,11 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         self.next_report = Some(now + report.every);
         let topic = self.shared.config.facts_topic();
         let retain = self.connected.retain_available;
-        let outgoing = Outgoing { topic, qos: Qos::AtMostOnce, retain, payload: (report.make)() };
+        let mut payload = (report.make)();
+        if let Some(integrity) = &self.shared.config.integrity {
+            integrity.seal(&topic, &mut payload);
+        }
+        let outgoing = Outgoing { topic, qos: Qos::AtMostOnce, retain, payload };
         if outgoing.packet_size() > self.max_packet {
             debug!("publisher: a report of {} bytes is larger than allowed", outgoing.packet_size());
             return Ok(());
@@ -199,7 +211,10 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         let mut messages = VecDeque::new();
         cut(rows, &mut messages);
         match messages.iter().find(|message| message.row() == row) {
-            Some(found) => outgoing(&self.connected, &mut shared.outbox, found, lane, &mut shared.buffer),
+            Some(found) => {
+                let (config, outbox) = (&shared.config, &mut shared.outbox);
+                outgoing(&self.connected, config, outbox, found, lane, &mut shared.buffer)
+            }
             None => Ok(None),
         }
     }
@@ -209,6 +224,7 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
 /// picture that is not in the log any more.
 fn outgoing(
     connected: &Connected,
+    config: &Mqtt,
     outbox: &mut impl Outbox,
     message: &Message,
     lane: LaneId,
@@ -216,7 +232,7 @@ fn outgoing(
 ) -> Result<Option<Outgoing>, LogError> {
     let Some(publish) = message.publish() else { return Ok(None) };
     let late = lane == LaneId::Late;
-    let payload = if message.picture_bytes() > 0 {
+    let mut payload = if message.picture_bytes() > 0 {
         // Not into the buffer, which would keep the size of the largest picture for ever.
         let Some(image) = outbox.image(message.row())? else { return Ok(None) };
         payload::picture(message.first(), &image, late)
@@ -225,6 +241,9 @@ fn outgoing(
         buffer.clone()
     };
     let topic = publish.late_topic.as_ref().filter(|_| late).unwrap_or(&publish.topic);
+    if let Some(integrity) = config.integrity.as_ref().filter(|_| publish.shape.is_json()) {
+        integrity.seal(topic, &mut payload);
+    }
     Ok(Some(Outgoing {
         topic: topic.clone(),
         qos: publish.qos.min(connected.max_qos),

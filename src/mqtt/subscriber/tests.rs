@@ -142,12 +142,13 @@ impl House {
             window: 100,
             max_packet_size: 64 << 20,
             status_topic: "castel/x/status".into(),
+            integrity: None,
         }
     }
 
     fn mirror(&self, topics: &[&str], qos: Qos, sink: config::Sink) -> config::Mirror {
         let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
-        config::Mirror { id: "m".into(), topics, qos, sink }
+        config::Mirror { id: "m".into(), topics, qos, integrity: None, sink }
     }
 
     fn start(&self, topics: &[&str], qos: Qos, sink: config::Sink) -> Subscriber {

@@ -1,0 +1,95 @@
+//! `device.pseudonym`: the name that stands for the device id, and where the id slips out all the same.
+
+use super::super::SecretPlaces;
+use super::super::model::{Config, Device};
+use super::super::problem::{KeyPath, Report};
+use super::super::raw;
+use super::integrity::key;
+use crate::reading::Channel;
+
+/// Puts the pseudonym in the place of the id.
+pub(super) fn hide(
+    device: Device,
+    raw: Option<&raw::Pseudonym>,
+    places: &SecretPlaces,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Device {
+    let file = raw.and_then(|raw| raw.key_file.as_deref());
+    match file.and_then(|file| key(file, places, &path.key("key_file"), report)) {
+        Some(key) => Device { id: key.pseudonym(&device.id), stands_for: Some(device.id), ..device },
+        None => device,
+    }
+}
+
+/// Warns of every place where the id itself was written into what leaves this machine.
+pub(super) fn slips(config: &Config, report: &mut Report) {
+    let Some(id) = &config.device.stands_for else { return };
+    let root = KeyPath::default();
+    let mut look = |path: &KeyPath, text: &str| {
+        if contains_word(text, id) {
+            let hint = "leave it out, or write {device} where that can be".to_owned();
+            report.warn(path, format!("the device id stands in it and so leaves this machine; {hint}"));
+        }
+    };
+    if let Some(name) = config.device.place.as_ref().and_then(|place| place.name.as_ref()) {
+        look(&root.key("device").key("location").key("name"), name);
+    }
+    if let Some(mqtt) = &config.mqtt {
+        let at = root.key("mqtt");
+        look(&at.key("client_id"), &mqtt.client_id);
+        look(&at.key("status_topic"), &mqtt.status_topic);
+        if let Some(credentials) = &mqtt.credentials {
+            look(&at.key("username"), &credentials.username);
+        }
+    }
+    let mut published = |path: &KeyPath, channel: &Channel| {
+        let Some(publish) = &channel.publish else { return };
+        [Some(&publish.topic), publish.late_topic.as_ref()].into_iter().flatten().for_each(|topic| {
+            look(path, topic);
+        });
+    };
+    for (index, sensor) in config.sensors.iter().enumerate() {
+        let path = root.key("sensors").index(index);
+        published(&path, &sensor.state);
+        sensor.quantities.iter().for_each(|quantity| published(&path, &quantity.channel));
+    }
+    for (index, output) in config.outputs.iter().enumerate() {
+        published(&root.key("outputs").index(index), &output.level);
+    }
+    for (index, source) in config.commands.iter().enumerate() {
+        let path = root.key("commands").index(index);
+        look(&path.key("topic"), &source.topic);
+        if let Some(reply) = &source.reply {
+            look(&path.key("reply"), reply);
+        }
+    }
+}
+
+/// Whether `word` stands in `text` and is not part of a longer word: the id `pi` is not in `pine`.
+fn contains_word(text: &str, word: &str) -> bool {
+    let (text, word) = (text.to_lowercase(), word.to_lowercase());
+    text.match_indices(&word).any(|(at, _)| {
+        let (before, after) = (text[..at].chars().next_back(), text[at + word.len()..].chars().next());
+        [before, after].into_iter().flatten().all(|neighbour| !neighbour.is_alphanumeric())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::contains_word;
+
+    #[test]
+    fn words_are_told_from_parts_of_words() {
+        for (text, expected) in [
+            ("castel/pi/air", true),
+            ("sensor-bridge-PI", true),
+            ("pi", true),
+            ("castel/pine/air", false),
+            ("", false),
+            ("the pi's", true),
+        ] {
+            assert_eq!(contains_word(text, "pi"), expected, "{text}");
+        }
+    }
+}

@@ -27,6 +27,7 @@ fn open(path: &Path) -> Log {
         path: path.to_owned(),
         sync: config::Sync::Normal,
         commit_interval: Duration::ZERO,
+        key: None,
         retention: config::Retention::default(),
     };
     let now = || Moment { wall: Timestamp(SEVEN), since_boot: 1, clock: Clock::Synced };

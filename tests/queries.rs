@@ -92,6 +92,7 @@ fn log() -> (TempDir, i64) {
         path: folder.path().join("bridge.db"),
         sync: config::Sync::Normal,
         commit_interval: Duration::ZERO,
+        key: None,
         retention: config::Retention::default(),
     };
     let machine = Machine { boot_id: "boot".into(), now: || moment(0) };

@@ -4,25 +4,28 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use super::progress::Progress;
 use super::source::Source;
 use super::{Global, terminal};
-use crate::log::backup;
+use crate::config::{self, Secret};
+use crate::log::{ENCRYPTS, LogFile, backup};
 
 /// Bytes of a page, in which the copy counts.
 const PAGE: u64 = 4096;
 
 /// Copy the log to a file, while the daemon runs
 ///
-/// The copy is one file, checked, and is read with --database or put back in the log's place.
+/// The copy is one file, checked, and is read with --database or put back in the log's place. That of an encrypted
+/// log has the same key, unless said otherwise.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sensor-bridge backup /media/usb/bridge-2026-11-20.db
   sensor-bridge query --database /media/usb/bridge-2026-11-20.db --limit 5
+  sensor-bridge backup --encrypt /etc/sensor-bridge/log.key encrypted.db
 
 To restore: stop the daemon, remove bridge.db-wal and bridge.db-shm, copy the
 file to log.path, start it.")]
@@ -32,6 +35,12 @@ pub struct Args {
     /// Replace the file if it exists
     #[arg(long)]
     force: bool,
+    /// Encrypt the copy with the key in this file (needs SQLCipher)
+    #[arg(long, value_name = "KEY_FILE", conflicts_with = "decrypt")]
+    encrypt: Option<PathBuf>,
+    /// Do not encrypt the copy of an encrypted log
+    #[arg(long)]
+    decrypt: bool,
     #[command(flatten)]
     source: Source,
 }
@@ -41,7 +50,8 @@ pub struct Args {
 /// # Errors
 /// A bad configuration, no log, a file that exists or cannot be written.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let from = args.source.path(global)?;
+    let from = args.source.log(global)?;
+    let to = LogFile { path: args.file.clone(), key: key(args, &from)? };
     let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.exists()) {
         let file = args.file.display();
@@ -49,7 +59,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     }
     let mut progress = Progress::bytes("copying");
     let copied =
-        backup::to(&from, &args.file, args.force, |done, total| progress.update(done * PAGE, total * PAGE))?;
+        backup::to(&from, &to, args.force, |done, total| progress.update(done * PAGE, total * PAGE))?;
     drop(progress);
     match global.json {
         true => {
@@ -61,4 +71,24 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The key of the copy.
+fn key(args: &Args, from: &LogFile) -> anyhow::Result<Option<Secret>> {
+    let Some(file) = &args.encrypt else {
+        return Ok(from.key.clone().filter(|_| !args.decrypt));
+    };
+    if !ENCRYPTS {
+        bail!(
+            "--encrypt: this program was built without SQLCipher; docs/privacy.md says how to build it with"
+        );
+    }
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    match config::log_key(&text) {
+        Some(key) => Ok(Some(key)),
+        None => bail!(
+            "{}: does not hold a key of 64 hexadecimal digits; make one with `openssl rand -hex 32`",
+            file.display()
+        ),
+    }
 }

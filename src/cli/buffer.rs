@@ -46,7 +46,7 @@ struct Status {
 /// A bad configuration, or no log.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let Command::Status(status) = &args.command;
-    let buffer = Reader::open(&status.source.path(global)?)?.buffer()?;
+    let buffer = Reader::open(status.source.log(global)?)?.buffer()?;
     let text = match global.json {
         true => serde_json::to_string_pretty(&as_json(&buffer))?,
         false => plain(&buffer, &now()),

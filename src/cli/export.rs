@@ -14,8 +14,8 @@ use super::progress::Progress;
 use super::rows::{Format, Rows, reading_cells, reading_columns};
 use super::source::{Source, now, time};
 use crate::exchange::{self, influx};
-use crate::log::Reader;
 use crate::log::query::{Line, Selection};
+use crate::log::{LogFile, Reader};
 use crate::reading::{Timestamp, ValueKind};
 
 /// Write readings to a file: CSV, JSON lines or line protocol
@@ -114,7 +114,7 @@ impl<W: Write> Out<W> {
 /// # Errors
 /// A bad configuration, no log, a file that exists or cannot be written.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let mut reader = Reader::open(&args.source.path(global)?)?;
+    let mut reader = Reader::open(args.source.log(global)?)?;
     let format = format(args, global)?;
     let interrupt = Interrupt::watch()?;
     let Some(path) = &args.output else {
@@ -178,7 +178,7 @@ struct Album {
 }
 
 impl Album {
-    fn new(log: &Path, folder: &Path) -> anyhow::Result<Self> {
+    fn new(log: LogFile, folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
         Ok(Self { reader: Reader::open(log)?, folder: folder.to_owned() })
     }
@@ -221,7 +221,7 @@ fn write<W: Write>(
         progress = Progress::new("exporting", "readings");
     }
     let album =
-        args.images.as_ref().map(|folder| Album::new(&args.source.path(global)?, folder)).transpose()?;
+        args.images.as_ref().map(|folder| Album::new(args.source.log(global)?, folder)).transpose()?;
     let (mut count, mut written) = (0, Ok(()));
     reader.select(&selection, |line| {
         written = out.write(&line).map_err(anyhow::Error::from);

@@ -21,7 +21,7 @@ use crate::exchange::import::{self, Account};
 use crate::exchange::publish;
 use crate::exchange::survey::{Manner, Survey, survey};
 use crate::log::intake::Intake;
-use crate::log::{Log, LogError, Machine, Reader};
+use crate::log::{Log, LogError, LogFile, Machine, Reader};
 use crate::reading::{Channel, Timestamp};
 use crate::status::Board;
 
@@ -92,7 +92,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         Some(_) => global.load().ok(),
         None => Some(global.load()?),
     };
-    let log = args.source.path(global)?;
+    let log = args.source.log(global)?;
     let interrupt = Interrupt::watch()?;
     let device = config.as_ref().map(|config| config.device.id.clone());
     let known = known(&log, args.dry_run)?;
@@ -108,7 +108,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     for one in &seen {
-        notes(one, config.as_ref().filter(|config| config.log.path == log));
+        notes(one, config.as_ref().filter(|config| config.log.path == log.path));
     }
     if args.dry_run {
         return dry(&seen, global);
@@ -136,7 +136,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
 }
 
 /// The channels of the log, by which a file's values are understood.
-fn known(log: &Path, dry: bool) -> anyhow::Result<Vec<Arc<Channel>>> {
+fn known(log: &LogFile, dry: bool) -> anyhow::Result<Vec<Arc<Channel>>> {
     match Reader::open(log).and_then(|reader| reader.known()) {
         Err(LogError::Missing { .. }) if dry => Ok(Vec::new()),
         known => Ok(known?),
@@ -248,7 +248,7 @@ fn short(time: Timestamp) -> String {
 
 fn import_one(
     one: &Seen<'_>,
-    log: &Path,
+    log: &LogFile,
     account: &mut Account,
     interrupt: &Interrupt,
 ) -> anyhow::Result<()> {

@@ -112,7 +112,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     if since >= until {
         bail!("--since is not before --until");
     }
-    let reader = Reader::open(&args.source.path(global)?)?;
+    let reader = Reader::open(args.source.log(global)?)?;
     let names = reader.names()?;
     let names = choose(&names, &args.quantities)?;
     let mut look = look(args);

@@ -92,7 +92,7 @@ impl From<What> for Aggregate {
 /// # Errors
 /// A bad configuration, no log, a sensor that the log does not know, SQL that does not only read.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let reader = Reader::open(&args.source.path(global)?)?;
+    let reader = Reader::open(args.source.log(global)?)?;
     let format = args.format.unwrap_or(if global.json { Format::Json } else { Format::Table });
     let out = BufWriter::new(io::stdout().lock());
     match &args.sql {

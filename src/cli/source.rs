@@ -1,6 +1,6 @@
 //! Which log a subcommand reads, and the words for times that several of them take.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use jiff::Zoned;
@@ -12,7 +12,7 @@ use crate::enrich::clock;
 use crate::log::query::{Selection, fits};
 use crate::log::series::Rhythm;
 use crate::log::times::{self, NotATime};
-use crate::log::{LogError, Reader};
+use crate::log::{ENCRYPTS, LogError, LogFile, Reader};
 use crate::reading::Timestamp;
 
 /// Where the readings are.
@@ -24,17 +24,17 @@ pub struct Source {
 }
 
 impl Source {
-    /// Path of the log.
+    /// The log. One that is named here has the key of the configuration, or none.
     ///
     /// # Errors
     /// Everything that is wrong with the configuration, if that has to say.
-    pub fn path(&self, global: &Global) -> anyhow::Result<PathBuf> {
+    pub fn log(&self, global: &Global) -> anyhow::Result<LogFile> {
         match &self.database {
             Some(path) if !path.exists() => {
                 bail!("{}: there is no such file; --database names a log, or a backup of one", path.display())
             }
-            Some(path) => Ok(path.clone()),
-            None => Ok(global.load()?.log.path),
+            Some(path) => Ok(known(path, global)),
+            None => Ok(LogFile::from(&global.load()?.log)),
         }
     }
 
@@ -59,6 +59,14 @@ impl Source {
             }
             (None, _) => Rhythm::OnChange,
         }
+    }
+}
+
+/// A log that may have the key of the configuration, if there is one, and need not.
+pub fn known(path: &Path, global: &Global) -> LogFile {
+    match ENCRYPTS {
+        true => LogFile::found(path, global.load().ok().and_then(|config| config.log.key)),
+        false => path.into(),
     }
 }
 

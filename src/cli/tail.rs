@@ -46,7 +46,7 @@ pub struct Args {
 /// # Errors
 /// A bad configuration, no log, or standard output is closed.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let mut reader = Reader::open(&args.source.path(global)?)?;
+    let mut reader = Reader::open(args.source.log(global)?)?;
     let format = if global.json { Format::Jsonl } else { Format::Table };
     let colours = terminal::colours(&io::stdout());
     let columns = reading_columns(format);

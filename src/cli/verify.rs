@@ -12,7 +12,7 @@ use super::interrupt::Interrupt;
 use super::layout::Layout;
 use super::progress::Progress;
 use super::rows::{Cell, Format, Rows, local};
-use super::source::{Source, now, time};
+use super::source::{Source, known, now, time};
 use crate::config::topic::check_filter;
 use crate::exchange::columns::Fixed;
 use crate::exchange::verify::{ChannelReport, Received, Report, Window, compare};
@@ -73,12 +73,12 @@ fn filter(text: &str) -> Result<String, String> {
 /// # Errors
 /// A bad configuration, no log, or what was received cannot be read.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let log = args.source.path(global)?;
+    let log = args.source.log(global)?;
     let device = global.load().ok().map(|config| config.device.id);
     let received = match &args.received {
         None => Received::Database(log.clone()),
         Some(path) => match Received::is_database(path).with_context(|| path.display().to_string())? {
-            true => Received::Database(path.clone()),
+            true => Received::Database(known(path, global)),
             false => {
                 let manner = args.layout.manner(path, Fixed::default(), device)?;
                 Received::File(path.clone(), Box::new(manner))
@@ -104,7 +104,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         if interrupt.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     bar.clear();
-    let name = args.received.as_ref().unwrap_or(&log).display().to_string();
+    let name = args.received.as_ref().unwrap_or(&log.path).display().to_string();
     let Some(report) = report.with_context(|| name.clone())? else { bail!("stopped") };
     let arrived = report.sum(|channel| channel.received);
     if arrived + report.early + report.gone + report.unknown == 0 && args.received.is_none() {

@@ -265,6 +265,8 @@ pub enum Backlog {
 pub struct Log {
     /// Database file.
     pub path: PathBuf,
+    /// Key with which it is encrypted, 64 hexadecimal digits.
+    pub key: Option<Secret>,
     /// What a commit survives.
     pub sync: Sync,
     /// Least time between two commits; zero commits as soon as the writer is free.

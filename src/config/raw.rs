@@ -325,6 +325,10 @@ pub(super) struct Log {
     /// Database file.
     #[schemars(extend("default" = "/var/lib/sensor-bridge/bridge.db", "examples" = ["/mnt/ssd/bridge.db"]))]
     pub(super) path: Option<String>,
+    /// File with the key that encrypts the log: 64 hexadecimal digits, found like `mqtt.password_file`. Only in a
+    /// program that was built with SQLCipher. Default: the log is not encrypted.
+    #[schemars(extend("examples" = ["log.key"]))]
+    pub(super) key_file: Option<String>,
     /// What a commit survives.
     #[schemars(extend("default" = "full", "examples" = ["normal"]))]
     pub(super) sync: Option<Sync>,

@@ -57,7 +57,7 @@ pub fn run(options: &Options, screen: &mut dyn Write) -> Result<bool> {
     wait_for(&board, "mirror back", "the broker")?;
     wait_for(&board, "web", "the page")?;
     announce_page(&board, screen)?;
-    let mut account = Account::open(&config.log.path)?;
+    let mut account = Account::open(&config.log)?;
     let end = options.duration.map(|duration| Instant::now() + duration);
     while !over(&wishes, end) {
         bridge.tick();
@@ -159,8 +159,8 @@ struct Account {
 }
 
 impl Account {
-    fn open(path: &Path) -> Result<Self> {
-        let mut reader = Reader::open(path)?;
+    fn open(log: &config::Log) -> Result<Self> {
+        let mut reader = Reader::open(log)?;
         // A folder that was used before has a past that is not this run's.
         let (row, message) = reader.last_ids()?;
         Ok(Self {

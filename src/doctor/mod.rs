@@ -101,7 +101,7 @@ pub fn examine(path: &Path, env: impl Iterator<Item = (String, String)>, user: &
         let database = &config.log.path;
         verdicts.push(storage::space(database, rustix::fs::statvfs(storage::folder(database)), user));
         verdicts.extend(storage::rights(database, user));
-        verdicts.push(storage::log(log::look::whole(database, LOOK)));
+        verdicts.push(storage::log(log::look::whole(&config.log, LOOK)));
     }
     verdicts.push(match &checked {
         Ok(checked) => broker(&checked.config),

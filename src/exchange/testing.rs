@@ -53,6 +53,7 @@ impl House {
             path: self.log(),
             sync: config::Sync::Normal,
             commit_interval: Duration::ZERO,
+            key: None,
             retention: config::Retention::default(),
         };
         let machine = Machine { boot_id: "boot-1".to_owned(), now: || moment(NOON) };

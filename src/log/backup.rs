@@ -1,15 +1,18 @@
-//! A copy of the log in one file, made while the daemon writes.
+//! A copy of the log in one file, made while the daemon writes. It has the key of the log, another, or none: so a log
+//! becomes an encrypted one, and one that is not.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
 
 use super::error::{LogError, at};
-use super::open::{PAGE, beside, read_only, unusable};
+use super::file::LogFile;
+use super::open::{PAGE, beside, read_only, unusable, uri, writing_connection};
+use super::schema;
 
 /// Pages copied at a time; 4 MB.
 const PAGES: i32 = 1024;
@@ -24,7 +27,7 @@ pub struct Copied {
     pub bytes: u64,
 }
 
-/// Copies the log at `from` to a new file. `progress` hears pages done and pages in all.
+/// Copies the log at `from` to a new file, with the key that it names. `progress` hears pages done and pages in all.
 ///
 /// The copy is the log as it was at one moment: the whole of it is read under one snapshot, which costs the
 /// daemon nothing but a longer WAL meanwhile. It is checked, written to disk, and only then given its name,
@@ -33,13 +36,15 @@ pub struct Copied {
 /// # Errors
 /// [`LogError::Unusable`] when `to` exists (unless `force`) or cannot be written; what SQLite says.
 pub fn to(
-    from: &Path,
-    to: &Path,
+    from: impl Into<LogFile>,
+    to: impl Into<LogFile>,
     force: bool,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Copied, LogError> {
+    let (from, LogFile { path: to, key }) = (&from.into(), to.into());
+    let to = &to;
     let refuse = |reason: &str| LogError::Unusable { path: to.to_owned(), reason: reason.to_owned() };
-    if same_file(from, to) {
+    if same_file(&from.path, to) {
         return Err(refuse("is the log itself; give the backup another name"));
     }
     if to.exists() && !force {
@@ -48,7 +53,8 @@ pub fn to(
     let source = read_only(from)?;
     let part = beside(to, ".part");
     remove(&part).map_err(|error| unusable(&part, &error))?;
-    let done = copy(&source, from, &part, &mut progress).and_then(|bytes| {
+    let target = LogFile { path: part.clone(), key: key.clone() };
+    let done = copy(&source, from, &target, &mut progress).and_then(|bytes| {
         fs::File::open(&part).and_then(|file| file.sync_all()).map_err(|error| unusable(&part, &error))?;
         fs::rename(&part, to).map_err(|error| unusable(to, &error))?;
         Ok(Copied { bytes })
@@ -77,37 +83,91 @@ fn remove(path: &Path) -> io::Result<()> {
 
 fn copy(
     source: &Connection,
-    from: &Path,
-    part: &Path,
+    from: &LogFile,
+    to: &LogFile,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<u64, LogError> {
+    let part = &to.path;
     fs::File::create_new(part).map_err(|error| unusable(part, &error))?;
-    let mut target = Connection::open(part).map_err(at(part))?;
+    if from.key.is_some() != to.key.is_some() {
+        return export(source, from, to, progress);
+    }
+    let mut target = writing_connection(to)?;
     // It has another name until it is whole, so a journal would protect nothing.
     target.pragma_update(None, "synchronous", "OFF").map_err(at(part))?;
     // One read transaction around it all: without it every commit of the daemon would begin it anew.
-    source.execute_batch("BEGIN").map_err(at(from))?;
-    source.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(at(from))?;
-    let pages = steps(source, &mut target, progress).map_err(|error| match error.sqlite_error_code() {
+    source.execute_batch("BEGIN").map_err(at(&from.path))?;
+    source.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(at(&from.path))?;
+    let pages = steps(source, &mut target, progress).map_err(no_room(part))?;
+    source.execute_batch("COMMIT").map_err(at(&from.path))?;
+    finish(target, from, part)?;
+    Ok(pages * PAGE)
+}
+
+/// What an error while writing the copy means.
+fn no_room(part: &Path) -> impl Fn(rusqlite::Error) -> LogError + '_ {
+    move |error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DiskFull) => LogError::Unusable {
             path: part.to_owned(),
             reason: "no room for the backup on this disk".to_owned(),
         },
         _ => at(part)(error),
-    })?;
-    source.execute_batch("COMMIT").map_err(at(from))?;
+    }
+}
+
+/// Table by table, because pages with a key and pages without have different room in them: what is encrypted in one
+/// of the two is not in the other.
+fn export(
+    source: &Connection,
+    from: &LogFile,
+    to: &LogFile,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<u64, LogError> {
+    let part = &to.path;
+    let numbers = ["user_version", "application_id", "page_count"]
+        .map(|name| source.pragma_query_value(None, name, |row| row.get::<_, i64>(0)));
+    let [version, application, pages] = numbers;
+    let pages = pages.map_err(at(&from.path))?.unsigned_abs();
+    progress(0, pages);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI;
+    let target = Connection::open_with_flags(uri(part, "mode=rw"), flags).map_err(at(part))?;
+    to.unlock(&target)?;
+    let set_up = || {
+        schema::new_file(&target)?;
+        target.pragma_update(None, "synchronous", "OFF")?;
+        target.pragma_update(None, "temp_store", "MEMORY")?;
+        // Tables come before what they refer to.
+        target.pragma_update(None, "foreign_keys", false)?;
+        target.execute("ATTACH ?1 AS log KEY ?2", [uri(&from.path, "mode=ro"), from.attached(false)?])
+    };
+    set_up().map_err(at(part))?;
+    let copied = || {
+        // Two names: to where, from where. One snapshot, as above.
+        target.execute_batch("BEGIN")?;
+        target.query_row("SELECT sqlcipher_export('main', 'log')", [], |_| Ok(()))?;
+        target.pragma_update(None, "application_id", application?)?;
+        target.pragma_update(None, "user_version", version?)?;
+        target.execute_batch("COMMIT; DETACH log")
+    };
+    copied().map_err(no_room(part))?;
+    finish(target, from, part)?;
+    progress(pages, pages);
+    fs::metadata(part).map(|file| file.len()).map_err(|error| unusable(part, &error))
+}
+
+/// Checks the copy and closes it.
+fn finish(target: Connection, from: &LogFile, part: &Path) -> Result<(), LogError> {
     // Fewer files to carry about, and readable where nothing can be written.
     target.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(())).map_err(at(part))?;
     let verdict: String =
         target.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(at(part))?;
     if verdict != "ok" {
         return Err(LogError::Corrupt {
-            path: from.to_owned(),
+            path: from.path.clone(),
             detail: format!("the copy is damaged: {verdict}"),
         });
     }
-    target.close().map_err(|(_, error)| at(part)(error))?;
-    Ok(pages * PAGE)
+    target.close().map_err(|(_, error)| at(part)(error))
 }
 
 fn steps(

@@ -1,16 +1,17 @@
 //! Copies the WAL back into the database before it grows long, in a thread of its own: the copying and its
 //! two fsyncs take 10 ms here and far longer on an SD card, and in the writer every commit would wait for it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use tracing::warn;
 
-use super::open::{PAGE, beside};
+use super::file::LogFile;
+use super::open::{self, PAGE, beside};
 
 /// The writer copies by itself when the WAL has grown to this many times its usual length: the thread
 /// cannot finish while rows keep coming faster than it copies, and only a WAL copied to its end begins anew.
@@ -39,9 +40,9 @@ struct Wal {
 
 impl Checkpointer {
     /// Starts the thread. Where that fails the writer goes on copying by itself.
-    pub fn new(writer: &Connection, path: &Path, pages: i64) -> Self {
+    pub fn new(writer: &Connection, file: &LogFile, pages: i64) -> Self {
         let copying = Arc::new(Mutex::new(()));
-        let thread = match start(path, pages, copying.clone()) {
+        let thread = match start(file, pages, copying.clone()) {
             Ok(thread) => Some(thread),
             Err(error) => {
                 warn!("log: no thread for checkpoints: {error}");
@@ -108,18 +109,17 @@ impl Drop for Checkpointer {
 }
 
 fn start(
-    path: &Path,
+    file: &LogFile,
     pages: i64,
     copying: Arc<Mutex<()>>,
 ) -> Result<(SyncSender<()>, JoinHandle<()>), Box<dyn std::error::Error>> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = open::writing_connection(file)?;
     // Checkpoints pass by the page cache.
     connection.pragma_update(None, "cache_size", 10)?;
     // Waiting for a reader while holding up the writer is what this must never do.
     connection.busy_timeout(Duration::ZERO)?;
     let (wake, woken) = sync_channel(1);
-    let wal = beside(path, "-wal");
+    let wal = beside(&file.path, "-wal");
     let thread = std::thread::Builder::new()
         .name("log checkpoint".to_owned())
         .stack_size(256 * 1024)

@@ -57,6 +57,34 @@ pub enum LogError {
         /// SQLite's words.
         detail: String,
     },
+    /// Encrypted, and opened without a key.
+    #[error(
+        "{path}: encrypted; {remedy}",
+        remedy = match super::file::ENCRYPTS {
+            true => "name the file with its key as log.key_file",
+            false => "open it with a sensor-bridge that was built with SQLCipher (docs/privacy.md), and its key as log.key_file",
+        }
+    )]
+    Encrypted {
+        /// Database file.
+        path: PathBuf,
+    },
+    /// Not encrypted, though there is a key for it.
+    #[error(
+        "{path}: not encrypted, and log.key_file names a key for it; encrypt it with `sensor-bridge backup --encrypt` (docs/privacy.md), or choose another log.path"
+    )]
+    NotEncrypted {
+        /// Database file.
+        path: PathBuf,
+    },
+    /// The key does not open it.
+    #[error(
+        "{path}: the key in log.key_file does not open it: it was encrypted with another key, or is damaged; it is left as it is: give the right key, or choose another log.path"
+    )]
+    WrongKey {
+        /// Database file.
+        path: PathBuf,
+    },
     /// There is no log at this path.
     #[error("{path}: no such log; check log.path, or start `sensor-bridge run`, which makes it")]
     Missing {

@@ -8,12 +8,12 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
-use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, params};
 
 use super::error::{LogError, at, classify};
+use super::file::LogFile;
 use super::rollup::{self, MINUTE};
 use super::store::{CORRECTED, UNSYNCED};
 use super::{channel, open};
@@ -76,20 +76,21 @@ impl Intake {
     ///
     /// # Errors
     /// It is missing, not ours, of another version, or cannot be written.
-    pub fn open(path: &Path) -> Result<Self, LogError> {
+    pub fn open(file: impl Into<LogFile>) -> Result<Self, LogError> {
+        let file = file.into();
+        let path = &file.path;
         // Says what is wrong with it in words, and looks at the version.
-        drop(open::read_only(path)?);
+        drop(open::read_only(&file)?);
         open::accessible(path, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connect = || {
-            let connection = Connection::open_with_flags(path, flags)?;
+        let connection = open::writing_connection(&file)?;
+        let set_up = || {
             connection.busy_timeout(BUSY)?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "foreign_keys", true)?;
-            connection.pragma_update(None, "temp_store", "MEMORY")?;
-            Ok(connection)
+            connection.pragma_update(None, "temp_store", "MEMORY")
         };
-        Ok(Self { connection: connect().map_err(at(path))?, path: path.to_owned(), free: 0..0 })
+        set_up().map_err(at(path))?;
+        Ok(Self { connection, path: file.path, free: 0..0 })
     }
 
     /// Adds the readings that are not there yet, in one transaction: all of them or, on an error, none. `left` is

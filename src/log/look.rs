@@ -7,6 +7,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use super::error::{LogError, at, is_corrupt};
+use super::file::LogFile;
 use super::open::{beside, read_only};
 
 /// How a log looks.
@@ -24,8 +25,9 @@ pub enum Look {
 ///
 /// # Errors
 /// The log cannot be read: missing, newer, not ours, no right to it.
-pub fn whole(path: &Path, limit: Duration) -> Result<Look, LogError> {
-    let connection = match read_only(path) {
+pub fn whole(file: impl Into<LogFile>, limit: Duration) -> Result<Look, LogError> {
+    let file = file.into();
+    let connection = match read_only(&file) {
         Err(LogError::Corrupt { detail, .. }) => return Ok(Look::Damaged(detail)),
         other => other?,
     };
@@ -49,7 +51,7 @@ pub fn whole(path: &Path, limit: Duration) -> Result<Look, LogError> {
             Ok(Look::Unfinished)
         }
         Err(error) if is_corrupt(&error) => Ok(Look::Damaged(error.to_string())),
-        Err(error) => Err(at(path)(error)),
+        Err(error) => Err(at(&file.path)(error)),
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! | file | its job |
 //! |---|---|
-//! | `open` | from a path to a connection that can be trusted |
+//! | `file`, `open` | from a path and a key to a connection that can be trusted |
 //! | `schema` | tables, versions, migrations |
 //! | `inbox` | the bounded queue to the writer |
 //! | `writer` | when to commit; what to do when that fails |
@@ -29,6 +29,7 @@ mod delivered;
 mod delivery;
 mod error;
 mod extent;
+mod file;
 mod gap;
 pub mod gather;
 pub mod glance;
@@ -60,7 +61,6 @@ pub mod times;
 mod writer;
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -77,6 +77,7 @@ pub use command::{
 };
 pub use error::{Busy, LogError};
 pub use extent::Extent;
+pub use file::{ENCRYPTS, LogFile};
 pub use messages::Message;
 pub use newest::{Newest, Refusal};
 pub use reader::Reader;
@@ -101,7 +102,7 @@ pub struct Log {
 
 #[derive(Debug)]
 struct Shared {
-    path: PathBuf,
+    file: LogFile,
     boot_id: String,
     inbox: Arc<Inbox>,
     gap_channel: Arc<AtomicI64>,
@@ -126,8 +127,9 @@ impl Log {
         let gap_channel = Arc::new(AtomicI64::new(0));
         let inbox = Arc::new(Inbox::default());
         let (sender, committed) = watch::channel(opened.last_row);
+        let file = LogFile::from(config);
         let pages = open::wal_pages(config.retention.max_size);
-        let checkpointer = checkpoint::Checkpointer::new(&opened.connection, &config.path, pages);
+        let checkpointer = checkpoint::Checkpointer::new(&opened.connection, &file, pages);
         let store =
             store::Store::new(opened.connection, opened.ids, opened.boot_first_row, gap_channel.clone());
         let writer = writer::Writer::new(writer::Parts {
@@ -147,7 +149,7 @@ impl Log {
         let thread = thread.map_err(|error| open::unusable(&config.path, &error))?;
         Ok(Log {
             shared: Arc::new(Shared {
-                path: config.path.clone(),
+                file,
                 boot_id: machine.boot_id.clone(),
                 inbox,
                 gap_channel,
@@ -198,7 +200,7 @@ impl Log {
 
     /// A read-only connection of the caller's own; never waits for the writer.
     pub fn reader(&self) -> Result<Reader, LogError> {
-        Reader::of_boot(&self.shared.path, Some(self.shared.boot_id.clone()))
+        Reader::of_boot(&self.shared.file, Some(self.shared.boot_id.clone()))
     }
 
     /// Gives every uncorrected reading of this boot its true time: time since boot + `offset`, both µs.
@@ -211,7 +213,7 @@ impl Log {
 
     /// How far delivery had come when the log was opened or last saved.
     pub fn delivery(&self) -> Result<DeliveryState, LogError> {
-        delivery::load(&open::read_only(&self.shared.path)?).map_err(error::at(&self.shared.path))
+        delivery::load(&open::read_only(&self.shared.file)?).map_err(error::at(&self.shared.file.path))
     }
 
     /// Saves progress of delivery. With `Urgency::Now` in the next transaction, at once; with
@@ -228,7 +230,7 @@ impl Log {
 
     /// What is kept for a mirror of this id.
     pub fn mirror_state(&self, mirror: &str) -> Result<MirrorState, LogError> {
-        mirror::load(&open::read_only(&self.shared.path)?, mirror).map_err(error::at(&self.shared.path))
+        mirror::load(&open::read_only(&self.shared.file)?, mirror).map_err(error::at(&self.shared.file.path))
     }
 
     /// Stores what a mirror received. Blocks until it is durable: do not call it on an async thread.
@@ -250,7 +252,7 @@ impl Log {
 
     /// What an earlier run left of commands; to be asked before any is noted.
     pub fn commands_left(&self, now: Timestamp) -> Result<CommandsLeft, LogError> {
-        command::left(&open::read_only(&self.shared.path)?, now).map_err(error::at(&self.shared.path))
+        command::left(&open::read_only(&self.shared.file)?, now).map_err(error::at(&self.shared.file.path))
     }
 
     /// Commits what is waiting, checkpoints, and ends the writer; later calls answer [`LogError::Closed`].

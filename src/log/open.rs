@@ -13,6 +13,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 use super::error::{LogError, at, classify, is_corrupt};
+use super::file::LogFile;
 use super::store::Ids;
 use super::{Machine, schema};
 use crate::config;
@@ -121,11 +122,12 @@ fn prepare(config: &config::Log, machine: &Machine) -> Result<(Connection, Ids, 
         }
         Err(error) => return Err(unusable(path, &error)),
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(at(path))?;
+    let file = LogFile::from(config);
+    let mut connection = writing_connection(&file)?;
     connection.busy_timeout(BUSY).map_err(at(path))?;
     // Until it is known to be ours nothing in it may change, not even by the checkpoint of a close.
     no_checkpoint_on_close(&connection, true).map_err(at(path))?;
+    file.first_page(&connection)?;
     let known = schema::STEPS.len() as i64;
     let version = schema::version(&connection, path, known)?;
     no_checkpoint_on_close(&connection, false).map_err(at(path))?;
@@ -152,15 +154,21 @@ fn prepare(config: &config::Log, machine: &Machine) -> Result<(Connection, Ids, 
     Ok((connection, ids, boot_first_row))
 }
 
+/// A connection that may write, with the key given and nothing read.
+pub(super) fn writing_connection(file: &LogFile) -> Result<Connection, LogError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&file.path, flags).map_err(at(&file.path))?;
+    file.unlock(&connection)?;
+    Ok(connection)
+}
+
 fn no_checkpoint_on_close(connection: &Connection, on: bool) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, on).map(|_| ())
 }
 
 fn settings(connection: &Connection, config: &config::Log, new: bool) -> rusqlite::Result<()> {
     if new {
-        connection.pragma_update(None, "page_size", PAGE as i64)?;
-        // Can only be chosen before the first table; without it a file never shrinks short of a VACUUM.
-        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        schema::new_file(connection)?;
     }
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -251,16 +259,18 @@ fn put_aside(path: &Path, machine: &Machine) -> Result<PathBuf, LogError> {
 }
 
 /// Opens a log for reading. Never changes it, needs no lock, and works beside the running daemon.
-pub(super) fn read_only(path: &Path) -> Result<Connection, LogError> {
+pub(super) fn read_only(file: &LogFile) -> Result<Connection, LogError> {
+    let path = &file.path;
     if matches!(path.try_exists(), Ok(false)) {
         return Err(LogError::Missing { path: path.to_owned() });
     }
     accessible(path, Access::READ_OK)?;
-    let connection = match reading_connection(path, false) {
-        Err(error) if needs_immutable(&error) && !has_wal(path) => reading_connection(path, true),
-        other => other,
+    let connection = match reading_connection(file, false) {
+        Err(LogError::Sqlite { source, .. }) if needs_immutable(&source) && !has_wal(path) => {
+            reading_connection(file, true)?
+        }
+        other => other?,
     };
-    let connection = connection.map_err(at(path))?;
     let known = schema::STEPS.len() as i64;
     match schema::version(&connection, path, known)? {
         0 => Err(LogError::Missing { path: path.to_owned() }),
@@ -280,23 +290,34 @@ fn has_wal(path: &Path) -> bool {
     std::fs::metadata(beside(path, "-wal")).is_ok_and(|wal| wal.len() > 0)
 }
 
-fn reading_connection(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
+fn reading_connection(file: &LogFile, immutable: bool) -> Result<Connection, LogError> {
+    let path = &file.path;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = match immutable {
-        false => Connection::open_with_flags(path, flags)?,
+        false => Connection::open_with_flags(path, flags),
         true => {
-            let name = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-            Connection::open_with_flags(
-                format!("file:{name}?immutable=1"),
-                flags | OpenFlags::SQLITE_OPEN_URI,
-            )?
+            let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+            Connection::open_with_flags(uri(path, "immutable=1"), flags)
         }
     };
+    let connection = connection.map_err(at(path))?;
+    file.unlock(&connection)?;
+    // The first statement that touches the file: opening alone reads nothing.
+    file.first_page(&connection)?;
+    to_read(&connection).map_err(at(path))?;
+    Ok(connection)
+}
+
+/// A path as SQLite takes it with something to say about it (sqlite.org/uri.html).
+pub(super) fn uri(path: &Path, query: &str) -> String {
+    let name = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("file:{name}?{query}")
+}
+
+fn to_read(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(32);
-    // The first statement that touches the file: opening alone reads nothing.
-    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-    Ok(connection)
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
 }

@@ -1,13 +1,13 @@
 //! Committed readings on their way to the broker, in order and in whole samples, and how many wait.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use super::error::{LogError, at};
+use super::file::LogFile;
 use super::store::{CONTINUES, CORRECTED, UNSYNCED};
 use super::{channel, open, stretch};
 use crate::reading::{Channel, Clock, Logged, Timestamp, Value, ValueKind};
@@ -54,15 +54,15 @@ struct Raw {
 
 impl Reader {
     /// Opens a log for reading only, as `query`, `tail` and `export` do; the daemon may be running.
-    pub fn open(path: &Path) -> Result<Reader, LogError> {
-        Self::of_boot(path, None)
+    pub fn open(file: impl Into<LogFile>) -> Result<Reader, LogError> {
+        Self::of_boot(&file.into(), None)
     }
 
     /// As [`Reader::open`], for a caller who can make use of the time since this boot.
-    pub(super) fn of_boot(path: &Path, boot: Option<String>) -> Result<Reader, LogError> {
+    pub(super) fn of_boot(file: &LogFile, boot: Option<String>) -> Result<Reader, LogError> {
         Ok(Reader {
-            connection: open::read_only(path)?,
-            path: path.to_owned(),
+            connection: open::read_only(file)?,
+            path: file.path.clone(),
             boot,
             channels: HashMap::new(),
             epochs: Vec::new(),

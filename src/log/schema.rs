@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{LogError, at};
+use super::open::PAGE;
 
 /// `PRAGMA application_id` of our files ("SBlg"), so that `file` and we can tell them from others.
 pub(super) const APPLICATION_ID: i64 = 0x5342_6C67;
@@ -50,6 +51,13 @@ pub(super) fn version(connection: &Connection, path: &Path, known: i64) -> Resul
         Kind::Ours(found) => Ok(found),
         Kind::Foreign => Err(LogError::NotOurs { path: path.to_owned() }),
     }
+}
+
+/// What can only be chosen before the first table.
+pub(super) fn new_file(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "page_size", PAGE as i64)?;
+    // Without it a file never shrinks short of a VACUUM.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")
 }
 
 /// Brings the file to the newest version, each step in a transaction of its own.

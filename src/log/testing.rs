@@ -36,6 +36,7 @@ impl Folder {
             path: folder.path().join("bridge.db"),
             sync: config::Sync::Normal,
             commit_interval: Duration::ZERO,
+            key: None,
             retention: config::Retention::default(),
         };
         Self { folder, config, board: Board::new() }

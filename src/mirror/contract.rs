@@ -67,6 +67,7 @@ impl Fixture for OverLog {
             path: self.folder.path().join("bridge.db"),
             sync: config::Sync::Full,
             commit_interval: std::time::Duration::ZERO,
+            key: None,
             retention: config::Retention::default(),
         };
         let machine = Machine { boot_id: "boot".into(), now: crate::enrich::clock::now };

@@ -50,6 +50,7 @@ impl Bench {
             path: folder.path().join("bridge.db"),
             sync: config::Sync::Normal,
             commit_interval: Duration::ZERO,
+            key: None,
             retention: config::Retention::default(),
         };
         let board = Board::new();

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::model::{ClockPolicy, ImageRetention, Log, Retention, Sync};
+use super::super::SecretPlaces;
+use super::super::model::{ClockPolicy, ImageRetention, Log, Mirror, Retention, Secret, Sink, Sync};
 use super::super::problem::{KeyPath, Report};
 use super::super::raw;
+use super::credentials::secret_file;
 use super::{DAY, MINUTE, SECOND, duration, size};
 
 const DEFAULT_PATH: &str = "/var/lib/sensor-bridge/bridge.db";
@@ -13,7 +15,7 @@ const DEFAULT_PATH: &str = "/var/lib/sensor-bridge/bridge.db";
 /// Smaller, and the log would be deleting all the time.
 const SMALLEST_LOG: u64 = 1_000_000;
 
-pub(super) fn check(raw: raw::Log, path: &KeyPath, report: &mut Report) -> Log {
+pub(super) fn check(raw: raw::Log, places: &SecretPlaces, path: &KeyPath, report: &mut Report) -> Log {
     let file = raw.path.unwrap_or_else(|| DEFAULT_PATH.to_owned());
     check_path(&file, &path.key("path"), report);
     let commit_interval = duration(
@@ -35,8 +37,10 @@ pub(super) fn check(raw: raw::Log, path: &KeyPath, report: &mut Report) -> Log {
         None | Some(raw::Sync::Full) => Sync::Full,
         Some(raw::Sync::Normal) => Sync::Normal,
     };
+    let key = raw.key_file.as_deref().and_then(|file| key(file, places, &path.key("key_file"), report));
     Log {
         path: PathBuf::from(file),
+        key,
         sync,
         commit_interval: commit_interval.unwrap_or_default(),
         retention: retention.unwrap_or_default(),
@@ -47,6 +51,39 @@ fn images(raw: &raw::ImageRetention, path: &KeyPath, report: &mut Report) -> Ima
     ImageRetention {
         max_age: duration(raw.max_age.as_ref(), MINUTE, 36_500 * DAY, &path.key("max_age"), report),
         max_size: size(raw.max_size.as_ref(), SMALLEST_LOG, u64::MAX, &path.key("max_size"), report),
+    }
+}
+
+/// 256 random bits, used as they are.
+fn key(file: &str, places: &SecretPlaces, path: &KeyPath, report: &mut Report) -> Option<Secret> {
+    if !cfg!(feature = "sqlcipher") {
+        let message = "this program cannot encrypt its log: it was built without SQLCipher";
+        let hint = "build it with `--features sqlcipher` (docs/privacy.md), put the log on an encrypted disk, or \
+                    leave this out";
+        report.suggest(path, message, Some(hint.to_owned()));
+        return None;
+    }
+    let key = secret_file(file, places, path, report)?;
+    let found = log_key(&key);
+    if found.is_none() {
+        let hint = "make one with `openssl rand -hex 32`".to_owned();
+        report.suggest(path, "does not hold a key of 64 hexadecimal digits", Some(hint));
+    }
+    found
+}
+
+/// The key of an encrypted log as its file has it; `None` when it is none.
+pub fn log_key(text: &str) -> Option<Secret> {
+    let key = text.trim_end_matches(['\r', '\n']);
+    let good = key.len() == 64 && key.bytes().all(|letter| letter.is_ascii_hexdigit());
+    good.then(|| Secret(key.to_owned()))
+}
+
+/// What is written in the clear though the log is not.
+pub(super) fn in_the_clear(log: &Log, mirrors: &[Mirror], path: &KeyPath, report: &mut Report) {
+    let files = mirrors.iter().enumerate().filter(|(_, mirror)| matches!(mirror.sink, Sink::Csv { .. }));
+    for (index, _) in files.filter(|_| log.key.is_some()) {
+        report.warn(&path.index(index).key("to"), "CSV files are not encrypted, only the log is");
     }
 }
 

@@ -9,7 +9,7 @@ mod command;
 mod credentials;
 mod device;
 mod integrity;
-mod log;
+pub(super) mod log;
 mod mirror;
 mod mqtt;
 mod output;
@@ -55,7 +55,7 @@ pub(super) fn configuration(
     let mqtt = raw.mqtt.zip(publishing.as_ref()).and_then(|(raw, publishing)| {
         mqtt::check(raw, &device.id, publishing.status_topic.clone(), places, &root.key("mqtt"), report)
     });
-    let log = log::check(raw.log.unwrap_or_default(), &root.key("log"), report);
+    let log = log::check(raw.log.unwrap_or_default(), places, &root.key("log"), report);
     let clock = log::clock(raw.clock.unwrap_or_default(), &root.key("clock"), report);
     let status = status::check(raw.status.unwrap_or_default(), has_broker, &root.key("status"), report);
 
@@ -78,6 +78,7 @@ pub(super) fn configuration(
         report.suggest(&root.key("mirror"), "a mirror needs a broker to subscribe at", Some(hint));
     }
     let mirrors = mirror::check(raw_mirrors, &log.path, places, &root.key("mirror"), report);
+    log::in_the_clear(&log, &mirrors, &root.key("mirror"), report);
     let clash = mirrors.iter().position(|mirror| mirror.id == COMMANDS);
     if let Some(index) = clash.filter(|_| raw.commands.as_ref().is_some_and(|commands| !commands.is_empty()))
     {

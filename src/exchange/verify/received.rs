@@ -2,7 +2,7 @@
 //! line by line, an export, another log.
 
 use std::fs::File;
-use std::io::{BufReader, Read as _};
+use std::io::BufReader;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -16,9 +16,9 @@ use crate::exchange::lines::{Lines, text, without_end};
 use crate::exchange::source::Source;
 use crate::exchange::survey::Manner;
 use crate::exchange::{Fault, Format, Raw, Row, jsonl};
-use crate::log::Reader;
 use crate::log::intake::Series;
 use crate::log::query::Selection;
+use crate::log::{LogFile, Reader};
 
 /// Messages read at once, each with its payload.
 const MESSAGES: usize = 200;
@@ -30,20 +30,19 @@ const STEP: u64 = 1_000;
 #[derive(Debug, Clone)]
 pub enum Received {
     /// A database of sensor-bridge: its mirrored messages or, where there are none, its readings.
-    Database(PathBuf),
+    Database(LogFile),
     /// A file, and how to read it if it has no ids.
     File(PathBuf, Box<Manner>),
 }
 
 impl Received {
-    /// Whether a file is an SQLite database, by its first bytes.
+    /// Whether a file is a database, by its first bytes.
     ///
     /// # Errors
     /// It cannot be read.
     pub fn is_database(path: &Path) -> std::io::Result<bool> {
-        let mut head = [0; 16];
-        let read = File::open(path)?.read(&mut head)?;
-        Ok(head[..read] == *b"SQLite format 3\0")
+        File::open(path).map(drop)?;
+        Ok(LogFile::is_one(path))
     }
 }
 
@@ -55,7 +54,7 @@ type Tell<'a> = &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>;
 /// # Errors
 /// One of the two cannot be read.
 pub fn compare(
-    log: &Path,
+    log: impl Into<LogFile>,
     received: &Received,
     window: Window,
     progress: Tell<'_>,
@@ -80,8 +79,8 @@ pub fn compare(
 /// Each of these answers whether what arrived was told apart by ids; `None` when broken off.
 type ById = Result<Option<bool>, Failure>;
 
-fn database(path: &Path, ledger: &mut Ledger, progress: Tell<'_>) -> ById {
-    let mut reader = Reader::open(path)?;
+fn database(file: &LogFile, ledger: &mut Ledger, progress: Tell<'_>) -> ById {
+    let mut reader = Reader::open(file)?;
     let (_, last) = reader.last_ids()?;
     if last == 0 {
         return readings(reader, ledger, progress);

@@ -93,7 +93,7 @@ fn figures(report: &Report) -> Vec<(String, [u64; 6])> {
 fn every_kind_of_trouble_is_found_in_a_mirror() {
     let house = House::new();
     let mut messages = delivered(&house, Shape::Quantity);
-    let all = verify(&house, Received::Database(mirror(&messages).log()));
+    let all = verify(&house, Received::Database((&mirror(&messages).log()).into()));
     assert_eq!(figures(&all), [("in".into(), [16, 16, 0, 0, 0, 0]), ("out".into(), [16, 16, 0, 0, 0, 0])]);
     assert_eq!(all.as_json()["complete"], true);
 
@@ -114,7 +114,7 @@ fn every_kind_of_trouble_is_found_in_a_mirror() {
     messages.push((0, "x".into(), "no JSON".into()));
     messages.push((0, "x".into(), "{\"id\":\"00000000-3\",\"value\":1}".into()));
     messages.push((0, "x".into(), "{\"id\":\"00000000-999\",\"value\":1}".into()));
-    let report = verify(&house, Received::Database(mirror(&messages).log()));
+    let report = verify(&house, Received::Database((&mirror(&messages).log()).into()));
     assert_eq!(figures(&report), [("in".into(), [16, 16, 0, 0, 0, 1]), ("out".into(), [16, 14, 2, 1, 1, 0])]);
     let [gap] = report.channels[1].gaps[..] else { panic!("{:?}", report.channels[1].gaps) };
     assert_eq!((gap.first_row, gap.last_row, gap.count), (17, 20, 2));
@@ -127,7 +127,7 @@ fn every_kind_of_trouble_is_found_in_a_mirror() {
         crate::log::query::Selection { since: Some(Timestamp(NOON + 6_000_000)), ..Default::default() };
     let window = Window { selection, topics: Some("castel/+/air/out".into()) };
     let mirrored = mirror(&messages);
-    let received = Received::Database(mirrored.log());
+    let received = Received::Database((&mirrored.log()).into());
     let part = compare(&house.log(), &received, window, &mut on).unwrap().unwrap();
     assert_eq!(figures(&part), [("out".into(), [10, 9, 1, 1, 1, 0])]);
 }
@@ -136,7 +136,7 @@ fn every_kind_of_trouble_is_found_in_a_mirror() {
 fn whole_samples_and_files_of_payloads_are_read() {
     let house = House::new();
     let messages = delivered(&house, Shape::Sample);
-    let report = verify(&house, Received::Database(mirror(&messages[1..]).log()));
+    let report = verify(&house, Received::Database((&mirror(&messages[1..]).log()).into()));
     assert_eq!(figures(&report), [("in".into(), [16, 15, 1, 0, 0, 0]), ("out".into(), [16, 15, 1, 0, 0, 0])]);
 
     let lines: Vec<String> = messages.iter().map(|(_, _, payload)| format!("{payload}\n")).collect();
@@ -197,7 +197,7 @@ fn an_export_and_another_log_are_compared_by_time_and_value() {
     let other = House::new();
     let file = other.file("x.csv", &std::fs::read_to_string(export(&|_, record| Some(record))).unwrap());
     other.import(&file, &manner());
-    assert_eq!(verify(&house, Received::Database(other.log())).missing(), 0);
+    assert_eq!(verify(&house, Received::Database((&other.log()).into())).missing(), 0);
     let reader = Reader::open(&house.log()).unwrap();
     assert_eq!(reader.delivery().unwrap().cursor, 48, "nothing was changed");
 }

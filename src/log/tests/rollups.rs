@@ -152,7 +152,7 @@ fn a_log_of_an_earlier_version_is_read_without_them() {
 }
 
 fn rolled(folder: &Folder) -> (i64, i64) {
-    let connection = super::super::open::read_only(&folder.path()).unwrap();
+    let connection = super::super::open::read_only(&(&folder.path()).into()).unwrap();
     let sql = "SELECT rolled, (SELECT count(*) FROM rollup) FROM progress";
     connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
 }

@@ -116,6 +116,7 @@ impl House {
             path: folder.path().join("bridge.db"),
             sync: Sync::Full,
             commit_interval: Duration::ZERO,
+            key: None,
             retention: Retention::default(),
         };
         let machine = Machine { boot_id: "boot".into(), now: clock::now };

@@ -156,6 +156,9 @@ fn limits(output: &Output) -> String {
 
 fn device(config: &Config) -> String {
     let mut text = config.device.id.clone();
+    if let Some(id) = &config.device.stands_for {
+        text.push_str(&format!(", which stands for {id}"));
+    }
     if let Some(place) = &config.device.place {
         if let Some(name) = &place.name {
             text.push_str(&format!(" at {name}"));
@@ -301,6 +304,7 @@ fn as_json(checked: &Checked) -> Value {
     json!({
         "device": {
             "id": config.device.id,
+            "stands_for": config.device.stands_for,
             "location": place.map(|place| json!({
                 "name": place.name,
                 "latitude": place.latitude,

@@ -1,6 +1,7 @@
 //! `integrity` of `mqtt` and of mirrors, and the keys of HMACs.
 
 use super::super::SecretPlaces;
+use super::super::model::Config;
 use super::super::problem::{KeyPath, Report};
 use super::super::raw::{self, OneOrMore};
 use super::credentials::secret_file;
@@ -49,6 +50,23 @@ pub(super) fn wanted(
         }
     };
     keys.map(Integrity::Hmac)
+}
+
+/// Warns of pictures that go out bare: they have no room for it.
+pub(super) fn bare(config: &Config, report: &mut Report) {
+    if config.mqtt.as_ref().is_none_or(|mqtt| mqtt.integrity.is_none()) {
+        return;
+    }
+    for (index, sensor) in config.sensors.iter().enumerate() {
+        let published = sensor.quantities.iter().filter_map(|quantity| quantity.channel.publish.as_ref());
+        if published.into_iter().any(|publish| !publish.shape.is_json()) {
+            let path = KeyPath::default().key("sensors").index(index).key("format");
+            report.warn(
+                &path,
+                "a bare picture cannot carry what `mqtt.integrity` asks for; `format: json` can",
+            );
+        }
+    }
 }
 
 /// The key that a file holds.

@@ -105,6 +105,7 @@ pub(super) fn configuration(
     let config =
         Config { device, mqtt, log, clock, status, sensors, mirrors, outputs, commands, gap_channel, web };
     pseudonym::slips(&config, report);
+    integrity::bare(&config, report);
     Some(Outcome { config, disabled })
 }
 

@@ -61,6 +61,18 @@ pub enum Integrity {
     Hmac(Vec<Key>),
 }
 
+impl fmt::Display for Integrity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Integrity::Crc32 => f.write_str("a CRC-32"),
+            Integrity::Hmac(keys) if keys.len() > 1 => {
+                write!(f, "an HMAC-SHA-256 by one of {} keys", keys.len())
+            }
+            Integrity::Hmac(_) => f.write_str("an HMAC-SHA-256"),
+        }
+    }
+}
+
 impl Integrity {
     /// Adds its member to a JSON object that has members. Anything else is left as it is.
     pub fn seal(&self, topic: &str, payload: &mut Vec<u8>) {

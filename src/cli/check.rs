@@ -117,10 +117,11 @@ fn write_plain(out: &mut String, checked: &Checked) -> fmt::Result {
     for mirror in &config.mirrors {
         writeln!(
             out,
-            "\nmirror {}: qos {}, {}",
+            "\nmirror {}: qos {}, {}{}",
             mirror.id,
             mirror.qos as u8,
-            sink(&mirror.sink).replace("{mirror}", &mirror.id)
+            sink(&mirror.sink).replace("{mirror}", &mirror.id),
+            mirror.integrity.as_ref().map(|wanted| format!(", only with {wanted}")).unwrap_or_default()
         )?;
         for filter in &mirror.topics {
             writeln!(out, "  {filter}")?;
@@ -177,12 +178,19 @@ fn broker(config: &Config) -> String {
         Backlog::InOrder => "backlog in order".to_owned(),
         Backlog::LiveFirst { rate } => format!("live first, backlog at {rate}/s"),
     };
+    let platform = mqtt.platform.as_ref().map(|chosen| format!(" ({})", chosen.platform.name()));
+    let platform = platform.unwrap_or_default();
+    let status = match &mqtt.status_topic {
+        Some(topic) => format!("status on {topic}"),
+        None => "no status".to_owned(),
+    };
+    let carried = mqtt.integrity.as_ref().map(|carried| format!(", payloads with {carried}"));
+    let carried = carried.unwrap_or_default();
     format!(
-        "{}{user}, MQTT {}, client id {}, status on {}, {order}",
+        "{}{platform}{user}, MQTT {}, client id {}, {status}, {order}{carried}",
         mqtt.broker,
         version(mqtt.version),
         mqtt.client_id,
-        mqtt.status_topic
     )
 }
 
@@ -204,7 +212,8 @@ fn version(version: MqttVersion) -> &'static str {
 
 fn log(config: &Config) -> String {
     let log = &config.log;
-    let mut text = format!("{}, sync {}", log.path.display(), sync(log.sync));
+    let encrypted = if log.key.is_some() { ", encrypted" } else { "" };
+    let mut text = format!("{}{encrypted}, sync {}", log.path.display(), sync(log.sync));
     if !log.commit_interval.is_zero() {
         text.push_str(&format!(", a commit every {}", format_duration(log.commit_interval)));
     }
@@ -320,6 +329,7 @@ fn as_json(checked: &Checked) -> Value {
             "keep_alive_seconds": mqtt.keep_alive.as_secs(),
             "window": mqtt.window,
             "max_packet_size": mqtt.max_packet_size,
+            "platform": mqtt.platform.as_ref().map(|chosen| chosen.platform.name()),
             "status_topic": mqtt.status_topic,
             "backlog": match mqtt.backlog {
                 Backlog::InOrder => json!({"order": "in-order"}),

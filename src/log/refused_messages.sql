@@ -1,4 +1,4 @@
--- From version 5 to 6: messages that a mirror refused, because they could not show that they are as they were sent.
+-- From version 6 to 7: messages that a mirror refused, because they could not show that they are as they were sent.
 
 -- The newest of each mirror; who sends them may be nobody's friend, so neither their number nor their size is theirs
 -- to choose, and their topics are kept out of `topic`.

@@ -17,6 +17,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("unsynced.sql"),
     include_str!("rollup.sql"),
     include_str!("commands.sql"),
+    include_str!("formats.sql"),
     include_str!("refused_messages.sql"),
 ];
 
@@ -243,9 +244,9 @@ mod tests {
     }
 
     #[test]
-    fn version_5_gets_refused_messages_and_keeps_its_rows() {
+    fn version_6_gets_refused_messages_and_keeps_its_rows() {
         let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection, 0, &STEPS[..5]).unwrap();
+        migrate(&mut connection, 0, &STEPS[..6]).unwrap();
         connection
             .execute_batch(
                 "INSERT INTO mirror VALUES (1, 'back');
@@ -253,8 +254,8 @@ mod tests {
                  INSERT INTO message VALUES (3, 1, 1, 1000000, 1, '21.4', NULL, NULL);",
             )
             .unwrap();
-        migrate(&mut connection, 5, &STEPS[..6]).unwrap();
-        assert_eq!(kind(&connection).unwrap(), Kind::Ours(6));
+        migrate(&mut connection, 6, &STEPS[..7]).unwrap();
+        assert_eq!(kind(&connection).unwrap(), Kind::Ours(7));
         connection
             .execute_batch(
                 "INSERT INTO refused_message VALUES (1, 1, 'castel/y', 1000000, 13, 'carries no HMAC', 4, '21.5')",

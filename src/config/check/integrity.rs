@@ -6,6 +6,7 @@ use super::super::problem::{KeyPath, Report};
 use super::super::raw::{self, OneOrMore};
 use super::credentials::secret_file;
 use crate::integrity::{Integrity, Key, SHORTEST_KEY};
+use crate::reading::{Channel, ValueKind};
 
 /// Each message is tried with each key.
 const MOST_KEYS: usize = 16;
@@ -52,19 +53,23 @@ pub(super) fn wanted(
     keys.map(Integrity::Hmac)
 }
 
-/// Warns of pictures that go out bare: they have no room for it.
+/// Warns of what goes out as something else than our JSON: it has no room for it.
 pub(super) fn bare(config: &Config, report: &mut Report) {
     if config.mqtt.as_ref().is_none_or(|mqtt| mqtt.integrity.is_none()) {
         return;
     }
+    let foreign = |channel: &Channel| {
+        let picture = channel.kind == ValueKind::Image;
+        channel.publish.as_ref().is_some_and(|publish| match picture {
+            true => !publish.shape.is_json(),
+            false => publish.format.is_some(),
+        })
+    };
     for (index, sensor) in config.sensors.iter().enumerate() {
-        let published = sensor.quantities.iter().filter_map(|quantity| quantity.channel.publish.as_ref());
-        if published.into_iter().any(|publish| !publish.shape.is_json()) {
-            let path = KeyPath::default().key("sensors").index(index).key("format");
-            report.warn(
-                &path,
-                "a bare picture cannot carry what `mqtt.integrity` asks for; `format: json` can",
-            );
+        if sensor.channels().any(foreign) {
+            let message = "not all of it goes out as our JSON (`format`, `mqtt.platform`), and only that carries what \
+                           `mqtt.integrity` asks for";
+            report.warn(&KeyPath::default().key("sensors").index(index), message);
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn slips(config: &Config, report: &mut Report) {
     let mut look = |path: &KeyPath, text: &str| {
         if contains_word(text, id) {
             let hint = "leave it out, or write {device} where that can be".to_owned();
-            report.warn(path, format!("the device id stands in it and so leaves this machine; {hint}"));
+            report.warn(path, format!("the device id stands here, in what leaves this machine; {hint}"));
         }
     };
     if let Some(name) = config.device.place.as_ref().and_then(|place| place.name.as_ref()) {
@@ -38,24 +38,19 @@ pub(super) fn slips(config: &Config, report: &mut Report) {
     if let Some(mqtt) = &config.mqtt {
         let at = root.key("mqtt");
         look(&at.key("client_id"), &mqtt.client_id);
-        look(&at.key("status_topic"), &mqtt.status_topic);
+        look(&at.key("status_topic"), mqtt.status_topic.as_deref().unwrap_or_default());
+        for (name, value) in mqtt.platform.iter().flat_map(|chosen| &chosen.options) {
+            look(&at.key("platform").key(name), value.as_str().unwrap_or_default());
+        }
         if let Some(credentials) = &mqtt.credentials {
             look(&at.key("username"), &credentials.username);
         }
     }
-    let mut published = |path: &KeyPath, channel: &Channel| {
-        let Some(publish) = &channel.publish else { return };
-        [Some(&publish.topic), publish.late_topic.as_ref()].into_iter().flatten().for_each(|topic| {
-            look(path, topic);
-        });
-    };
     for (index, sensor) in config.sensors.iter().enumerate() {
-        let path = root.key("sensors").index(index);
-        published(&path, &sensor.state);
-        sensor.quantities.iter().for_each(|quantity| published(&path, &quantity.channel));
+        look(&root.key("sensors").index(index), &topics(sensor.channels()));
     }
     for (index, output) in config.outputs.iter().enumerate() {
-        published(&root.key("outputs").index(index), &output.level);
+        look(&root.key("outputs").index(index), &topics([&output.level, &output.state]));
     }
     for (index, source) in config.commands.iter().enumerate() {
         let path = root.key("commands").index(index);
@@ -64,6 +59,16 @@ pub(super) fn slips(config: &Config, report: &mut Report) {
             look(&path.key("reply"), reply);
         }
     }
+}
+
+/// All topics of these channels.
+fn topics<'a>(channels: impl IntoIterator<Item = &'a Channel>) -> String {
+    let published = channels.into_iter().filter_map(|channel| channel.publish.as_ref());
+    let topics: Vec<&str> = published
+        .flat_map(|publish| [Some(publish.topic.as_str()), publish.late_topic.as_deref()])
+        .flatten()
+        .collect();
+    topics.join(" ")
 }
 
 /// Whether `word` stands in `text` and is not part of a longer word: the id `pi` is not in `pine`.

@@ -927,3 +927,74 @@ fn commands() {
         ),
     ]);
 }
+
+#[test]
+fn keys_of_payloads_and_names() {
+    let mqtt = |keys: &str| format!("mqtt: {{url: \"mqtt://b\", integrity: {keys}}}\n{SENSOR}");
+    let mirror = |keys: &str| {
+        format!(
+            "mirror: [{{topics: [a], to: sqlite, integrity: {keys}}}]\nmqtt: {{url: \"mqtt://b\"}}\n{SENSOR}"
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let short = folder.path().join("short.key");
+    std::fs::write(&short, "fifteen letters\n").unwrap();
+    let short = short.display();
+    let cases = [
+        (mqtt("crc33"), "mqtt.integrity: unknown value \"crc33\"; did you mean \"crc32\"?".to_owned()),
+        (
+            mqtt("{}"),
+            "mqtt.integrity.hmac_key_file: is missing; write, for example, `hmac_key_file: payload.key`".to_owned(),
+        ),
+        (
+            mqtt("{hmac_key_file: [a, b]}"),
+            "mqtt.integrity.hmac_key_file: one key signs; the list goes under `integrity` of a mirror, which takes any of them"
+                .to_owned(),
+        ),
+        (
+            mqtt("{hmac_key_file: /dev/null}"),
+            "mqtt.integrity.hmac_key_file: \"/dev/null\" is not a file".to_owned(),
+        ),
+        (
+            mqtt(&format!("{{hmac_key_file: {short}}}")),
+            "mqtt.integrity.hmac_key_file: holds a key of less than 16 bytes; make one with `openssl rand -hex 32`"
+                .to_owned(),
+        ),
+        (
+            mirror("{hmac_key_file: []}"),
+            "mirror[0].integrity.hmac_key_file: must name 1 to 16 files".to_owned(),
+        ),
+        (
+            mirror("{hmac_key_file: [/dev/null]}"),
+            "mirror[0].integrity.hmac_key_file[0]: \"/dev/null\" is not a file".to_owned(),
+        ),
+        (
+            format!("device: {{pseudonym: {{}}}}\n{SENSOR}"),
+            "device.pseudonym.key_file: is missing; write, for example, `key_file: pseudonym.key`".to_owned(),
+        ),
+        (
+            format!("device: {{pseudonym: {{key_file: /nowhere}}}}\n{SENSOR}"),
+            "device.pseudonym.key_file: \"/nowhere\" cannot be read: No such file or directory (os error 2)".to_owned(),
+        ),
+    ];
+    let cases: Vec<(String, String)> =
+        cases.into_iter().map(|(yaml, expected)| (yaml, format!("line 1: {expected}"))).collect();
+    let cases: Vec<(&str, &str)> = cases.iter().map(|(yaml, line)| (yaml.as_str(), line.as_str())).collect();
+    expect(&cases);
+}
+
+#[cfg(not(feature = "sqlcipher"))]
+#[test]
+fn a_log_that_this_program_cannot_encrypt() {
+    let yaml = format!("log: {{key_file: log.key}}\n{SENSOR}");
+    let line = "line 1: log.key_file: this program cannot encrypt its log: it was built without SQLCipher; build it with `--features sqlcipher` (docs/privacy.md), put the log on an encrypted disk, or leave this out";
+    expect(&[(yaml.as_str(), line)]);
+}
+
+#[cfg(feature = "sqlcipher")]
+#[test]
+fn a_key_that_is_none() {
+    let yaml = format!("log: {{key_file: /nowhere}}\n{SENSOR}");
+    let line = "line 1: log.key_file: \"/nowhere\" cannot be read: No such file or directory (os error 2)";
+    expect(&[(yaml.as_str(), line)]);
+}

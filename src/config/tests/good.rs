@@ -18,7 +18,7 @@ fn the_smallest_configuration_has_all_defaults() {
     assert_eq!(mqtt.keep_alive, Duration::from_secs(30));
     assert_eq!(mqtt.backlog, Backlog::InOrder);
     assert_eq!((mqtt.window, mqtt.max_packet_size), (100, 32_000_000));
-    assert_eq!(mqtt.status_topic, "sensors/pi/status");
+    assert_eq!(mqtt.status_topic.as_deref(), Some("sensors/pi/status"));
     assert!(mqtt.credentials.is_none());
     assert_eq!(config.log.path, Path::new("/var/lib/sensor-bridge/bridge.db"));
     assert_eq!((config.log.sync, config.log.commit_interval), (Sync::Full, Duration::ZERO));
@@ -134,7 +134,7 @@ sensors:
     assert_eq!(mqtt.keep_alive, Duration::from_secs(60));
     assert_eq!(mqtt.backlog, Backlog::LiveFirst { rate: 200 });
     assert_eq!((mqtt.window, mqtt.max_packet_size), (20, 1_048_576));
-    assert_eq!(mqtt.status_topic, "castel/greenhouse-pi/alive");
+    assert_eq!(mqtt.status_topic.as_deref(), Some("castel/greenhouse-pi/alive"));
     assert_eq!(config.log.sync, Sync::Normal);
     assert_eq!(config.log.commit_interval, Duration::from_secs(1));
     let retention = Retention {
@@ -285,7 +285,8 @@ fn the_default_status_topic_follows_the_topic() {
         ("{sensor}/{quantity}", "sensor-bridge/pi/status"),
     ] {
         let yaml = format!("device: {{id: pi}}\nmqtt: {{url: \"mqtt://b\", topic: \"{topic}\"}}\n{SENSOR}");
-        assert_eq!(read(&yaml).unwrap().config.mqtt.unwrap().status_topic, expected);
+        let status = read(&yaml).unwrap().config.mqtt.unwrap().status_topic;
+        assert_eq!(status.as_deref(), Some(expected));
     }
 }
 
@@ -419,4 +420,52 @@ fn the_status_may_be_switched_off() {
         status("status: {socket: off, interval: off}\n"),
         Status { socket: Socket::Off, interval: None }
     );
+}
+
+#[test]
+fn payloads_that_can_be_checked_and_a_device_with_another_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, key) in [("a.key", "0123456789abcdef\n"), ("b.key", "another key, long")] {
+        std::fs::write(folder.path().join(name), key).unwrap();
+    }
+    let at = folder.path().display();
+    let yaml = format!(
+        "
+device: {{id: greenhouse-pi, pseudonym: {{key_file: {at}/a.key}}}}
+mqtt: {{url: \"mqtt://b\", integrity: {{hmac_key_file: {at}/a.key}}, username: greenhouse-pi, topic: \"x/{{device}}/{{sensor}}\"}}
+sensors:
+  - {{id: a, driver: panel}}
+  - {{id: b, driver: panel, topic: x/greenhouse-pi/b}}
+commands: [{{topic: \"c/{{device}}\", allow: [status]}}]
+mirror:
+  - {{id: one, topics: [a], to: sqlite, integrity: crc32}}
+  - {{id: two, topics: [b], to: sqlite, integrity: {{hmac_key_file: [{at}/a.key, {at}/b.key]}}}}
+  - {{id: all, topics: [c], to: sqlite}}
+"
+    );
+    let checked = read(&yaml).unwrap();
+    let config = checked.config;
+    // printf greenhouse-pi | openssl dgst -sha256 -hmac 0123456789abcdef
+    let name = "30b3abc33010d943";
+    assert_eq!(
+        (config.device.id.as_str(), config.device.stands_for.as_deref()),
+        (name, Some("greenhouse-pi"))
+    );
+    let mqtt = config.mqtt.as_ref().unwrap();
+    assert_eq!(mqtt.client_id, format!("sensor-bridge-{name}"));
+    assert_eq!(mqtt.status_topic.as_deref(), Some(format!("x/{name}/status").as_str()));
+    assert_eq!(config.commands[0].topic, format!("c/{name}"));
+    let channel = &config.sensors[0].quantities[0].channel;
+    assert!(channel.device == name && channel.publish.as_ref().unwrap().topic == format!("x/{name}/a"));
+    assert_eq!(mqtt.integrity.as_ref().unwrap().to_string(), "an HMAC-SHA-256");
+    let wanted: Vec<Option<String>> =
+        config.mirrors.iter().map(|mirror| mirror.integrity.as_ref().map(ToString::to_string)).collect();
+    let wanted: Vec<Option<&str>> = wanted.iter().map(Option::as_deref).collect();
+    assert_eq!(wanted, [Some("a CRC-32"), Some("an HMAC-SHA-256 by one of 2 keys"), None]);
+    let warned: Vec<String> = checked.warnings.iter().map(|warning| warning.path.to_string()).collect();
+    let slips: Vec<&String> =
+        warned.iter().filter(|path| !path.ends_with("key_file") && !path.contains("hmac")).collect();
+    assert_eq!(slips, ["mqtt.username", "sensors[1]"], "{warned:?}");
+    let printed = format!("{config:?}");
+    assert!(!printed.contains("0123456789abcdef") && !printed.contains("another key"));
 }

@@ -246,6 +246,36 @@ mirror:
     assert!(check.contains(&format!("{name}, which stands for {ID}")), "{check}");
 }
 
+#[test]
+fn what_was_taken_under_the_name_goes_out_under_the_pseudonym() {
+    let broker = Mosquitto::with("log_type all");
+    let witness = Subscriber::start(broker.port(), &["#"], 1);
+    let rest = |device: &str| {
+        format!(
+            "device: {{ {device} }}
+sensors: [{{ id: air, driver: bme280, bus: sim-1, interval: 20ms, topic: \"t/{{device}}/of-{{device}}\" }}]"
+        )
+    };
+    let mut bridge = Bridge::start(|folder| {
+        // A port of nobody's.
+        config(folder, &broker, "", &rest(&format!("id: {ID}"))).replace(&broker.url(), "mqtt://127.0.0.1:9")
+    });
+    wait_until(SOON, "readings wait", || count(&bridge, "SELECT count(*) FROM readings") > 20);
+    assert!(bridge.terminate().success());
+    let waiting = count(&bridge, "SELECT count(DISTINCT time) FROM readings WHERE quantity = 'temperature'");
+    let hidden = rest(&format!("id: {ID}, pseudonym: {{ key_file: pseudonym.key }}"));
+    bridge.configure(&config(bridge.folder(), &broker, "qos: 2", &hidden));
+    bridge.resume();
+    let arrived =
+        |messages: &[Message]| messages.iter().filter(|message| message.topic.contains("/of-")).count();
+    wait_until(SOON, "all is delivered", || arrived(&witness.messages()) as i64 > waiting);
+    assert!(bridge.terminate().success(), "{}", bridge.last_words());
+    for message in witness.finish() {
+        assert!(!format!("{message:?}").contains(ID), "{message:?}");
+    }
+    assert!(!broker.log().contains(ID));
+}
+
 #[cfg(not(feature = "sqlcipher"))]
 #[test]
 fn a_program_that_cannot_encrypt_says_so_and_touches_nothing() {

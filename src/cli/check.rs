@@ -157,8 +157,8 @@ fn limits(output: &Output) -> String {
 
 fn device(config: &Config) -> String {
     let mut text = config.device.id.clone();
-    if let Some(id) = &config.device.stands_for {
-        text.push_str(&format!(", which stands for {id}"));
+    if let Some(pseudonym) = &config.device.pseudonym {
+        text.push_str(&format!(", which stands for {}", pseudonym.id));
     }
     if let Some(place) = &config.device.place {
         if let Some(name) = &place.name {
@@ -313,7 +313,7 @@ fn as_json(checked: &Checked) -> Value {
     json!({
         "device": {
             "id": config.device.id,
-            "stands_for": config.device.stands_for,
+            "stands_for": config.device.pseudonym.as_ref().map(|pseudonym| &pseudonym.id),
             "location": place.map(|place| json!({
                 "name": place.name,
                 "latitude": place.latitude,

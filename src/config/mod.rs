@@ -14,6 +14,7 @@ mod lines;
 mod model;
 pub mod options;
 mod problem;
+mod pseudonym;
 mod raw;
 mod schema;
 mod shape;

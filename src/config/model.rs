@@ -16,6 +16,8 @@ use crate::platform::Platform;
 use crate::reading::{Channel, Place, Qos, SensorId};
 use crate::sensor::{Attachment, Driver, QuantityInfo};
 
+pub use super::pseudonym::Pseudonym;
+
 /// Everything the daemon needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -63,8 +65,8 @@ pub struct Web {
 pub struct Device {
     /// Device id; fills `{device}` in topics. The pseudonym, if there is to be one.
     pub id: String,
-    /// The id that the pseudonym stands for. Only for the person at this machine: it must not leave it.
-    pub stands_for: Option<String>,
+    /// The pseudonym, if there is one, with the id that it stands for.
+    pub pseudonym: Option<Pseudonym>,
     /// Fixed place, already rounded to `location.precision`.
     pub place: Option<Place>,
 }
@@ -100,6 +102,8 @@ pub struct Mqtt {
     pub platform: Option<Chosen>,
     /// What our JSON carries so that it can be checked.
     pub integrity: Option<Integrity>,
+    /// What was logged under the device id goes out under the pseudonym.
+    pub pseudonym: Option<Pseudonym>,
 }
 
 impl Mqtt {

@@ -49,7 +49,7 @@ impl LogFile {
         let Some(key) = &self.key else { return Ok(()) };
         let fresh = std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0);
         let salt = if fresh { new_salt().map_err(at(&self.path))? } else { String::new() };
-        use_key(connection, "main", &format!("x'{}{salt}'", key.0)).map_err(at(&self.path))
+        use_key(connection, &format!("x'{}{salt}'", key.0)).map_err(at(&self.path))
     }
 
     /// The key as ATTACH takes it, for a new file when `fresh`; empty for none.
@@ -134,7 +134,7 @@ fn new_salt() -> rusqlite::Result<String> {
     Ok(mark + &random)
 }
 
-fn use_key(connection: &Connection, schema: &str, key: &str) -> rusqlite::Result<()> {
+fn use_key(connection: &Connection, key: &str) -> rusqlite::Result<()> {
     if !ENCRYPTS {
         // The configuration refuses it before; SQLite alone would take the key and write in the clear.
         let why = "this program cannot encrypt: it was built without SQLCipher".to_owned();
@@ -142,5 +142,5 @@ fn use_key(connection: &Connection, schema: &str, key: &str) -> rusqlite::Result
     }
     // It would write what it thinks of a wrong key to standard error, past the journal's levels.
     connection.pragma_update_and_check(None, "cipher_log_level", "NONE", |_| Ok(()))?;
-    connection.pragma_update_and_check(Some(schema), "key", key, |_| Ok(()))
+    connection.pragma_update_and_check(None, "key", key, |_| Ok(()))
 }

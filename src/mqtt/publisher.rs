@@ -73,7 +73,8 @@ impl Publisher {
         board: &Board,
         beside: Beside,
     ) -> Result<Self, StartError> {
-        let open = move || LogOutbox::open(log.clone());
+        let pseudonym = config.pseudonym.clone();
+        let open = move || LogOutbox::open(log.clone(), pseudonym.clone());
         Self::start_with(config.clone(), policy, Tuning::default(), open, board, beside)
     }
 

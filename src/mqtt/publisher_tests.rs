@@ -85,7 +85,7 @@ impl Bench {
     pub(super) fn start(&self, config: &Mqtt) -> Publisher {
         let tuning = Tuning { backoff: (Duration::from_millis(20), Duration::from_millis(100)) };
         let log = self.log.clone();
-        let open = move || LogOutbox::open(log.clone());
+        let open = move || LogOutbox::open(log.clone(), None);
         Publisher::start_with(
             config.clone(),
             ClockPolicy::Mark,

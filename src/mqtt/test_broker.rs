@@ -168,6 +168,7 @@ impl TestBroker {
             clean: false,
             platform: None,
             integrity: None,
+            pseudonym: None,
         }
     }
 

@@ -20,7 +20,7 @@ pub(super) fn check(raw: raw::Device, path: &KeyPath, report: &mut Report) -> De
         None => host_name(&at, report),
     };
     let place = raw.location.and_then(|location| place(location, &path.key("location"), report));
-    Device { id, stands_for: None, place }
+    Device { id, pseudonym: None, place }
 }
 
 fn host_name(at: &KeyPath, report: &mut Report) -> String {

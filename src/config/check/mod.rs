@@ -57,7 +57,7 @@ pub(super) fn configuration(
     let has_broker = raw.mqtt.is_some();
     let mqtt = raw.mqtt.zip(publishing.as_ref()).and_then(|(raw, publishing)| {
         let status_topic = publishing.status_topic.clone();
-        mqtt::check(raw, chosen.clone(), &device.id, status_topic, places, &root.key("mqtt"), report)
+        mqtt::check(raw, chosen.clone(), &device, status_topic, places, &root.key("mqtt"), report)
     });
     let log = log::check(raw.log.unwrap_or_default(), places, &root.key("log"), report);
     let clock = log::clock(raw.clock.unwrap_or_default(), &root.key("clock"), report);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::SecretPlaces;
-use super::super::model::{Backlog, Chosen, Mqtt, MqttVersion};
+use super::super::model::{Backlog, Chosen, Device, Mqtt, MqttVersion};
 use super::super::problem::{KeyPath, Report};
 use super::super::raw::{self, NumberOrText};
 use super::super::topic::{Template, check_level, check_topic};
@@ -153,7 +153,7 @@ fn status_topic(
 pub(super) fn check(
     mut raw: raw::Mqtt,
     chosen: Option<Chosen>,
-    device: &str,
+    device: &Device,
     status_topic: Option<String>,
     places: &SecretPlaces,
     path: &KeyPath,
@@ -183,7 +183,7 @@ pub(super) fn check(
         }
     }
     Some(Mqtt {
-        client_id: client_id(raw.client_id, device, &path.key("client_id"), report),
+        client_id: client_id(raw.client_id, &device.id, &path.key("client_id"), report),
         version: match rules.v5 {
             Some(true) => MqttVersion::V5,
             Some(false) => MqttVersion::V311,
@@ -199,6 +199,7 @@ pub(super) fn check(
         clean: rules.clean,
         status_topic,
         integrity: integrity::carried(raw.integrity.as_ref(), places, &path.key("integrity"), report),
+        pseudonym: device.pseudonym.clone(),
         platform: chosen,
         broker: broker?,
     })

@@ -1,7 +1,7 @@
 //! `device.pseudonym`: the name that stands for the device id, and where the id slips out all the same.
 
 use super::super::SecretPlaces;
-use super::super::model::{Config, Device};
+use super::super::model::{Config, Device, Pseudonym};
 use super::super::problem::{KeyPath, Report};
 use super::super::raw;
 use super::integrity::key;
@@ -17,17 +17,20 @@ pub(super) fn hide(
 ) -> Device {
     let file = raw.and_then(|raw| raw.key_file.as_deref());
     match file.and_then(|file| key(file, places, &path.key("key_file"), report)) {
-        Some(key) => Device { id: key.pseudonym(&device.id), stands_for: Some(device.id), ..device },
+        Some(key) => {
+            let pseudonym = Pseudonym { name: key.pseudonym(&device.id), id: device.id };
+            Device { id: pseudonym.name.clone(), pseudonym: Some(pseudonym), ..device }
+        }
         None => device,
     }
 }
 
 /// Warns of every place where the id itself was written into what leaves this machine.
 pub(super) fn slips(config: &Config, report: &mut Report) {
-    let Some(id) = &config.device.stands_for else { return };
+    let Some(pseudonym) = &config.device.pseudonym else { return };
     let root = KeyPath::default();
     let mut look = |path: &KeyPath, text: &str| {
-        if contains_word(text, id) {
+        if pseudonym.slips_out_in(text) {
             let hint = "leave it out, or write {device} where that can be".to_owned();
             report.warn(path, format!("the device id stands here, in what leaves this machine; {hint}"));
         }
@@ -69,32 +72,4 @@ fn topics<'a>(channels: impl IntoIterator<Item = &'a Channel>) -> String {
         .flatten()
         .collect();
     topics.join(" ")
-}
-
-/// Whether `word` stands in `text` and is not part of a longer word: the id `pi` is not in `pine`.
-fn contains_word(text: &str, word: &str) -> bool {
-    let (text, word) = (text.to_lowercase(), word.to_lowercase());
-    text.match_indices(&word).any(|(at, _)| {
-        let (before, after) = (text[..at].chars().next_back(), text[at + word.len()..].chars().next());
-        [before, after].into_iter().flatten().all(|neighbour| !neighbour.is_alphanumeric())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::contains_word;
-
-    #[test]
-    fn words_are_told_from_parts_of_words() {
-        for (text, expected) in [
-            ("castel/pi/air", true),
-            ("sensor-bridge-PI", true),
-            ("pi", true),
-            ("castel/pine/air", false),
-            ("", false),
-            ("the pi's", true),
-        ] {
-            assert_eq!(contains_word(text, "pi"), expected, "{text}");
-        }
-    }
 }

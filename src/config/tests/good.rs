@@ -448,7 +448,7 @@ mirror:
     // printf greenhouse-pi | openssl dgst -sha256 -hmac 0123456789abcdef
     let name = "30b3abc33010d943";
     assert_eq!(
-        (config.device.id.as_str(), config.device.stands_for.as_deref()),
+        (config.device.id.as_str(), config.device.pseudonym.as_ref().map(|pseudonym| pseudonym.id.as_str())),
         (name, Some("greenhouse-pi"))
     );
     let mqtt = config.mqtt.as_ref().unwrap();

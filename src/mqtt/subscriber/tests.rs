@@ -148,6 +148,7 @@ impl House {
             clean: false,
             platform: None,
             integrity: None,
+            pseudonym: None,
         }
     }
 

@@ -6,6 +6,7 @@
 //! into one report, so that a person sees everything at once.
 
 pub mod amount;
+pub mod changes;
 mod check;
 pub mod duration;
 mod env;

@@ -9,13 +9,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use crate::bus::BusName;
 use crate::bus::gpio::Pins;
 use crate::reading::{Channel, Place, Qos, SensorId};
 use crate::sensor::{Attachment, Driver, QuantityInfo};
 
 /// Everything the daemon needs to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Who we are and where we stand.
     pub device: Device,
@@ -42,7 +44,7 @@ pub struct Config {
 }
 
 /// The web page.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Web {
     /// Where it listens; port 0 is any free one.
     pub listen: SocketAddr,
@@ -55,7 +57,7 @@ pub struct Web {
 }
 
 /// Identity and place of this machine.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Device {
     /// Device id; fills `{device}` in topics.
     pub id: String,
@@ -64,7 +66,7 @@ pub struct Device {
 }
 
 /// MQTT connection and publishing.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Mqtt {
     /// Where the broker is.
     pub broker: Broker,
@@ -99,7 +101,7 @@ pub(super) fn facts_topic(status: &str) -> String {
 }
 
 /// Address of a broker, and the way to it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Broker {
     /// Transport.
     pub transport: Transport,
@@ -118,7 +120,7 @@ pub struct Broker {
 }
 
 /// An HTTP proxy that is asked to CONNECT.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Proxy {
     /// Host name or address.
     pub host: String,
@@ -129,7 +131,7 @@ pub struct Proxy {
 }
 
 /// How the broker's certificate is judged, and what we show of our own.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tls {
     /// Whom to trust.
     pub trust: Trust,
@@ -185,7 +187,7 @@ pub enum Transport {
 }
 
 /// User name and password.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Credentials {
     /// User name.
     pub username: String,
@@ -256,7 +258,7 @@ pub enum Backlog {
 }
 
 /// The SQLite log.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Log {
     /// Database file.
     pub path: PathBuf,
@@ -334,6 +336,8 @@ pub struct Sensor {
     pub id: SensorId,
     /// The driver with its options checked.
     pub driver: Arc<dyn Driver>,
+    /// What the driver was made of: its keys, files named in full.
+    pub options: Arc<Map<String, Value>>,
     /// Time between readings.
     pub interval: Duration,
     /// A read that takes longer is reported as hung.
@@ -344,8 +348,28 @@ pub struct Sensor {
     pub state: Channel,
 }
 
+impl Sensor {
+    /// Whether both are the same device, opened and read in the same way. Decided by what was written: a driver
+    /// itself may have moved on.
+    pub fn is_same_device(&self, other: &Sensor) -> bool {
+        self.driver.name() == other.driver.name()
+            && self.options == other.options
+            // Some find out what there is when they are configured.
+            && self.driver.quantities() == other.driver.quantities()
+    }
+}
+
+impl PartialEq for Sensor {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { id, driver: _, options: _, interval, timeout, quantities, state } = self;
+        (id, interval, timeout) == (&other.id, &other.interval, &other.timeout)
+            && (quantities, state) == (&other.quantities, &other.state)
+            && self.is_same_device(other)
+    }
+}
+
 /// How one quantity of one sensor is treated.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Quantity {
     /// Position in the driver's list.
     pub index: usize,
@@ -419,7 +443,7 @@ impl Change {
 }
 
 /// One mirror: topic filters into one sink.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Mirror {
     /// Name, unique; part of the client id, so its session survives a reordered file.
     pub id: String,
@@ -432,7 +456,7 @@ pub struct Mirror {
 }
 
 /// Where a mirror writes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Sink {
     /// The `messages` view of the log, and a table of typed columns if one is named.
     Sqlite {
@@ -509,7 +533,7 @@ pub enum CsvColumn {
 }
 
 /// One output.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Output {
     /// Name.
     pub id: SensorId,
@@ -612,7 +636,7 @@ pub struct Limits {
 }
 
 /// A topic on which commands come in, and what they may do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CommandSource {
     /// Topic name, without wildcards.
     pub topic: String,
@@ -629,7 +653,7 @@ pub struct CommandSource {
 }
 
 /// Bytes that must not reach a log line: its `Debug` prints stars.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SecretBytes(pub Vec<u8>);
 
 impl fmt::Debug for SecretBytes {
@@ -680,11 +704,13 @@ pub enum Action {
     Republish,
     /// Say how everything is.
     Status,
+    /// Read the configuration again.
+    Reload,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Action; 7] = [
+    pub const ALL: [Action; 8] = [
         Action::Read,
         Action::Interval,
         Action::Change,
@@ -692,6 +718,7 @@ impl Action {
         Action::Resume,
         Action::Republish,
         Action::Status,
+        Action::Reload,
     ];
 
     /// As it is written.
@@ -704,7 +731,13 @@ impl Action {
             Action::Resume => "resume",
             Action::Republish => "republish",
             Action::Status => "status",
+            Action::Reload => "reload",
         }
+    }
+
+    /// Whether it is done to one sensor.
+    pub fn is_of_a_sensor(self) -> bool {
+        !matches!(self, Action::Status | Action::Reload)
     }
 
     /// The action of this name.

@@ -83,7 +83,9 @@ impl Bridge {
             plans.iter().filter(|plan| adjusted.contains(&plan.sensor.id)).cloned().collect();
         // Those that were left behind with a bus that hangs begin again.
         begin.extend(self.sampling.remove(&named(&changes.sensors, Step::ends)));
+        super::still_alive();
         begin.extend(self.sampling.adjust(&adjusted));
+        super::still_alive();
         let begins = |sensor: &&Sensor| begin.contains(&sensor.id);
         // A meter goes on from what it said last.
         if new.sensors.iter().filter(begins).any(|sensor| !sensor.driver.resumes().is_empty()) {

@@ -18,6 +18,9 @@ use crate::status::{Board, State};
 /// Its part of the board, there from the first reload on.
 const PART: &str = "reload";
 
+/// Longest problem that is shown in a state, characters.
+const LONGEST: usize = 300;
+
 /// How long a command waits for what it asked for. Every step of it has a bound of its own, well below.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -100,11 +103,8 @@ pub(super) fn reload(
         Err(problems) => {
             error!("configuration not changed:\n{problems}");
             part.set(State::Degraded(format!(
-                "the configuration on disk is wrong ({}) and was not taken over; `sensor-bridge check` says more",
-                match problems.list.len() {
-                    1 => "one problem".to_owned(),
-                    many => format!("{many} problems"),
-                }
+                "the configuration on disk was not taken over: {}",
+                in_short(&problems)
             )));
             answer(asking, &Err(ReloadError::Bad(problems.to_string())));
             return Ok(bridge);
@@ -146,6 +146,16 @@ pub(super) fn reload(
     }
     wishes.turn_away();
     afresh(bridge, &new, &said, board)
+}
+
+/// The first of the problems, and how many more there are.
+fn in_short(problems: &Problems) -> String {
+    let text = problems.list.first().map(ToString::to_string).unwrap_or_default();
+    let more = match problems.list.len() {
+        0 | 1 => String::new(),
+        many => format!(" (and {} more)", many - 1),
+    };
+    format!("{}{more}", text.chars().take(LONGEST).collect::<String>())
 }
 
 /// What brings commands is changed when nobody who came through it waits any more.

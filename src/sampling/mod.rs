@@ -57,6 +57,10 @@ pub use cell::Seen;
 /// How long [`Sampling::stop`] waits for the workers.
 const STOP_WAIT: Duration = Duration::from_secs(3);
 
+/// How long a worker may take to change its sensors: it may be in the midst of a reading, which takes at most as long as
+/// the longest time-out among them, within these.
+const ARRANGE_WAIT: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(10));
+
 /// By when a worker itself gives up on the log while ending: a little before it is given up.
 const STOP_WORK: Duration = Duration::from_millis(2_500);
 
@@ -209,7 +213,7 @@ impl Sampling {
     }
 
     /// Reads these sensors no more. What they have to say at the end is with the log when this returns, unless their
-    /// bus hangs: after 3 s its worker is left behind. Answers the other sensors that went with it, to be added again.
+    /// bus hangs: after some seconds its worker is left behind. Answers the other sensors that went with it, to be added again.
     pub fn remove(&mut self, sensors: &[SensorId]) -> Vec<SensorId> {
         let mut orphans = self.arrange(|id| sensors.contains(id).then(|| Step::Remove(id.clone())));
         orphans.retain(|id| !sensors.contains(id));
@@ -234,21 +238,23 @@ impl Sampling {
     /// Asks every worker for what is wanted of its sensors, and waits until that is done. Who does not do it is left
     /// behind; answers the sensors that it had.
     fn arrange(&mut self, wanted: impl Fn(&SensorId) -> Option<Step>) -> Vec<SensorId> {
+        let begun = Instant::now();
         let mut asked = Vec::new();
         for (place, worker) in self.workers.iter().enumerate() {
             let steps: Vec<Step> = worker.sensors.iter().filter_map(&wanted).collect();
             if !steps.is_empty() {
-                asked.push((place, worker.ask(steps)));
+                // What is known to hang is not waited for.
+                let patience =
+                    worker.watched.patience().map(|most| most.clamp(ARRANGE_WAIT.0, ARRANGE_WAIT.1));
+                asked.push((place, worker.ask(steps), begun + patience.unwrap_or_default()));
             }
         }
-        let until = Instant::now() + STOP_WAIT;
-        let done = |made: Option<Receiver<()>>| {
-            made.is_some_and(|made| {
-                made.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok()
-            })
+        let left = |until: Instant| until.saturating_duration_since(Instant::now());
+        let done = |made: Option<Receiver<()>>, until| {
+            made.is_some_and(|made| made.recv_timeout(left(until)).is_ok())
         };
-        let hung: Vec<usize> =
-            asked.into_iter().filter_map(|(place, made)| (!done(made)).then_some(place)).collect();
+        let hung = asked.into_iter().filter_map(|(place, made, until)| (!done(made, until)).then_some(place));
+        let hung: Vec<usize> = hung.collect();
         let mut left: Vec<Running> = Vec::new();
         for place in hung.into_iter().rev() {
             left.push(self.workers.swap_remove(place));

@@ -101,6 +101,15 @@ impl Watched {
         }
     }
 
+    /// The longest that it may be in a driver; nothing when it is known to hang there.
+    pub fn patience(&self) -> Option<Duration> {
+        let state = self.lock();
+        match state.activity {
+            Activity::Reading { hung: true, .. } => None,
+            _ => state.cells().map(|cell| cell.timeout()).max(),
+        }
+    }
+
     /// The sensor that the worker is reading.
     pub fn current(&self) -> Option<Arc<Cell>> {
         let state = self.lock();

@@ -270,7 +270,7 @@ pub fn run(load: impl Fn() -> Result<Config, Problems>) -> Result<()> {
     let mut wishes = reload::Wishes::new(wishes);
     info!("sensor-bridge {} starts as {}", env!("CARGO_PKG_VERSION"), config.device.id);
     let board = Board::new();
-    let mut bridge = Bridge::start(&config, &board, reload::hook(sender))?;
+    let mut bridge = Bridge::start(&config, &board, wishes.hook(sender))?;
     drop(config);
     tell_systemd(&[NotifyState::Ready]);
     let mut settled = Some(Instant::now() + SETTLED);
@@ -294,6 +294,7 @@ pub fn run(load: impl Fn() -> Result<Config, Problems>) -> Result<()> {
         }
     }
     info!("leaving");
+    wishes.turn_away();
     tell_systemd(&[NotifyState::Stopping]);
     leave_at_the_latest_after(LEAVE)?;
     bridge.stop()
@@ -357,8 +358,8 @@ fn still_alive() {
     }
 }
 
-/// `systemctl reload` returns when it is done, and not when we are asked to (systemd.service(5), `notify-reload`; the
-/// older `notify` understands it as well).
+/// The service is shown as reloading until it is done (systemd.service(5), `notify-reload`; `notify`, which older ones
+/// have alone, understands it as well).
 fn tell_reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell_systemd(&[NotifyState::Reloading, now]),

@@ -618,3 +618,96 @@ fn who_is_logged_in_stays_so_and_sees_the_new_sensors() {
     assert!(bridge.terminate().success());
     assert_goes_on(&bridge, "steady");
 }
+
+#[test]
+fn a_command_to_reload_is_answered_though_a_signal_ends_what_brought_it() {
+    let broker = Mosquitto::start();
+    let witness = Subscriber::start(broker.port(), &["r/#"], 1);
+    let config = |folder: &Path, keep_alive: &str| house(folder, &broker, keep_alive, FAN, "reload", "");
+    let mut bridge = Bridge::start(|folder| config(folder, "30s"));
+    ask(&broker, &witness, "c/pi", "first", "\"action\":\"reload\"");
+    for round in 0..10 {
+        // Each makes the connection of the commands anew, while a command waits for the same.
+        bridge.configure(&config(bridge.folder(), if round % 2 == 0 { "20s" } else { "30s" }));
+        let payload = command(&format!("n{round}"), "\"action\":\"reload\"");
+        if round % 3 == 0 {
+            bridge.signal("HUP");
+        }
+        Publisher::once(broker.port(), "c/pi", &["-q", "1", "-m", &payload]);
+        bridge.signal("HUP");
+    }
+    for round in 0..10 {
+        let id = format!("\"id\":\"n{round}\"");
+        let said = witness.wait_for_one(SOON, |message| message.payload.contains(&id));
+        let said: Value = serde_json::from_str(&said.payload).unwrap();
+        assert!(said["rc"] == 200 || said["rc"] == 503, "{said}");
+    }
+    assert!(!bridge.stderr().contains("left behind"), "{}", bridge.stderr());
+    assert!(bridge.terminate().success());
+    assert_goes_on(&bridge, "steady");
+}
+
+#[test]
+fn a_broker_that_is_away_delays_nothing_for_long() {
+    let mut broker = Mosquitto::start();
+    let mirror = "mirror:\n  - { id: back, topics: [\"a/#\"], to: sqlite }\n";
+    let config = |folder: &Path, interval: &str, mirror: &str| {
+        format!("{}sensors:\n{}{mirror}", head(folder, &mqtt(&broker)), counter("steady", interval, ""))
+    };
+    let [first, other, without] = [("10ms", mirror), ("11ms", &mirror.replace("a/#", "b/#")), ("10ms", "")]
+        .map(|(interval, mirror)| {
+            let mirror = mirror.to_owned();
+            move |folder: &Path| config(folder, interval, &mirror)
+        });
+    let mut bridge = Bridge::start(&first);
+    wait_until(SOON, "it mirrors", || bridge.stderr().contains("mirror back: ok"));
+    let (other, without) = (other(bridge.folder()), without(bridge.folder()));
+    broker.stop();
+    wait_until(SOON, "it notices", || bridge.stderr().contains("publisher: failed"));
+    let said = reload(&bridge, &other);
+    assert_eq!(said, "sensor steady adjusted; mirror back subscribed to b/#, no longer to a/#");
+    broker.resume();
+    // It follows when there is a connection.
+    wait_until(Duration::from_secs(120), "the other topic is mirrored", || {
+        Publisher::once(broker.port(), "b/x", &["-q", "1", "-m", "hello"]);
+        let sql = "SELECT count(*) FROM messages WHERE topic = 'b/x'";
+        bridge.database().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() > 0
+    });
+    broker.stop();
+    let said = reload(&bridge, &without);
+    assert_eq!(said, "sensor steady adjusted; mirror back removed");
+    assert!(bridge.terminate().success());
+    assert_goes_on(&bridge, "steady");
+}
+
+#[test]
+fn systemd_is_told_when_it_begins_and_when_it_is_done() {
+    let sensors = |interval: &str| counter("steady", interval, "");
+    let bridge = Bridge::prepare(|folder| format!("{}sensors:\n{}", head(folder, ""), sensors("10ms")));
+    let socket = bridge.folder().join("notify");
+    let heard = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    heard.set_read_timeout(Some(SOON)).unwrap();
+    let said = || {
+        let mut message = [0; 1024];
+        let length = heard.recv(&mut message).unwrap();
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    };
+    let mut child = bridge.command(&["run"]).env("NOTIFY_SOCKET", &socket).spawn().unwrap();
+    assert!(said().contains("READY=1"));
+    for config in [sensors("20ms"), "sensors: [".to_owned()] {
+        let text = if config.contains('[') {
+            config
+        } else {
+            format!("{}sensors:\n{config}", head(bridge.folder(), ""))
+        };
+        bridge.configure(&text);
+        support::signal(&child, "HUP");
+        let begins = said();
+        assert!(begins.contains("RELOADING=1\nMONOTONIC_USEC="), "{begins}");
+        let ends = said();
+        assert!(ends.contains("READY=1"), "{ends}");
+    }
+    support::signal(&child, "TERM");
+    assert!(said().contains("STOPPING=1"));
+    assert!(support::wait_for_exit(&mut child, Duration::from_secs(20)).unwrap().success());
+}

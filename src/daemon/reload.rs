@@ -2,6 +2,8 @@
 //! How it is applied is in `apply`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -28,11 +30,36 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Wishes {
     coming: Receiver<Wish>,
     aside: VecDeque<Wish>,
+    /// Who brings commands is ending, and a command that waits for us would keep it up.
+    deaf: Arc<AtomicBool>,
 }
 
 impl Wishes {
     pub(super) fn new(coming: Receiver<Wish>) -> Self {
-        Self { coming, aside: VecDeque::new() }
+        Self { coming, aside: VecDeque::new(), deaf: Arc::default() }
+    }
+
+    /// The way from a command to here; `wishes` is where they come from.
+    pub(super) fn hook(&self, wishes: SyncSender<Wish>) -> Reload {
+        let deaf = Arc::clone(&self.deaf);
+        Reload::by(move || {
+            let (reply, answer) = sync_channel(1);
+            wishes.try_send(Wish::Reload(Some(reply))).map_err(|_| ReloadError::Busy)?;
+            // Asked after it was sent: whoever is deaf from now on finds it and answers.
+            if deaf.load(Ordering::SeqCst) {
+                return Err(ReloadError::Busy);
+            }
+            match answer.recv_timeout(PATIENCE) {
+                Ok(reloaded) => reloaded,
+                Err(RecvTimeoutError::Timeout) => Err(ReloadError::Failed(format!(
+                    "it takes longer than {} s; the journal will say",
+                    PATIENCE.as_secs()
+                ))),
+                Err(RecvTimeoutError::Disconnected) => {
+                    Err(ReloadError::Failed("sensor-bridge is leaving".to_owned()))
+                }
+            }
+        })
     }
 
     /// The next one.
@@ -54,8 +81,10 @@ impl Wishes {
         asking
     }
 
-    /// Those who wait for a reload would wait in vain: they keep up what must end. A wish without anybody waiting stays.
-    fn turn_away(&mut self) {
+    /// Who waits for a reload, or asks for one until [`Wishes::listen`], is told to come again. A wish without anybody
+    /// waiting stays.
+    pub(super) fn turn_away(&mut self) {
+        self.deaf.store(true, Ordering::SeqCst);
         self.aside.extend(self.coming.try_iter());
         for wish in &mut self.aside {
             if let Wish::Reload(who) = wish {
@@ -63,24 +92,10 @@ impl Wishes {
             }
         }
     }
-}
 
-/// The way from a command to this room.
-pub(super) fn hook(wishes: SyncSender<Wish>) -> Reload {
-    Reload::by(move || {
-        let (reply, answer) = sync_channel(1);
-        wishes.try_send(Wish::Reload(Some(reply))).map_err(|_| ReloadError::Busy)?;
-        match answer.recv_timeout(PATIENCE) {
-            Ok(reloaded) => reloaded,
-            Err(RecvTimeoutError::Timeout) => Err(ReloadError::Failed(format!(
-                "it takes longer than {} s; the journal will say",
-                PATIENCE.as_secs()
-            ))),
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(ReloadError::Failed("sensor-bridge is leaving".to_owned()))
-            }
-        }
-    })
+    fn listen(&self) {
+        self.deaf.store(false, Ordering::SeqCst);
+    }
 }
 
 /// Reads the configuration again and goes over to it. A file that is wrong changes nothing. Any number of wishes that
@@ -89,7 +104,7 @@ pub(super) fn hook(wishes: SyncSender<Wish>) -> Reload {
 /// # Errors
 /// The bridge had to start afresh, and could not with the old configuration either.
 pub(super) fn reload(
-    mut bridge: Bridge,
+    bridge: Bridge,
     load: impl Fn() -> Result<Config, Problems>,
     first: Option<SyncSender<Reloaded>>,
     wishes: &mut Wishes,
@@ -97,6 +112,18 @@ pub(super) fn reload(
 ) -> Result<Bridge> {
     let mut asking = wishes.reloads();
     asking.extend(first);
+    let bridge = go_over(bridge, load, asking, wishes, board);
+    wishes.listen();
+    bridge
+}
+
+fn go_over(
+    mut bridge: Bridge,
+    load: impl Fn() -> Result<Config, Problems>,
+    asking: Vec<SyncSender<Reloaded>>,
+    wishes: &mut Wishes,
+    board: &Board,
+) -> Result<Bridge> {
     let part = board.part(PART);
     let new = match load() {
         Ok(new) => new,

@@ -2,8 +2,10 @@
 //! Pure. Doing it is the daemon's job; what cannot be done to a running daemon is named here too.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::model::{Config, Mirror, Mqtt, Output, Sensor};
+use crate::platform::About;
 use crate::reading::SensorId;
 
 /// Names of one kind that are listed; of more only the number is said.
@@ -86,8 +88,10 @@ impl Changes {
     pub fn between(old: &Config, new: &Config) -> Self {
         let (before, after) = (old.mqtt.as_ref(), new.mqtt.as_ref());
         let same_link = before.zip(after).is_some_and(|(old, new)| is_same_link(old, new));
-        let publishes =
-            |config: &Config| config.mqtt.clone().map(|mqtt| (mqtt, config.clock, config.status.interval));
+        let publishes = |config: &Config| {
+            let mqtt = config.mqtt.clone()?;
+            Some((mqtt, config.clock, config.status.interval, dialogue(config)))
+        };
         let commanded =
             |config: &Config| config.mqtt.as_ref().filter(|_| !config.commands.is_empty()).map(|_| ());
         let commands = match presence(commanded(old), commanded(new)) {
@@ -214,6 +218,17 @@ fn of_output(old: &Output, new: &Output) -> Option<Step> {
 fn is_same_link(old: &Mqtt, new: &Mqtt) -> bool {
     let Mqtt { backlog, window, status_topic, .. } = new.clone();
     Mqtt { backlog, window, status_topic, ..old.clone() } == *new
+}
+
+/// What the publisher tells a platform of the rest, if it has a dialogue with one.
+fn dialogue(config: &Config) -> Option<impl PartialEq + use<>> {
+    let chosen = config.mqtt.as_ref()?.platform.as_ref()?;
+    let about = Arc::new(config.about(Vec::new));
+    chosen.platform.dialogue(&about)?;
+    let About { device, place, status_topic, sensors, outputs, actions, .. } = Arc::into_inner(about)?;
+    // Where commands come in on topics of our own, outputs watch that connection.
+    let commands = (config.platform_commands.clone(), config.commands.is_empty());
+    Some((device, place, status_topic, sensors, outputs, actions, commands))
 }
 
 fn mirrors(old: &Config, new: &Config, same_link: bool) -> Vec<MirrorChange> {

@@ -2,16 +2,16 @@
 //! order in which nothing is lost; the rest never hears of it. What is different is `config::changes`' to say.
 
 use std::io;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use tracing::warn;
 
-use super::{Bridge, PUBLISH_ON_LEAVING, listen, plans, report, resume};
+use super::{Bridge, PUBLISH_ON_LEAVING, listen, plans, publish, resume};
 use crate::command::Terms;
-use crate::config::changes::{Changes, MirrorChange, Step};
+use crate::config::changes::{Changes, Step};
 use crate::config::{Config, Sensor};
 use crate::facts::socket;
-use crate::mqtt::Publisher;
 use crate::mqtt::subscriber::{self, Subscriber};
 use crate::output::OutputPlan;
 use crate::reading::SensorId;
@@ -27,8 +27,8 @@ pub(super) enum NotApplied {
 }
 
 impl Bridge {
-    /// Goes over to `new`, all but what brings commands: that is [`Bridge::apply_to_commands`], for after whoever
-    /// commanded it has been answered. A bus, a disk or a broker that hangs delays it by a few seconds each.
+    /// Goes over to `new`, all but what brings commands and takes their answers: that is [`Bridge::apply_to_links`], for
+    /// after whoever commanded it has been answered. A bus, a disk or a broker that hangs delays it by a few seconds each.
     pub(super) fn apply(&mut self, changes: &Changes, new: &Config) -> Result<(), NotApplied> {
         // Registered first: if the disk does not take it, nothing has happened yet.
         let planned = plans(new, &self.log).context("the log does not take the new configuration");
@@ -54,7 +54,7 @@ impl Bridge {
         self.commander.change(Terms::of(new));
         self.facts.reconfigure(new);
         super::still_alive();
-        self.apply_to_broker(changes, new)?;
+        self.apply_to_mirrors(changes, new)?;
         super::still_alive();
         if changes.socket {
             // The old one first: both may be the same place by another name.
@@ -112,29 +112,17 @@ impl Bridge {
         Ok(())
     }
 
-    /// Publisher and mirrors. Those that end do so together, so that one that hangs does not cost the others their time.
-    fn apply_to_broker(&mut self, changes: &Changes, new: &Config) -> io::Result<()> {
-        let publisher = self.publisher.take_if(|_| changes.publisher.is_some_and(Step::ends));
-        let ending = |mirror: &&MirrorChange| mirror.step.ends();
-        let mut leaving: Vec<(Subscriber, bool)> = Vec::new();
-        for change in changes.mirrors.iter().filter(ending) {
-            let mirror = self.mirrors.remove(&change.id);
-            leaving.extend(mirror.map(|mirror| (mirror, change.step == Step::Removed)));
-        }
+    /// Those that end do so together, so that one that hangs does not cost the others their time.
+    fn apply_to_mirrors(&mut self, changes: &Changes, new: &Config) -> io::Result<()> {
+        let ending = changes.mirrors.iter().filter(|change| change.step.ends());
+        let leaving: Vec<(Subscriber, Step)> =
+            ending.filter_map(|change| Some((self.mirrors.remove(&change.id)?, change.step))).collect();
         std::thread::scope(|scope| {
-            if let Some(publisher) = publisher {
-                scope.spawn(move || publisher.stop(std::time::Instant::now() + PUBLISH_ON_LEAVING));
-            }
-            for (mirror, for_good) in leaving {
-                scope.spawn(move || if for_good { mirror.retire() } else { mirror.stop() });
+            for (mirror, step) in leaving {
+                scope.spawn(move || leave(mirror, step));
             }
         });
         let Some(mqtt) = &new.mqtt else { return Ok(()) };
-        if changes.publisher.is_some_and(Step::begins) {
-            let report = report(new, &self.facts);
-            let started = Publisher::start(mqtt, new.clock, self.log.clone(), &self.board, report);
-            self.publisher = Some(started.map_err(io::Error::other)?);
-        }
         for change in changes.mirrors.iter().filter(|change| change.step != Step::Removed) {
             let Some(mirror) = new.mirrors.iter().find(|mirror| mirror.id == change.id) else { continue };
             match self.mirrors.get(&change.id) {
@@ -148,22 +136,42 @@ impl Bridge {
         Ok(())
     }
 
-    /// The last part of [`Bridge::apply`]: what brings commands over MQTT.
-    pub(super) fn apply_to_commands(&mut self, step: Step) -> Result<()> {
-        if let Some(commands) = self.commands.take_if(|_| step.ends()) {
-            match step {
-                Step::Removed => commands.retire(),
-                _ => commands.stop(),
+    /// The last part of [`Bridge::apply`]: what commands come by, and their answers go by. A platform's go the way of
+    /// what is published.
+    pub(super) fn apply_to_links(&mut self, changes: &Changes) -> Result<()> {
+        let ends = |step: Option<Step>| step.is_some_and(Step::ends);
+        let begins = |step: Option<Step>| step.is_some_and(Step::begins);
+        let publisher = self.publisher.take_if(|_| ends(changes.publisher));
+        let commands = self.commands.take_if(|_| ends(changes.commands));
+        std::thread::scope(|scope| {
+            if let Some(publisher) = publisher {
+                scope.spawn(move || publisher.stop(Instant::now() + PUBLISH_ON_LEAVING));
             }
+            if let Some((commands, step)) = commands.zip(changes.commands) {
+                scope.spawn(move || leave(commands, step));
+            }
+        });
+        let Some(mqtt) = &self.config.mqtt else { return Ok(()) };
+        if begins(changes.publisher) {
+            let started = publish(mqtt, &self.config, &self.facts, &self.commander, &self.log, &self.board);
+            self.publisher = Some(started?);
         }
-        match (&self.commands, &self.config.mqtt) {
-            (Some(commands), _) => commands.want(super::commanded(&self.config)),
-            (None, Some(mqtt)) if step.begins() => {
+        match &self.commands {
+            Some(commands) => commands.want(super::commanded(&self.config)),
+            None if begins(changes.commands) => {
                 self.commands = Some(listen(mqtt, &self.config, &self.commander, &self.board)?);
             }
-            _ => {}
+            None => {}
         }
         Ok(())
+    }
+}
+
+/// For a while, or for good.
+fn leave(subscriber: Subscriber, step: Step) {
+    match step {
+        Step::Removed => subscriber.retire(),
+        _ => subscriber.stop(),
     }
 }
 

@@ -149,10 +149,9 @@ fn go_over(
             Ok(()) => {
                 part.done(said.clone());
                 answer(asking, &Ok(said.clone()));
-                let Some(step) = changes.commands else { return Ok(bridge) };
-                match after_the_answer(&mut bridge, step, wishes) {
+                match after_the_answer(&mut bridge, &changes, wishes) {
                     Ok(()) => return Ok(bridge),
-                    Err(error) => warn!("commands: {error:#}; everything starts afresh"),
+                    Err(error) => warn!("{error:#}; everything starts afresh"),
                 }
             }
             Err(NotApplied::Nothing(error)) => {
@@ -186,12 +185,12 @@ fn in_short(problems: &Problems) -> String {
 }
 
 /// What brings commands is changed when nobody who came through it waits any more.
-fn after_the_answer(bridge: &mut Bridge, step: Step, wishes: &mut Wishes) -> Result<()> {
-    if step.ends() {
+fn after_the_answer(bridge: &mut Bridge, changes: &Changes, wishes: &mut Wishes) -> Result<()> {
+    if [changes.commands, changes.publisher].into_iter().flatten().any(Step::ends) {
         wishes.turn_away();
     }
     super::still_alive();
-    bridge.apply_to_commands(step)
+    bridge.apply_to_links(changes)
 }
 
 /// Starts afresh with another configuration; with the old one if the new one cannot be started.

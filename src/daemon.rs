@@ -1,6 +1,11 @@
 //! Wiring: opens what the configuration names, in the order of the data, and closes it in the same order;
 //! turns signals and systemd's wishes into calls. It decides nothing about readings.
 
+mod apply;
+mod reload;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -12,8 +17,8 @@ use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
 use crate::bus::Buses;
-use crate::command::{Commander, Means, desk};
-use crate::config::{Config, Mqtt, Problems};
+use crate::command::{Commander, Means, Reload, Reloaded, Terms, desk};
+use crate::config::{Config, Mqtt, Problems, Sensor};
 use crate::enrich::{SyncWatch, clock};
 use crate::facts::{Facts, socket};
 use crate::log::latest::Latest;
@@ -21,7 +26,7 @@ use crate::log::{Log, Machine};
 use crate::mqtt::subscriber::{self, Subscriber, Subscription};
 use crate::mqtt::{Beside, Conversation, Publisher, Report};
 use crate::output::{self, OutputPlan};
-use crate::reading::Logged;
+use crate::reading::{Logged, Qos};
 use crate::sampling::{self, Sampling, SensorPlan};
 use crate::status::Board;
 use crate::thrift;
@@ -41,10 +46,18 @@ const LEAVE: Duration = Duration::from_millis(9_500);
 
 /// A running bridge.
 pub struct Bridge {
+    /// What it runs by.
+    config: Config,
+    board: Board,
+    /// How a command asks for another one.
+    reload: Reload,
     log: Log,
     sampling: Sampling,
     publisher: Option<Publisher>,
-    mirrors: Vec<Subscriber>,
+    /// By their ids.
+    mirrors: BTreeMap<String, Subscriber>,
+    /// Brings commands.
+    commands: Option<Subscriber>,
     outputs: output::Running,
     commander: Commander,
     sync_watch: SyncWatch,
@@ -55,52 +68,60 @@ pub struct Bridge {
 
 impl Bridge {
     /// Opens the log, then everything that reads from it or writes to it. The network, the broker and
-    /// the sensors may be away: only a log that cannot be used is an error.
-    pub fn start(config: &Config, board: &Board) -> Result<Bridge> {
+    /// the sensors may be away: only a log that cannot be used is an error. `reload` is whom a command asks for another
+    /// configuration.
+    pub fn start(config: &Config, board: &Board, reload: Reload) -> Result<Bridge> {
         let machine = Machine { boot_id: clock::boot_id().context("reading the boot id")?, now: clock::now };
         let log = Log::open(&config.log, &machine, board)?;
         let (plans, output_plans) = plans(config, &log)?;
-        resume(config, &log)?;
+        resume(config.sensors.iter(), &log)?;
         let buses = Arc::new(Buses::new());
         // Early: nothing that can be switched should wait for the rest to become safe.
         let outputs = output::start(output_plans, &buses, &log, board, clock::now)?;
 
         let facts = Facts::new(config, board, &log, clock::now);
-        let mut mirrors = Vec::new();
+        let mut mirrors = BTreeMap::new();
         if let Some(mqtt) = &config.mqtt {
             for mirror in &config.mirrors {
-                mirrors.push(subscriber::start(mqtt, mirror, log.clone(), board)?);
+                mirrors.insert(mirror.id.clone(), subscriber::start(mqtt, mirror, log.clone(), board)?);
             }
         }
         let sampling = sampling::start(plans, buses, Arc::new(log.clone()), board, clock::now)?;
-        let commander = Commander::new(Means {
-            device: config.device.id.clone(),
-            sources: config.commands.clone(),
+        let means = Means {
             log: log.clone(),
             outputs: outputs.outputs(),
             control: sampling.control(),
             board: board.clone(),
             clock: clock::now,
-        });
-        let mut publisher = None;
-        if let Some(mqtt) = &config.mqtt {
-            let beside =
-                Beside { report: report(config, &facts), talk: talk(mqtt, config, &commander, &log) };
-            publisher = Some(Publisher::start(mqtt, config.clock, log.clone(), board, beside)?);
-        }
-        if let Some(mqtt) = config.mqtt.as_ref().filter(|_| !config.commands.is_empty()) {
-            mirrors.push(listen(mqtt, config, &commander, board)?);
-        }
+            reload: reload.clone(),
+        };
+        let commander = Commander::new(means, Terms::of(config));
+        let mqtt = config.mqtt.as_ref();
+        let publisher =
+            mqtt.map(|mqtt| publish(mqtt, config, &facts, &commander, &log, board)).transpose()?;
+        let commanded = config.mqtt.as_ref().filter(|_| !config.commands.is_empty());
+        let commands = commanded.map(|mqtt| listen(mqtt, config, &commander, board)).transpose()?;
         facts.watch(sampling.view());
-        let runtime = std::env::var_os("RUNTIME_DIRECTORY");
-        let status = socket::Server::start(config, runtime.as_deref(), &facts, board);
-        let web = config
-            .web
-            .as_ref()
-            .map(|settings| Web::start(settings, config, &log, &facts, Some(&commander), board));
+        let status = socket::Server::start(config, runtime().as_deref(), &facts, board);
+        let web = config.web.as_ref();
+        let web = web.map(|settings| Web::start(settings, &log, &facts, Some(&commander), board));
         let web = web.transpose().context("starting the web page")?;
-        let sync_watch = SyncWatch::new();
-        Ok(Bridge { log, sampling, publisher, mirrors, outputs, commander, sync_watch, facts, status, web })
+        Ok(Bridge {
+            config: config.clone(),
+            board: board.clone(),
+            reload,
+            log,
+            sampling,
+            publisher,
+            mirrors,
+            commands,
+            outputs,
+            commander,
+            sync_watch: SyncWatch::new(),
+            facts,
+            status,
+            web,
+        })
     }
 
     /// What is worth knowing about it, for those who show it. Good until the bridge stops.
@@ -145,7 +166,7 @@ impl Bridge {
             if let Some(publisher) = self.publisher {
                 scope.spawn(move || publisher.stop(Instant::now() + PUBLISH_ON_LEAVING));
             }
-            for mirror in self.mirrors {
+            for mirror in self.mirrors.into_values().chain(self.commands) {
                 scope.spawn(move || mirror.stop());
             }
             if let Some(web) = self.web {
@@ -161,11 +182,34 @@ impl Bridge {
 
 /// Subscribes to the topics on which commands come in.
 fn listen(mqtt: &Mqtt, config: &Config, commander: &Commander, board: &Board) -> Result<Subscriber> {
-    let wanted = config.commands.iter().map(|source| (source.topic.clone(), source.qos)).collect();
+    let wanted = commanded(config);
     let subscription = Subscription { name: "commands".to_owned(), id: "commands".to_owned(), wanted };
     let watcher = commander.clone();
     let watcher = Box::new(move |up| watcher.link(up));
     Ok(subscriber::subscribe(mqtt, subscription, commander.sink(), board, watcher)?)
+}
+
+/// The topics on which commands come in.
+fn commanded(config: &Config) -> Vec<(String, Qos)> {
+    config.commands.iter().map(|source| (source.topic.clone(), source.qos)).collect()
+}
+
+/// systemd's directory for what is only there while we run.
+fn runtime() -> Option<OsString> {
+    std::env::var_os("RUNTIME_DIRECTORY")
+}
+
+/// Starts the publisher, and what it says beside readings.
+fn publish(
+    mqtt: &Mqtt,
+    config: &Config,
+    facts: &Facts,
+    commander: &Commander,
+    log: &Log,
+    board: &Board,
+) -> Result<Publisher> {
+    let beside = Beside { report: report(config, facts), talk: talk(mqtt, config, commander, log) };
+    Ok(Publisher::start(mqtt, config.clock, log.clone(), board, beside)?)
 }
 
 /// Begins the dialogue with the platform, if it wants one.
@@ -251,8 +295,8 @@ fn plans(config: &Config, log: &Log) -> Result<(Vec<SensorPlan>, Vec<OutputPlan>
 }
 
 /// Tells meters what the log has of them, so that they go on from there.
-fn resume(config: &Config, log: &Log) -> Result<()> {
-    for sensor in config.sensors.iter().filter(|sensor| !sensor.driver.resumes().is_empty()) {
+fn resume<'a>(sensors: impl Iterator<Item = &'a Sensor>, log: &Log) -> Result<()> {
+    for sensor in sensors.filter(|sensor| !sensor.driver.resumes().is_empty()) {
         let reader = log.reader()?;
         let resumed =
             sensor.quantities.iter().filter(|quantity| sensor.driver.resumes().contains(&quantity.index));
@@ -270,33 +314,33 @@ fn resume(config: &Config, log: &Log) -> Result<()> {
 pub enum Wish {
     /// TERM or INT.
     Leave,
-    /// HUP.
-    Reload,
+    /// HUP, or a command; with whom to tell how it went.
+    Reload(Option<SyncSender<Reloaded>>),
     /// USR1.
     ShowBoard,
 }
 
 /// Runs until TERM or INT. `load` reads the configuration, at the start and again on HUP.
 pub fn run(load: impl Fn() -> Result<Config, Problems>) -> Result<()> {
-    let mut config = load()?;
-    let wishes = watch_signals()?;
+    let config = load()?;
+    let (sender, wishes) = watch_signals()?;
+    let mut wishes = reload::Wishes::new(wishes);
     info!("sensor-bridge {} starts as {}", env!("CARGO_PKG_VERSION"), config.device.id);
     let board = Board::new();
-    let mut bridge = Bridge::start(&config, &board)?;
+    let mut bridge = Bridge::start(&config, &board, wishes.hook(sender))?;
+    drop(config);
     tell_systemd(&[NotifyState::Ready]);
     let mut settled = Some(Instant::now() + SETTLED);
     loop {
-        match wishes.recv_timeout(TICK) {
+        match wishes.next(TICK) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(Wish::ShowBoard) => board.to_string().lines().for_each(|line| info!("{line}")),
-            Ok(Wish::Reload) => match load() {
-                Ok(fresh) => {
-                    info!("configuration read again");
-                    (config, bridge) = restart(bridge, config, fresh, &board)?;
-                    settled = Some(Instant::now() + SETTLED);
-                }
-                Err(problems) => error!("configuration not changed:\n{problems}"),
-            },
+            Ok(Wish::Reload(asking)) => {
+                tell_reloading();
+                bridge = reload::reload(bridge, &load, asking, &mut wishes, &board)?;
+                tell_systemd(&[NotifyState::Ready]);
+                settled = Some(Instant::now() + SETTLED);
+            }
             Ok(Wish::Leave) | Err(RecvTimeoutError::Disconnected) => break,
         }
         bridge.tick();
@@ -307,6 +351,7 @@ pub fn run(load: impl Fn() -> Result<Config, Problems>) -> Result<()> {
         }
     }
     info!("leaving");
+    wishes.turn_away();
     tell_systemd(&[NotifyState::Stopping]);
     leave_at_the_latest_after(LEAVE)?;
     bridge.stop()
@@ -326,31 +371,19 @@ fn leave_at_the_latest_after(limit: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Starts afresh with another configuration; with the old one if the new one cannot be started.
-fn restart(bridge: Bridge, old: Config, new: Config, board: &Board) -> Result<(Config, Bridge)> {
-    bridge.stop()?;
-    match Bridge::start(&new, board) {
-        Ok(bridge) => Ok((new, bridge)),
-        Err(error) => {
-            error!("the new configuration cannot be started, going on with the old one: {error:#}");
-            let bridge = Bridge::start(&old, board)?;
-            Ok((old, bridge))
-        }
-    }
-}
-
-/// Turns signals into wishes. A second TERM or INT ends the process at once.
-pub fn watch_signals() -> Result<Receiver<Wish>> {
+/// Turns signals into wishes, and lets others add theirs. A second TERM or INT ends the process at once.
+pub fn watch_signals() -> Result<(SyncSender<Wish>, Receiver<Wish>)> {
     let mut signals =
         Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).context("installing the signal handlers")?;
-    let (sender, wishes): (SyncSender<Wish>, _) = sync_channel(8);
+    let (sender, wishes) = sync_channel(8);
+    let others = sender.clone();
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
             let mut leaving = false;
             for signal in signals.forever() {
                 let wish = match signal {
-                    SIGHUP => Wish::Reload,
+                    SIGHUP => Wish::Reload(None),
                     SIGUSR1 => Wish::ShowBoard,
                     _ if leaving => std::process::exit(1),
                     _ => Wish::Leave,
@@ -363,7 +396,7 @@ pub fn watch_signals() -> Result<Receiver<Wish>> {
             }
         })
         .context("starting the signal thread")?;
-    Ok(wishes)
+    Ok((others, wishes))
 }
 
 /// Feeds systemd's watchdog as long as the data path lives: a hung data path is restarted.
@@ -372,6 +405,22 @@ fn feed_watchdog(bridge: &Bridge) {
         && bridge.last_sign_of_life().elapsed() < limit / 2
     {
         tell_systemd(&[NotifyState::Watchdog]);
+    }
+}
+
+/// For what takes longer than usual, in steps that each have a bound of their own.
+fn still_alive() {
+    if sd_notify::watchdog_enabled().is_some() {
+        tell_systemd(&[NotifyState::Watchdog]);
+    }
+}
+
+/// The service is shown as reloading until it is done (systemd.service(5), `notify-reload`; `notify`, which older ones
+/// have alone, understands it as well).
+fn tell_reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell_systemd(&[NotifyState::Reloading, now]),
+        Err(error) => warn!("cannot notify systemd: {error}"),
     }
 }
 

@@ -46,6 +46,13 @@ impl Key {
     }
 }
 
+/// By what they make of nothing: the key itself cannot be seen any more.
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.tag("", b"").as_ref() == other.tag("", b"").as_ref()
+    }
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
@@ -53,7 +60,7 @@ impl fmt::Debug for Key {
 }
 
 /// What a payload carries so that it can be checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Integrity {
     /// A CRC-32 (ISO-HDLC, as in zip and PNG).
     Crc32,

@@ -44,7 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "payload", "platform", "reading", "sampling", "sensor", "status", "thrift", "web",
         ],
     ),
-    ("demo", &["config", "daemon", "log", "reading", "status"]),
+    ("demo", &["command", "config", "daemon", "log", "reading", "status"]),
     ("doctor", &["bus", "config", "enrich", "log", "mqtt", "reading", "sensor"]),
     (
         "cli",

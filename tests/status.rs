@@ -70,10 +70,11 @@ fn a_bridge_that_is_well_says_so_and_why_nothing_is_sent() {
     let unknown = bridge.run(&["why", "wind"]);
     assert_eq!(unknown.status.code(), Some(1));
     assert_eq!(text(&unknown.stderr), "sensor-bridge: there is no sensor \"wind\"; there are calm\n");
-    // Read again, the counters go on.
+    // Opened anew, the sensor has something to say, and the counters go on.
     let written = facts.log.written;
+    bridge.configure(&config(bridge.folder(), "").replace("max: 20.01", "max: 20.011"));
     bridge.signal("HUP");
-    let again = wait_for(&bridge, "a second start", |facts| facts.log.written > written);
+    let again = wait_for(&bridge, "a second beginning", |facts| facts.log.written > written);
     assert!(again.uptime_seconds > facts.uptime_seconds && again.log.commits > facts.log.commits);
     assert!(bridge.terminate().success());
     let gone = bridge.run(&["status"]);

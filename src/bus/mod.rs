@@ -40,7 +40,7 @@ pub struct BusError(pub String);
 pub struct Buses {
     opened: Mutex<BTreeMap<BusName, I2cBus>>,
     simulated: Mutex<BTreeMap<BusName, Arc<Mutex<SimulatedBus>>>>,
-    selected: Mutex<BTreeMap<SpiName, SpiBus>>,
+    selected: Mutex<BTreeMap<SpiName, (SpiSettings, SpiBus)>>,
     simulated_spi: Mutex<BTreeMap<SpiName, Arc<Mutex<SimulatedBus>>>>,
     clock: Clock,
     recording: Option<Arc<Recording>>,
@@ -127,10 +127,10 @@ impl Buses {
     }
 
     /// The chip select `spi-0.0` or `sim-0.0`; as with [`Buses::i2c`], one that could not be opened is tried again
-    /// at the next call. `settings` are those of whoever opens it first.
+    /// at the next call. Asked for with other settings it is opened anew.
     pub fn spi(&self, name: SpiName, settings: SpiSettings) -> Result<SpiBus, BusError> {
         let mut selected = lock(&self.selected);
-        if let Some(bus) = selected.get(&name) {
+        if let Some((_, bus)) = selected.get(&name).filter(|(opened, _)| *opened == settings) {
             return Ok(bus.clone());
         }
         let bus = match name {
@@ -139,7 +139,7 @@ impl Buses {
             }
             SpiName::Sim(..) => SpiBus::new(name, self.selected_device(name)),
         };
-        selected.insert(name, bus.clone());
+        selected.insert(name, (settings, bus.clone()));
         Ok(bus)
     }
 

@@ -49,7 +49,7 @@ If set, nothing is coloured.
 Unless they name UTF\-8, what is written for people is spelled in ASCII (degC); JSON and CSV are always UTF\-8.
 .SH SIGNALS
 TERM and INT store and publish what is there and leave within 10 s. HUP takes over what changed in the
-configuration. USR1 writes the state of every part to the journal.
+configuration and touches nothing else. USR1 writes the state of every part to the journal.
 .SH EXIT STATUS
 0 done, 1 failed (of
 .BR status :

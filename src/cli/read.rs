@@ -286,7 +286,7 @@ mod tests {
         let state = QuantityInfo { name: "state".into(), unit: "", kind: ValueKind::Text, range: None };
         let state = channel(id, &state, "");
         let (interval, timeout) = (Duration::from_secs(10), Duration::from_secs(5));
-        Sensor { id: id.into(), driver, interval, timeout, quantities, state }
+        Sensor { id: id.into(), driver, options: Arc::default(), interval, timeout, quantities, state }
     }
 
     fn configured(driver: &str, options: Json) -> Arc<dyn Driver> {

@@ -11,7 +11,7 @@ use crate::{config, daemon};
 /// Run the bridge (what the systemd unit does)
 ///
 /// Signals: TERM and INT store and publish what is there and leave within 10 s; HUP reads the
-/// configuration again; USR1 writes the state of every part to the log.
+/// configuration again and takes over what changed; USR1 writes the state of every part to the log.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use super::rows::{Cell, Format, Rows};
 use super::source::now;
 use super::{Global, terminal};
+use crate::config::{self, Config, Problems};
 use crate::facts::ask::Door;
 use crate::facts::socket::Answer;
 use crate::facts::words::{bytes, count, duration};
@@ -54,9 +55,18 @@ impl DoorArgs {
     pub fn door(&self, global: &Global) -> anyhow::Result<Door> {
         match &self.socket {
             Some(path) => Ok(Door::at(path.clone())),
-            None => Ok(Door::of(&global.load()?)?),
+            None => Ok(Door::of(&running(global)?)?),
         }
     }
+}
+
+/// The configuration as far as it says where the daemon is. One that was spoiled while it runs, and not taken over, must
+/// not keep anybody from asking how it is.
+fn running(global: &Global) -> Result<Config, Problems> {
+    global.load().or_else(|problems| {
+        let outline = global.path().is_file().then(|| config::outline(global.path(), config::environment()));
+        outline.flatten().ok_or(problems)
+    })
 }
 
 /// Asks and shows.

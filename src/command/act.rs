@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::reload::ReloadError;
 use super::request::{Changed, Request};
 use super::{Answer, Means};
 use crate::config::amount::format_duration;
@@ -27,6 +28,7 @@ pub(super) fn carry_out(means: &Means, request: &Request) -> Answer {
             Err(error) => Answer::new(rc_of_output(&error), format!("output {output}: {error}")),
         },
         Request::Status => status(means),
+        Request::Reload => reload(means),
         Request::Read { sensor } => read(means, sensor, Order::Read, "read"),
         Request::Republish { sensor } => read(means, sensor, Order::Republish, "read and published"),
         Request::Interval { sensor, interval } => {
@@ -39,6 +41,16 @@ pub(super) fn carry_out(means: &Means, request: &Request) -> Answer {
         }
         Request::Pause { sensor } => order(means, sensor, Order::Pause, format!("{sensor} is read no more")),
         Request::Resume { sensor } => order(means, sensor, Order::Resume, format!("{sensor} is read again")),
+    }
+}
+
+/// Somebody else reads the file and goes over to it; here it is only said what came of it.
+fn reload(means: &Means) -> Answer {
+    match means.reload.ask() {
+        Ok(done) => Answer::new(200, format!("reloaded: {done}")),
+        Err(error @ ReloadError::Bad(_)) => Answer::new(422, error.to_string()),
+        Err(error @ ReloadError::Failed(_)) => Answer::new(500, error.to_string()),
+        Err(error @ (ReloadError::Busy | ReloadError::Nobody)) => Answer::new(503, error.to_string()),
     }
 }
 

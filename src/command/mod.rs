@@ -11,25 +11,27 @@
 //! | `request` | what a command says |
 //! | `judge` | whether it is carried out |
 //! | `act` | carrying it out |
+//! | `reload` | whom to ask for another configuration |
 //! | `sink` | commands that come over MQTT, in and out of the log |
 //! | `desk` | commands that an IoT platform brings its own way |
 
 mod act;
 pub mod desk;
 mod judge;
+mod reload;
 mod request;
 mod sink;
 #[cfg(test)]
 mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use crate::config::CommandSource;
+use crate::config::{CommandSource, Config};
 use crate::log::{CommandAnswer, CommandLogged, CommandStep, Log, LogError, NewCommand};
 use crate::mirror::Sink;
 use crate::output::{OutputState, Outputs};
@@ -37,6 +39,7 @@ use crate::reading::{Moment, Timestamp};
 use crate::sampling::Control;
 use crate::status::{Board, State};
 
+pub use reload::{Reload, ReloadError, Reloaded};
 pub use request::Request;
 
 /// How long a command of somebody on this machine is good. It is carried out at once, so this only has to be a bound.
@@ -48,10 +51,6 @@ const KEPT: usize = 500;
 /// What commands are carried out with.
 #[derive(Debug, Clone)]
 pub struct Means {
-    /// Device id, said in every answer.
-    pub device: String,
-    /// Where commands come from, and what each source may do.
-    pub sources: Vec<CommandSource>,
     /// The log.
     pub log: Log,
     /// The outputs.
@@ -62,6 +61,25 @@ pub struct Means {
     pub board: Board,
     /// The clock.
     pub clock: fn() -> Moment,
+    /// Who reads the configuration again.
+    pub reload: Reload,
+}
+
+/// What the configuration says of commands. Unlike the means it can change while commands come in.
+#[derive(Debug)]
+pub struct Terms {
+    /// Device id, said in every answer.
+    device: String,
+    /// Where commands come from, and what each source may do.
+    sources: Vec<Arc<CommandSource>>,
+}
+
+impl Terms {
+    /// Those of this configuration.
+    pub fn of(config: &Config) -> Self {
+        let sources = config.commands.iter().cloned().map(Arc::new).collect();
+        Self { device: config.device.id.clone(), sources }
+    }
 }
 
 /// What came of a command.
@@ -90,6 +108,7 @@ impl Answer {
 #[derive(Debug, Clone)]
 pub struct Commander {
     means: Arc<Means>,
+    terms: Arc<RwLock<Arc<Terms>>>,
     /// Commands of somebody on this machine so far.
     local: Arc<AtomicU64>,
     /// What an earlier run left under way has been finished as such.
@@ -99,8 +118,18 @@ pub struct Commander {
 impl Commander {
     /// Does nothing until it is asked to. With the first command the part `commands` on the board gets the figures
     /// done, failed, refused and repeated.
-    pub fn new(means: Means) -> Self {
-        Self { means: Arc::new(means), local: Arc::default(), begun: Arc::default() }
+    pub fn new(means: Means, terms: Terms) -> Self {
+        let terms = Arc::new(RwLock::new(Arc::new(terms)));
+        Self { means: Arc::new(means), terms, local: Arc::default(), begun: Arc::default() }
+    }
+
+    /// From now on these are the terms, also for commands that are on their way and not judged yet.
+    pub fn change(&self, terms: Terms) {
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
+    }
+
+    fn terms(&self) -> Arc<Terms> {
+        Arc::clone(&self.terms.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All outputs as they are now.
@@ -187,7 +216,7 @@ impl Commander {
     fn count(&self, figure: &'static str) {
         let part = self.means.board.part(sink::NAME);
         // Without commands over MQTT nobody else says how it is.
-        if self.means.sources.is_empty() {
+        if self.terms().sources.is_empty() {
             part.set(State::Ok);
         }
         part.figure(figure).add(1);
@@ -224,7 +253,7 @@ impl Commander {
             "id": id,
             "rc": answer.rc,
             "message": answer.message,
-            "device": self.means.device,
+            "device": self.terms().device,
             "time": (self.means.clock)().wall.to_string(),
         });
         if let Some(data) = &answer.data {

@@ -69,6 +69,8 @@ pub enum Request {
     },
     /// Say how everything is.
     Status,
+    /// Read the configuration again.
+    Reload,
 }
 
 impl Request {
@@ -83,6 +85,7 @@ impl Request {
             Request::Resume { .. } => Action::Resume,
             Request::Republish { .. } => Action::Republish,
             Request::Status => Action::Status,
+            Request::Reload => Action::Reload,
         })
     }
 
@@ -96,7 +99,7 @@ impl Request {
             | Request::Pause { sensor }
             | Request::Resume { sensor }
             | Request::Republish { sensor } => sensor,
-            Request::Status => "",
+            Request::Status | Request::Reload => "",
         }
     }
 }
@@ -118,7 +121,7 @@ impl fmt::Display for Request {
             Request::Change { sensor, quantity, change } => {
                 write!(f, "change {sensor}/{quantity} {}", Changed(*change))
             }
-            Request::Status => f.write_str("status"),
+            Request::Status | Request::Reload => f.write_str(self.action().map_or("", Action::name)),
             other => write!(f, "{} {}", other.action().map_or("set", Action::name), other.target()),
         }
     }
@@ -217,6 +220,7 @@ pub(super) fn request(mut map: Map<String, Value>) -> Result<Request, String> {
             Request::Set { output, level, hold }
         }
         (_, Some(Action::Status)) => Request::Status,
+        (_, Some(Action::Reload)) => Request::Reload,
         (_, Some(action)) => {
             let sensor = text(&mut map, "sensor", "the id of a sensor")?;
             of_sensor(action, sensor, &mut map)?
@@ -239,6 +243,7 @@ fn of_sensor(action: Action, sensor: String, map: &mut Map<String, Value>) -> Re
         Action::Resume => Request::Resume { sensor },
         Action::Republish => Request::Republish { sensor },
         Action::Status => Request::Status,
+        Action::Reload => Request::Reload,
         Action::Interval => {
             let interval = time(map, "interval")?;
             if !(INTERVALS.0..=INTERVALS.1).contains(&interval) {
@@ -345,6 +350,7 @@ mod tests {
                 "change air/t 1.5%",
             ),
             (r#""action":"status""#, Request::Status, "status"),
+            (r#""action":"reload""#, Request::Reload, "reload"),
         ] {
             let parsed = parse(&body(text));
             assert_eq!(parsed.id.as_deref(), Some("a"));
@@ -378,6 +384,7 @@ mod tests {
             (&body(r#""action":"set","output":"fan","value":1,"for":"0s""#), "cannot be nothing"),
             (&body(r#""action":"set","output":"fan","value":1,"until":1"#), "unknown key \"until\""),
             (&body(r#""action":"read""#), "\"sensor\" is missing"),
+            (&body(r#""action":"reload","sensor":"air""#), "unknown key \"sensor\""),
             (&body("\"action\":\"read\",\"sensor\":\"a\\nb\""), "no control characters"),
             (&body(r#""action":"interval","sensor":"a","interval":"1ms""#), "10ms to 1d"),
             (&body(r#""action":"interval","sensor":"a","interval":"x""#), "\"interval\""),

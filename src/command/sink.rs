@@ -1,6 +1,7 @@
 //! Commands that come over MQTT: into the log, carried out, the answers into the log, then out. Acknowledged to the
 //! broker after that, as everything that goes into a sink.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::warn;
@@ -39,8 +40,8 @@ pub(super) struct Commands {
 /// One command of a batch.
 #[derive(Debug, Clone)]
 struct Command {
-    /// Position of its source.
-    source: usize,
+    /// As it was when the command came.
+    source: Arc<CommandSource>,
     id: Option<String>,
     expires: Option<Timestamp>,
     reply: Option<ReplyTo>,
@@ -70,11 +71,10 @@ impl Commands {
 
     /// Judges a message and says how it goes into the log.
     fn begin(&self, message: &Incoming) -> Option<(Command, NewCommand)> {
-        let sources = &self.commander.means.sources;
-        let index = sources.iter().position(|source| source.topic == message.topic)?;
-        let source = &sources[index];
+        let terms = self.commander.terms();
+        let source = terms.sources.iter().find(|source| source.topic == message.topic)?;
         let Judged { id, expires, request } = judge(source, message, self.now());
-        let reply = reply_to(source, sources, message);
+        let reply = reply_to(source, &terms.sources, message);
         let stage = match request {
             Ok(request) => Stage::Taken(request),
             Err(answer) => Stage::Refused(self.commander.worded(id.as_deref(), &answer, false)),
@@ -91,7 +91,7 @@ impl Commands {
                 _ => None,
             },
         };
-        Some((Command { source: index, id, expires, reply, stage }, new))
+        Some((Command { source: Arc::clone(source), id, expires, reply, stage }, new))
     }
 
     fn refused(&mut self, topic: &str, answer: &CommandAnswer) {
@@ -121,8 +121,7 @@ impl Commands {
         let logged = self.commander.means.log.note_commands(steps)?;
         for command in &commands {
             if let Stage::Refused(answer) = &command.stage {
-                let topic = self.commander.means.sources[command.source].topic.clone();
-                self.refused(&topic, answer);
+                self.refused(&command.source.topic, answer);
             }
         }
         let rows = commands.into_iter().zip(logged).filter_map(|(mut command, logged)| match logged {
@@ -140,7 +139,7 @@ impl Commands {
     fn carry_out(&self, commands: &mut [(i64, Command)]) {
         let mut done: Vec<(i64, Answer)> = Vec::new();
         for (row, command) in commands.iter_mut() {
-            let source = &self.commander.means.sources[command.source];
+            let source = &command.source;
             let (answer, repeated) = match &command.stage {
                 Stage::Refused(_) | Stage::Finished(_) => continue,
                 // The log may have taken its time.
@@ -218,7 +217,7 @@ fn reply(row: i64, to: ReplyTo, payload: String) -> Reply {
 
 /// Where the answer goes: where the sender wants it (MQTT 5), if that is a topic that can be published to and none
 /// on which commands come in; else where the configuration says.
-fn reply_to(source: &CommandSource, sources: &[CommandSource], message: &Incoming) -> Option<ReplyTo> {
+fn reply_to(source: &CommandSource, sources: &[Arc<CommandSource>], message: &Incoming) -> Option<ReplyTo> {
     let correlation = message.response.as_ref().and_then(|response| response.correlation.clone());
     let correlation = correlation.filter(|data| data.len() <= LONGEST_CORRELATION);
     let wanted = message.response.as_ref().map(|response| response.topic.clone()).filter(|wanted| {

@@ -34,15 +34,17 @@ fn commander(house: &House) -> Commander {
         reply: Some("castel/pi/reply".into()),
         obey_unsynced: false,
     };
-    Commander::new(Means {
-        device: "pi".into(),
-        sources: vec![source(TOPIC, None), source(KEYED, Some(Key::new(KEY)))],
+    let sources = vec![source(TOPIC, None), source(KEYED, Some(Key::new(KEY)))];
+    let terms = Terms { device: "pi".into(), sources: sources.into_iter().map(Arc::new).collect() };
+    let means = Means {
         log: house.log.clone(),
         outputs: house.outputs(),
         control: Control::default(),
         board: house.board.clone(),
         clock: synced,
-    })
+        reload: Reload::default(),
+    };
+    Commander::new(means, terms)
 }
 
 fn message(topic: &str, payload: &str) -> Incoming {

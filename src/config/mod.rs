@@ -7,6 +7,7 @@
 
 mod about;
 pub mod amount;
+pub mod changes;
 mod check;
 pub mod duration;
 mod env;

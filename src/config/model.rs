@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use crate::bus::BusName;
 use crate::bus::gpio::Pins;
 use crate::integrity::{Integrity, Key};
@@ -19,7 +21,7 @@ use crate::sensor::{Attachment, Driver, QuantityInfo};
 pub use super::pseudonym::Pseudonym;
 
 /// Everything the daemon needs to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Who we are and where we stand.
     pub device: Device,
@@ -48,7 +50,7 @@ pub struct Config {
 }
 
 /// The web page.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Web {
     /// Where it listens; port 0 is any free one.
     pub listen: SocketAddr,
@@ -61,7 +63,7 @@ pub struct Web {
 }
 
 /// Identity and place of this machine.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Device {
     /// Device id; fills `{device}` in topics. The pseudonym, if there is to be one.
     pub id: String,
@@ -72,7 +74,7 @@ pub struct Device {
 }
 
 /// MQTT connection and publishing.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Mqtt {
     /// Where the broker is.
     pub broker: Broker,
@@ -134,7 +136,7 @@ pub(super) fn facts_topic(status: &str) -> String {
 }
 
 /// Address of a broker, and the way to it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Broker {
     /// Transport.
     pub transport: Transport,
@@ -153,7 +155,7 @@ pub struct Broker {
 }
 
 /// An HTTP proxy that is asked to CONNECT.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Proxy {
     /// Host name or address.
     pub host: String,
@@ -164,7 +166,7 @@ pub struct Proxy {
 }
 
 /// How the broker's certificate is judged, and what we show of our own.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tls {
     /// Whom to trust.
     pub trust: Trust,
@@ -220,7 +222,7 @@ pub enum Transport {
 }
 
 /// User name and password.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Credentials {
     /// User name.
     pub username: String,
@@ -291,7 +293,7 @@ pub enum Backlog {
 }
 
 /// The SQLite log.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Log {
     /// Database file.
     pub path: PathBuf,
@@ -371,6 +373,8 @@ pub struct Sensor {
     pub id: SensorId,
     /// The driver with its options checked.
     pub driver: Arc<dyn Driver>,
+    /// What the driver was made of: its keys, files named in full.
+    pub options: Arc<Map<String, Value>>,
     /// Time between readings.
     pub interval: Duration,
     /// A read that takes longer is reported as hung.
@@ -386,10 +390,28 @@ impl Sensor {
     pub fn channels(&self) -> impl Iterator<Item = &Channel> {
         self.quantities.iter().map(|quantity| &quantity.channel).chain([&self.state])
     }
+
+    /// Whether both are the same device, opened and read in the same way. Decided by what was written: a driver
+    /// itself may have moved on.
+    pub fn is_same_device(&self, other: &Sensor) -> bool {
+        self.driver.name() == other.driver.name()
+            && self.options == other.options
+            // Some find out what there is when they are configured.
+            && self.driver.quantities() == other.driver.quantities()
+    }
+}
+
+impl PartialEq for Sensor {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { id, driver: _, options: _, interval, timeout, quantities, state } = self;
+        (id, interval, timeout) == (&other.id, &other.interval, &other.timeout)
+            && (quantities, state) == (&other.quantities, &other.state)
+            && self.is_same_device(other)
+    }
 }
 
 /// How one quantity of one sensor is treated.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Quantity {
     /// Position in the driver's list.
     pub index: usize,
@@ -463,7 +485,7 @@ impl Change {
 }
 
 /// One mirror: topic filters into one sink.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Mirror {
     /// Name, unique; part of the client id, so its session survives a reordered file.
     pub id: String,
@@ -478,7 +500,7 @@ pub struct Mirror {
 }
 
 /// Where a mirror writes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Sink {
     /// The `messages` view of the log, and a table of typed columns if one is named.
     Sqlite {
@@ -555,7 +577,7 @@ pub enum CsvColumn {
 }
 
 /// One output.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Output {
     /// Name.
     pub id: SensorId,
@@ -658,7 +680,7 @@ pub struct Limits {
 }
 
 /// A topic on which commands come in, and what they may do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CommandSource {
     /// Topic name, without wildcards.
     pub topic: String,
@@ -716,11 +738,13 @@ pub enum Action {
     Republish,
     /// Say how everything is.
     Status,
+    /// Read the configuration again.
+    Reload,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Action; 7] = [
+    pub const ALL: [Action; 8] = [
         Action::Read,
         Action::Interval,
         Action::Change,
@@ -728,6 +752,7 @@ impl Action {
         Action::Resume,
         Action::Republish,
         Action::Status,
+        Action::Reload,
     ];
 
     /// As it is written.
@@ -740,7 +765,13 @@ impl Action {
             Action::Resume => "resume",
             Action::Republish => "republish",
             Action::Status => "status",
+            Action::Reload => "reload",
         }
+    }
+
+    /// Whether it is done to one sensor.
+    pub fn is_of_a_sensor(self) -> bool {
+        !matches!(self, Action::Status | Action::Reload)
     }
 
     /// The action of this name.

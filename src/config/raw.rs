@@ -626,7 +626,7 @@ pub(super) struct Command {
     #[schemars(range(min = 0, max = 2), extend("default" = 1, "examples" = [2]))]
     pub(super) qos: Option<u8>,
     /// What may be commanded from here: ids of outputs, and `read`, `interval`, `change`, `pause`, `resume`,
-    /// `republish`, `status`; with `read:air` on that sensor only.
+    /// `republish`, `status`, `reload`; with `read:air` on that sensor only.
     #[schemars(required, length(min = 1), extend("examples" = [["fan", "status", "read:air"]]))]
     pub(super) allow: Option<Vec<String>>,
     /// File with a key of at least 16 bytes: then every command must carry its HMAC-SHA-256. Found as

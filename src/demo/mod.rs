@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::command::Reload;
 use crate::config::{self, Config};
 use crate::daemon::{self, Bridge, Wish};
 use crate::log::{Message, Reader};
@@ -49,11 +50,11 @@ pub fn run(options: &Options, screen: &mut dyn Write) -> Result<bool> {
         (None, None) => unreachable!("a broker is started unless one is given"),
     };
     let (path, config) = write_config(&dir, url)?;
-    let wishes = daemon::watch_signals()?;
+    let (_, wishes) = daemon::watch_signals()?;
     introduce(&config, &path, &format!("{url}, {name}"), screen)?;
 
     let board = Board::new();
-    let mut bridge = Bridge::start(&config, &board)?;
+    let mut bridge = Bridge::start(&config, &board, Reload::default())?;
     wait_for(&board, "mirror back", "the broker")?;
     wait_for(&board, "web", "the page")?;
     announce_page(&board, screen)?;
@@ -139,7 +140,7 @@ fn announce_page(board: &Board, screen: &mut dyn Write) -> Result<()> {
 fn over(wishes: &Receiver<Wish>, end: Option<Instant>) -> bool {
     match wishes.recv_timeout(REFRESH) {
         Ok(Wish::Leave) | Err(RecvTimeoutError::Disconnected) => true,
-        Ok(Wish::Reload | Wish::ShowBoard) | Err(RecvTimeoutError::Timeout) => {
+        Ok(Wish::Reload(_) | Wish::ShowBoard) | Err(RecvTimeoutError::Timeout) => {
             end.is_some_and(|end| Instant::now() >= end)
         }
     }

@@ -1,6 +1,6 @@
 //! From the board, the log, the sensors and the machine to one snapshot. Judges nothing.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tracing::debug;
@@ -25,13 +25,18 @@ const WORTH_TELLING: u64 = 100;
 pub(super) const PUBLISHER: &str = "publisher";
 
 impl Inner {
+    pub(super) fn config(&self) -> Arc<config::Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub(super) fn note_pace(&self, now: Instant) {
+        let config = self.config();
         let mut pace = lock(&self.pace);
-        if self.config.mqtt.is_some() {
+        if config.mqtt.is_some() {
             let backlog = self.backlog(&Figures::of(&self.board.part(PUBLISHER)));
             pace.note(Counter::Backlog, i64::try_from(backlog).unwrap_or(i64::MAX), now);
         }
-        for mirror in &self.config.mirrors {
+        for mirror in &config.mirrors {
             let received = self.board.part(&format!("mirror {}", mirror.id)).figure("received").get();
             pace.note(Counter::Mirror(mirror.id.clone()), received, now);
         }
@@ -39,20 +44,21 @@ impl Inner {
 
     pub(super) fn gather(&self, now: Instant) -> Snapshot {
         let moment = (self.clock)();
+        let config = self.config();
         let mut snapshot = Snapshot {
             time: moment.wall.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            device: self.config.device.id.clone(),
-            database: self.config.log.path.display().to_string(),
+            device: config.device.id.clone(),
+            database: config.log.path.display().to_string(),
             uptime_seconds: seconds(now, self.board.since()),
             health: Health::default(),
             clock: Clock { quality: moment.clock.as_str().to_owned() },
-            broker: self.config.mqtt.as_ref().map(|mqtt| self.broker(mqtt, now)),
-            sensors: self.config.sensors.iter().map(|sensor| self.sensor(sensor, now, moment)).collect(),
-            mirrors: self.config.mirrors.iter().map(|mirror| self.mirror(mirror, now, moment)).collect(),
-            log: self.log_facts(now),
-            machine: machine::read(&self.config.log.path),
-            parts: self.others(now),
+            broker: config.mqtt.as_ref().map(|mqtt| self.broker(mqtt, now)),
+            sensors: config.sensors.iter().map(|sensor| self.sensor(sensor, now, moment)).collect(),
+            mirrors: config.mirrors.iter().map(|mirror| self.mirror(mirror, now, moment)).collect(),
+            log: self.log_facts(&config.log.retention, now),
+            machine: machine::read(&config.log.path),
+            parts: self.others(&config, now),
             warnings: self.board.warnings(),
             events: self.events(now, moment.wall),
         };
@@ -151,11 +157,10 @@ impl Inner {
         }
     }
 
-    fn log_facts(&self, now: Instant) -> LogFacts {
+    fn log_facts(&self, retention: &config::Retention, now: Instant) -> LogFacts {
         let part = self.board.part("log");
         let figures = Figures::of(&part);
         let extent = self.extent(now);
-        let retention = &self.config.log.retention;
         let gap = |(reason, lost, last): &(String, i64, Timestamp)| Gap {
             reason: reason.clone(),
             lost: lost.unsigned_abs(),
@@ -200,11 +205,14 @@ impl Inner {
         extent
     }
 
-    /// What other rooms show on the board. Sensors and mirrors that the configuration no longer names stay there
-    /// until the end, and are nobody's business any more.
-    fn others(&self, now: Instant) -> Vec<Part> {
+    /// What other rooms show on the board. Sensors, mirrors and outputs that the configuration no longer names stay
+    /// there until the end, and are nobody's business any more.
+    fn others(&self, config: &config::Config, now: Instant) -> Vec<Part> {
+        let gone = |output: &str| !config.outputs.iter().any(|known| known.id.as_str() == output);
         let known = |name: &str| {
-            name == "log" || name == PUBLISHER || name.starts_with("sensor ") || name.starts_with("mirror ")
+            let told = name == "log" || name == PUBLISHER;
+            let listed = name.starts_with("sensor ") || name.starts_with("mirror ");
+            told || listed || name.strip_prefix("output ").is_some_and(gone)
         };
         let parts = self.board.parts().into_iter().filter(|part| !known(part.name()));
         let part = |part: status::Part| Part {
@@ -225,7 +233,7 @@ impl Inner {
                 warning: event.is_warning(),
                 what: match &event.what {
                     What::State(state) => state.to_string(),
-                    What::Warning(text) => text.clone(),
+                    What::Warning(text) | What::Done(text) => text.clone(),
                 },
             }
         };

@@ -27,7 +27,7 @@ mod tests;
 mod why;
 pub mod words;
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
@@ -55,7 +55,8 @@ pub struct Facts {
 }
 
 struct Inner {
-    config: Config,
+    /// Whatever is configured at the moment.
+    config: RwLock<Arc<Config>>,
     board: Board,
     log: Log,
     clock: fn() -> Moment,
@@ -70,7 +71,7 @@ impl Facts {
     /// what tells of them.
     pub fn new(config: &Config, board: &Board, log: &Log, clock: fn() -> Moment) -> Self {
         let inner = Inner {
-            config: config.clone(),
+            config: RwLock::new(Arc::new(config.clone())),
             board: board.clone(),
             log: log.clone(),
             clock,
@@ -79,6 +80,16 @@ impl Facts {
             extent: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// From now on the facts are about a daemon of this configuration; its log is the same.
+    pub fn reconfigure(&self, config: &Config) {
+        *self.inner.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
+    }
+
+    /// The configuration that they are about.
+    pub fn config(&self) -> Arc<Config> {
+        self.inner.config()
     }
 
     /// The sensors whose values are told of. Only the first call counts.
@@ -126,7 +137,7 @@ impl Facts {
             },
             _ => Answer::Error("ask for status, metrics, or why SENSOR[.QUANTITY]".to_owned()),
         };
-        let database = self.inner.config.log.path.display().to_string();
+        let database = self.inner.config().log.path.display().to_string();
         serde_json::to_vec(&Reply { database, answer }).unwrap_or_default()
     }
 }

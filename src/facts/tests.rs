@@ -72,7 +72,8 @@ fn the_board_becomes_facts() {
     part("mirror back").set(State::Degraded("no JSON".into()));
     part("mirror back").figure("last_us").set(98_500_000);
     part("sensor gone").set(State::Stopped);
-    part("output pump").figure("switched").add(2);
+    part("output gone").set(State::Stopped);
+    part("commands").figure("done").add(2);
     let snapshot = house.facts.snapshot();
     let broker = snapshot.broker.as_ref().unwrap();
     assert_eq!((broker.condition.state, broker.backlog_rows), (Word::Failed, 250));
@@ -82,7 +83,7 @@ fn the_board_becomes_facts() {
     assert_eq!(snapshot.mirrors[0].last_message_seconds, Some(1.5));
     assert_eq!(snapshot.mirrors[0].condition.reason.as_deref(), Some("no JSON"));
     let parts: Vec<&str> = snapshot.parts.iter().map(|part| part.part.as_str()).collect();
-    assert_eq!(parts, ["output pump"], "those that the configuration no longer names are left out");
+    assert_eq!(parts, ["commands"], "those that the configuration no longer names are left out");
     assert!(snapshot.health.healthy, "the broker has been away for an instant: {:?}", snapshot.health);
     assert_eq!(snapshot.health.warnings.len(), 2);
     assert_eq!(snapshot.log.max_size_bytes, Some(1_000_000_000));

@@ -36,7 +36,8 @@ pub struct WhyQuantity {
 impl Inner {
     /// Answers for `SENSOR` or `SENSOR.QUANTITY`; the error names what there is.
     pub(super) fn why(&self, asked: &str) -> Result<Why, String> {
-        let (sensor, wanted) = self.find(asked)?;
+        let config = self.config();
+        let (sensor, wanted) = Self::find(&config, asked)?;
         let now = (self.clock)();
         let seen = self.sensors.get().and_then(|view| view.seen(&sensor.id)).unwrap_or_default();
         let unseen = Trace::default();
@@ -58,9 +59,12 @@ impl Inner {
     }
 
     /// The sensor, and the one quantity that is asked for. A sensor's name may have dots in it.
-    fn find<'a>(&self, asked: &'a str) -> Result<(&config::Sensor, Option<&'a str>), String> {
+    fn find<'a, 'c>(
+        config: &'c config::Config,
+        asked: &'a str,
+    ) -> Result<(&'c config::Sensor, Option<&'a str>), String> {
         let known = |text: &[&str]| if text.is_empty() { "none".to_owned() } else { text.join(", ") };
-        for sensor in &self.config.sensors {
+        for sensor in &config.sensors {
             let Some(rest) = asked.strip_prefix(sensor.id.as_str()) else { continue };
             let names: Vec<&str> =
                 sensor.quantities.iter().map(|quantity| quantity.info.name.as_str()).collect();
@@ -77,7 +81,7 @@ impl Inner {
                 None => {}
             }
         }
-        let names: Vec<&str> = self.config.sensors.iter().map(|sensor| sensor.id.as_str()).collect();
+        let names: Vec<&str> = config.sensors.iter().map(|sensor| sensor.id.as_str()).collect();
         Err(format!("there is no sensor {asked:?}; there are {}", known(&names)))
     }
 
@@ -100,13 +104,13 @@ impl Inner {
 
     /// How far the newest reading has come on its way to the broker.
     fn delivery(&self, sensor: &config::Sensor, quantity: &config::Quantity) -> Vec<String> {
-        if self.config.mqtt.is_none() {
+        if self.config().mqtt.is_none() {
             return vec!["only logged: the configuration names no broker".to_owned()];
         }
         if quantity.channel.publish.is_none() {
             return vec!["only logged, not published".to_owned()];
         }
-        let names = (self.config.device.id.as_str(), sensor.id.as_str(), quantity.info.name.as_str());
+        let names = (quantity.channel.device.as_str(), sensor.id.as_str(), quantity.info.name.as_str());
         let look = || {
             let reader = self.log.reader()?;
             Ok((reader.how_far(names.0, names.1, names.2)?, reader.last_refusal(names.0, names.1, names.2)?))

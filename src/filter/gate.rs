@@ -26,6 +26,14 @@ struct Member {
     fresh: bool,
 }
 
+/// What a gate remembers of one quantity.
+#[derive(Debug)]
+pub(super) struct Memory {
+    last: Option<(Value, Duration)>,
+    fresh: bool,
+    passed_at: Option<Duration>,
+}
+
 /// What a gate does with a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
@@ -56,6 +64,22 @@ impl Gate {
     pub fn set_change(&mut self, position: usize, change: Change) {
         if let Some(member) = self.members.iter_mut().find(|member| member.position == position) {
             member.change = change;
+        }
+    }
+
+    /// Takes out what is remembered of a quantity.
+    pub fn forget(&mut self, position: usize) -> Option<Memory> {
+        let passed_at = self.passed_at;
+        let member = self.members.iter_mut().find(|member| member.position == position)?;
+        Some(Memory { last: member.last.take(), fresh: member.fresh, passed_at })
+    }
+
+    /// Goes on with what another gate remembered of a quantity.
+    pub fn remember(&mut self, position: usize, memory: Memory) {
+        self.passed_at = self.passed_at.max(memory.passed_at);
+        if let Some(member) = self.members.iter_mut().find(|member| member.position == position) {
+            member.last = memory.last;
+            member.fresh = memory.fresh;
         }
     }
 

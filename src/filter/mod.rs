@@ -251,6 +251,24 @@ impl SensorFilter {
         self.gates.iter_mut().for_each(Gate::reset);
     }
 
+    /// Goes over to another list of quantities, or other rules. What is remembered of a quantity stays if it goes
+    /// where it went before, in the same measure; of any other the next value passes. What is held has to be taken
+    /// out first: it belongs to the old list.
+    pub fn adjust(&mut self, quantities: &[config::Quantity]) {
+        let mut fresh = Self::new(quantities);
+        for (position, slot) in fresh.slots.iter().enumerate() {
+            let same = |old: &config::Quantity| {
+                let new = &slot.quantity;
+                (&old.info, &old.calibration, &old.channel) == (&new.info, &new.calibration, &new.channel)
+            };
+            let Some(before) = self.slots.iter().position(|slot| same(&slot.quantity)) else { continue };
+            if let Some(memory) = self.gates[self.slots[before].gate].forget(before) {
+                fresh.gates[slot.gate].remember(position, memory);
+            }
+        }
+        *self = fresh;
+    }
+
     /// From now on a quantity passes when it has changed by so much. False when it is not among them.
     pub fn set_change(&mut self, quantity: &Quantity, change: config::Change) -> bool {
         let wanted = |slot: &Slot| slot.quantity.info.name == *quantity;

@@ -369,3 +369,34 @@ proptest! {
         prop_assert_eq!(counted, values.len());
     }
 }
+
+#[test]
+fn with_other_rules_it_remembers_what_goes_where_it_went() {
+    let rule = |change| Filter {
+        change: Change::Absolute(change),
+        heartbeat: Some(seconds(60.0)),
+        ..Filter::default()
+    };
+    let mut filter = SensorFilter::new(&[quantity(0, "t", rule(0.5)), quantity(1, "h", rule(0.5))]);
+    assert_eq!(offer(&mut filter, 0.0, &[20.0, 50.0], true).0.len(), 2);
+    // Another order, another threshold: both are compared with what passed, and the heartbeat goes on.
+    filter.adjust(&[quantity(1, "h", rule(2.0)), quantity(0, "t", rule(1.0))]);
+    assert_eq!(offer(&mut filter, 1.0, &[20.9, 51.9], true).0, []);
+    assert_eq!(offer(&mut filter, 2.0, &[21.0, 51.9], true).0, [(1, 21.0)]);
+    assert_eq!(offer(&mut filter, 60.0, &[21.0, 51.9], true).0, [(0, 51.9)], "its heartbeat");
+    // In another measure, or going elsewhere, the next value passes.
+    let mut elsewhere = quantity(1, "h", rule(2.0));
+    elsewhere.channel.device = "other".into();
+    filter.adjust(&[quantity(0, "t", rule(1.0)), elsewhere]);
+    assert_eq!(offer(&mut filter, 61.0, &[21.0, 51.9], true).0, [(1, 51.9)]);
+}
+
+#[test]
+fn with_other_rules_it_still_comes_no_more_often_than_it_may() {
+    let rule = |change| Filter { change, min_interval: Some(seconds(10.0)), ..Filter::default() };
+    let mut filter = SensorFilter::new(&[quantity(0, "t", rule(Change::Any))]);
+    assert!(passes(&mut filter, 0.0, 20.0));
+    filter.adjust(&[quantity(0, "t", rule(Change::Absolute(0.5)))]);
+    assert!(!passes(&mut filter, 5.0, 30.0) && filter.held() == 1);
+    assert_eq!(filter.due(), Some(seconds(10.0)));
+}

@@ -6,13 +6,14 @@
 use std::mem;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::delivery::Pending;
 use super::error::{Busy, LogError};
 use super::{CommandLogged, CommandStep, DeliveryUpdate, MirrorBatch, NewMessage, Stored, Urgency};
+use crate::config::Retention;
 use crate::reading::{Channel, ChannelId, Reading};
 
 /// Most readings accepted and not yet committed: about 3 MB; 27 minutes of a full disk at 20 a second.
@@ -101,6 +102,8 @@ struct Waiting {
     readings: usize,
     /// Bytes of pictures among them.
     bulk: usize,
+    /// Other limits and another commit interval, for the writer to take over.
+    limits: Option<(Retention, Duration)>,
     /// The writer's schedule may have changed.
     nudged: bool,
     closing: bool,
@@ -145,6 +148,20 @@ impl Inbox {
     pub fn nudge(&self) {
         self.lock().nudged = true;
         self.work.notify_one();
+    }
+
+    /// Gives the writer other limits and another commit interval.
+    pub fn limit(&self, retention: Retention, commit_interval: Duration) {
+        let mut state = self.lock();
+        state.limits = Some((retention, commit_interval));
+        state.nudged = true;
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// The limits given since the last look.
+    pub fn limits(&self) -> Option<(Retention, Duration)> {
+        self.lock().limits.take()
     }
 
     /// Folds in a step of delivery.

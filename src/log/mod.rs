@@ -193,6 +193,12 @@ impl Log {
         self.shared.inbox.record_loss(count);
     }
 
+    /// Goes on with the retention and commit interval of this configuration. Its path, what a commit
+    /// survives and how long the write-ahead log may get stay those that it was opened with.
+    pub fn limit(&self, config: &config::Log) {
+        self.shared.inbox.limit(config.retention.clone(), config.commit_interval);
+    }
+
     /// The highest committed row; changes after each commit that added rows.
     pub fn committed(&self) -> watch::Receiver<i64> {
         self.shared.committed.clone()

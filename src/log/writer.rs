@@ -169,6 +169,10 @@ impl Writer {
     pub fn run(mut self) -> Result<(), LogError> {
         loop {
             let closing = self.inbox.wait(self.schedule());
+            if let Some((retention, commit_interval)) = self.inbox.limits() {
+                self.sweeper = Sweeper::new(retention);
+                self.commit_interval = commit_interval;
+            }
             let losses = closing || Instant::now() >= self.next_gap;
             self.inbox.take(&mut self.held, losses);
             let mut done = Ok(());

@@ -43,7 +43,8 @@ const STOP: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Subscriber {
     name: String,
-    stop: watch::Sender<()>,
+    /// What is wanted; gone, to stop.
+    orders: watch::Sender<Wanted>,
     ended: Receiver<()>,
     thread: JoinHandle<()>,
 }
@@ -66,10 +67,18 @@ fn start_with(
     sink: Box<dyn Sink>,
     board: &Board,
 ) -> io::Result<Subscriber> {
-    let wanted = mirror.topics.iter().map(|filter| (filter.clone(), mirror.qos)).collect();
+    let wanted = wanted(mirror);
     let name = format!("mirror {}", mirror.id);
     subscribe(mqtt, Subscription { name, id: mirror.id.clone(), wanted }, sink, board, Box::new(|_| {}))
 }
+
+/// What a mirror wants.
+pub fn wanted(mirror: &config::Mirror) -> Vec<(String, Qos)> {
+    mirror.topics.iter().map(|filter| (filter.clone(), mirror.qos)).collect()
+}
+
+/// Topic filters with the quality of service asked for.
+type Wanted = Vec<(String, Qos)>;
 
 /// What is subscribed to, and for whom.
 #[derive(Debug, Clone)]
@@ -98,18 +107,17 @@ pub fn subscribe(
     // One job is under way at a time, and the answer of `open` comes before any.
     let (answers, answered) = mpsc::channel(2);
     let worker = Worker::start(&name, sink, health.clone(), answers)?;
-    let (stop, stopped) = watch::channel(());
+    let (orders, ordered) = watch::channel(wanted);
     let link = Link {
         client_id: format!("{}-{id}", mqtt.client_id),
         mqtt: mqtt.clone(),
-        wanted,
         health,
         intake: Intake::default(),
         replies: Replies::default(),
         filters: Filters::new(Vec::new(), Vec::new()),
         worker: Some(worker),
         answers: answered,
-        stop: stopped,
+        orders: ordered,
         connection: 0,
         storing: None,
         progress: false,
@@ -125,20 +133,48 @@ pub fn subscribe(
         // Nobody listens when the subscriber was dropped instead of stopped.
         end.try_send(()).unwrap_or_default();
     })?;
-    Ok(Subscriber { name, stop, ended, thread })
+    Ok(Subscriber { name, orders, ended, thread })
 }
 
 impl Subscriber {
+    /// Wants other topics from now on: what differs is subscribed to, and left, on the connection that there is, or on
+    /// the next one.
+    pub fn want(&self, wanted: Vec<(String, Qos)>) {
+        // The thread is there as long as it is not stopped; one that has panicked has said so.
+        self.orders.send_replace(wanted);
+    }
+
+    /// Stops for good: leaves all topics first, if the broker can be told, so that it does not keep for us what nobody
+    /// will come for.
+    pub fn retire(self) {
+        self.want(Vec::new());
+        // The end is the answer. Without a connection there is nothing to wait for, and `stop` does not.
+        match self.ended.recv_timeout(STOP) {
+            Ok(()) => self.join(),
+            Err(_) => self.stop(),
+        }
+    }
+
     /// Stops reading, stores and acknowledges what was read, disconnects. Waits for that, but not for a disk
     /// that does not answer: what was not stored was not acknowledged, and the broker sends it again.
     pub fn stop(self) {
-        let Self { name, stop, ended, thread } = self;
-        drop(stop);
+        let Self { name, orders, ended, thread } = self;
+        drop(orders);
         // Its three steps, and some time for a busy machine.
         if ended.recv_timeout(STOP * 4) == Err(RecvTimeoutError::Timeout) {
             warn!("{name}: does not end in time; left behind");
-        } else if thread.join().is_err() {
-            error!("{name}: its thread had panicked; please report this");
+        } else {
+            join(&name, thread);
         }
+    }
+
+    fn join(self) {
+        join(&self.name, self.thread);
+    }
+}
+
+fn join(name: &str, thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        error!("{name}: its thread had panicked; please report this");
     }
 }

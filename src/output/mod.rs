@@ -31,7 +31,7 @@ use crate::status::Board;
 pub use device::DriveError;
 pub use governor::{Cause, Refused};
 use seat::Seat;
-use worker::{Ask, Worker};
+use worker::{Ask, Step, Worker};
 
 /// Questions that can wait for one worker.
 const QUEUE: usize = 32;
@@ -109,32 +109,45 @@ pub struct OutputState {
 }
 
 /// What everybody shares.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
-    states: Mutex<Vec<OutputState>>,
+    places: Mutex<Vec<Place>>,
     link_up: AtomicBool,
     leaving: AtomicBool,
 }
 
+/// An output as others find it.
+#[derive(Debug)]
+struct Place {
+    state: OutputState,
+    /// Its worker's.
+    queue: SyncSender<Ask>,
+}
+
 impl Shared {
-    fn states(&self) -> MutexGuard<'_, Vec<OutputState>> {
+    fn places(&self) -> MutexGuard<'_, Vec<Place>> {
         // Nothing under the lock can panic halfway through a change.
-        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How an output is now. One that was taken away meanwhile is nobody's business.
+    fn tell(&self, state: OutputState) {
+        if let Some(place) = self.places().iter_mut().find(|place| place.state.id == state.id) {
+            place.state = state;
+        }
     }
 }
 
-/// Handle on the outputs. Cheap to clone; every clone is the same outputs.
+/// Handle on the outputs, whichever there are at the time. Cheap to clone; every clone is the same outputs.
 #[derive(Debug, Clone)]
 pub struct Outputs {
     shared: Arc<Shared>,
-    /// By position in `states`: the worker's queue.
-    queues: Arc<Vec<SyncSender<Ask>>>,
 }
 
 impl Outputs {
     /// All outputs as they are now, in the order of the configuration.
     pub fn list(&self) -> Vec<OutputState> {
-        self.shared.states().clone()
+        self.shared.places().iter().map(|place| place.state.clone()).collect()
     }
 
     /// Sets an output, for so long if not for good. Waits until it is driven, at most 5 s. Answers its state.
@@ -142,13 +155,7 @@ impl Outputs {
     /// # Errors
     /// Why it is not where it was asked to be.
     pub fn set(&self, id: &str, level: Level, hold: Option<Duration>) -> Result<OutputState, SetError> {
-        let (index, state) = {
-            let states = self.shared.states();
-            let found = states.iter().enumerate().find(|(_, state)| state.id.as_str() == id);
-            found
-                .map(|(index, state)| (index, state.clone()))
-                .ok_or_else(|| SetError::Unknown(id.to_owned()))?
-        };
+        let (state, queue) = self.find(id).ok_or_else(|| SetError::Unknown(id.to_owned()))?;
         let level = match level {
             Level::Off => 0.0,
             Level::On => state.limits.1,
@@ -159,21 +166,35 @@ impl Outputs {
         }
         let (reply, answer) = sync_channel(1);
         let by = Instant::now() + PATIENCE;
-        let ask = Ask::Set { index, level, hold, by, reply };
+        let ask = Ask::Set { id: state.id, level, hold, by, reply };
         if self.shared.leaving.load(Ordering::SeqCst) {
             return Err(SetError::Leaving);
         }
-        match self.queues[index].try_send(ask) {
+        match queue.try_send(ask) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => return Err(SetError::Busy),
             Err(TrySendError::Disconnected(_)) => return Err(SetError::Leaving),
         }
         match answer.recv_timeout(PATIENCE) {
-            Ok(Ok(())) => Ok(self.shared.states()[index].clone()),
+            Ok(Ok(())) => {
+                self.find(id).map(|(state, _)| state).ok_or_else(|| SetError::Unknown(id.to_owned()))
+            }
             Ok(Err(error)) => Err(error),
             Err(RecvTimeoutError::Timeout) => Err(SetError::Busy),
             Err(RecvTimeoutError::Disconnected) => Err(SetError::Leaving),
         }
+    }
+
+    /// Lists the outputs in this order from now on.
+    pub fn order(&self, outputs: &[SensorId]) {
+        let place = |place: &Place| outputs.iter().position(|id| *id == place.state.id);
+        self.shared.places().sort_by_key(place);
+    }
+
+    fn find(&self, id: &str) -> Option<(OutputState, SyncSender<Ask>)> {
+        let places = self.shared.places();
+        let place = places.iter().find(|place| place.state.id.as_str() == id)?;
+        Some((place.state.clone(), place.queue.clone()))
     }
 
     /// Says whether the link over which outputs are commanded is there.
@@ -185,19 +206,39 @@ impl Outputs {
 
     /// Wakes every worker. A full queue has it awake anyway.
     fn look(&self) {
-        for queue in self.queues.iter() {
-            drop(queue.try_send(Ask::Look));
+        for place in self.shared.places().iter() {
+            drop(place.queue.try_send(Ask::Look));
         }
     }
+}
+
+/// What outputs are made with.
+#[derive(Debug)]
+struct Means {
+    buses: Arc<Buses>,
+    log: Log,
+    board: Board,
+    clock: fn() -> Moment,
 }
 
 /// The running workers. Dropped without [`Running::stop`], they make everything safe and end, unwaited for.
 #[derive(Debug)]
 pub struct Running {
     outputs: Outputs,
-    workers: Vec<(String, JoinHandle<()>)>,
-    /// Disconnected once every worker has ended; nothing is ever sent.
-    all_ended: Receiver<()>,
+    workers: Vec<Working>,
+    means: Means,
+}
+
+/// A running worker from outside.
+#[derive(Debug)]
+struct Working {
+    name: String,
+    queue: SyncSender<Ask>,
+    /// The outputs that it has, or will have once it comes to it.
+    outputs: Vec<SensorId>,
+    /// Disconnected once it has ended; nothing is ever sent.
+    ended: Receiver<()>,
+    thread: JoinHandle<()>,
 }
 
 /// Starts one worker per bus that outputs sit on; each makes its outputs safe at once.
@@ -214,45 +255,11 @@ pub fn start(
     board: &Board,
     clock: fn() -> Moment,
 ) -> io::Result<Running> {
-    let states = plans.iter().map(|plan| OutputState {
-        id: plan.output.id.clone(),
-        driver: plan.output.driver.name(),
-        digital: plan.output.driver.is_digital(),
-        level: plan.output.limits.safe,
-        limits: (plan.output.limits.min, plan.output.limits.max, plan.output.limits.safe),
-        since: None,
-        cause: None,
-        failure: None,
-    });
-    let shared = Arc::new(Shared {
-        states: Mutex::new(states.collect()),
-        link_up: AtomicBool::new(false),
-        leaving: AtomicBool::new(false),
-    });
-    let mut by_worker: BTreeMap<String, Vec<Seat>> = BTreeMap::new();
-    let mut names = Vec::with_capacity(plans.len());
-    for (index, plan) in plans.into_iter().enumerate() {
-        let name = plan.output.driver.attachment().worker().to_owned();
-        names.push(name.clone());
-        by_worker.entry(name).or_default().push(Seat::new(index, plan, log.clone(), board, clock));
-    }
-    let (running, all_ended) = sync_channel(0);
-    let mut queues = BTreeMap::new();
-    let mut workers = Vec::new();
-    for (name, seats) in by_worker {
-        let (queue, asked) = sync_channel(QUEUE);
-        let worker = Worker::new(seats, Arc::clone(buses), Arc::clone(&shared), asked);
-        let running: SyncSender<()> = running.clone();
-        let thread = std::thread::Builder::new().name(format!("out {name}")).spawn(move || {
-            let _running = running;
-            worker.run();
-        })?;
-        queues.insert(name.clone(), queue);
-        workers.push((name, thread));
-    }
-    let queues = names.iter().filter_map(|name| queues.get(name).cloned()).collect();
-    let outputs = Outputs { shared, queues: Arc::new(queues) };
-    Ok(Running { outputs, workers, all_ended })
+    let means = Means { buses: Arc::clone(buses), log: log.clone(), board: board.clone(), clock };
+    let outputs = Outputs { shared: Arc::default() };
+    let mut running = Running { outputs, workers: Vec::new(), means };
+    running.add(plans)?;
+    Ok(running)
 }
 
 impl Running {
@@ -261,25 +268,141 @@ impl Running {
         self.outputs.clone()
     }
 
+    /// Drives these as well; each becomes safe at once. Those that there are stay as they are. Afterwards workers that
+    /// have no outputs left are ended.
+    ///
+    /// # Errors
+    /// When a thread cannot be started, or a bus hangs and too much waits for it already.
+    pub fn add(&mut self, plans: Vec<OutputPlan>) -> io::Result<()> {
+        let mut steps: BTreeMap<String, Vec<Step>> = BTreeMap::new();
+        for plan in plans {
+            let name = plan.output.driver.attachment().worker().to_owned();
+            let seat = Seat::new(plan, self.means.log.clone(), &self.means.board, self.means.clock);
+            let state = seat.state();
+            let worker = self.worker(&name)?;
+            worker.outputs.push(state.id.clone());
+            let place = Place { state, queue: worker.queue.clone() };
+            // Before it is driven: the worker tells how it is as soon as it knows.
+            self.outputs.shared.places().push(place);
+            steps.entry(name).or_default().push(Step::Add(Box::new(seat)));
+        }
+        for (name, steps) in steps {
+            // What comes back would say when it is done; nobody waits for that.
+            drop(self.worker(&name)?.ask(steps)?);
+        }
+        let (idle, left) = self.workers.drain(..).partition(|worker| worker.outputs.is_empty());
+        self.workers = left;
+        let until = Instant::now() + STOP_WAIT;
+        for abandoned in Vec::into_iter(idle).filter_map(|worker| worker.end(until)) {
+            warn!("{abandoned}");
+        }
+        Ok(())
+    }
+
+    /// Takes outputs away: each goes to its safe level first. Waits for that, at most 2 s; on a bus that hangs it is done
+    /// as soon as it answers; answers in words where.
+    ///
+    /// # Errors
+    /// Too much waits for a bus that hangs; then its outputs stay as they are.
+    pub fn remove(&mut self, outputs: &[SensorId]) -> io::Result<Vec<String>> {
+        let late = self.arrange(|id| outputs.contains(id).then(|| Step::Remove(id.clone())))?;
+        for worker in &mut self.workers {
+            worker.outputs.retain(|id| !outputs.contains(id));
+        }
+        self.outputs.shared.places().retain(|place| !outputs.contains(&place.state.id));
+        Ok(late)
+    }
+
+    /// From now on the readings of these go elsewhere; their levels stay. Answers as [`Running::remove`].
+    ///
+    /// # Errors
+    /// As [`Running::remove`].
+    pub fn adjust(&mut self, plans: &[OutputPlan]) -> io::Result<Vec<String>> {
+        self.arrange(|id| {
+            let plan = plans.iter().find(|plan| plan.output.id == *id)?;
+            Some(Step::Adjust(id.clone(), plan.level_channel, plan.state_channel))
+        })
+    }
+
+    /// Asks every worker for what is wanted of its outputs, and waits until that is done. Answers who did not do it.
+    fn arrange(&self, wanted: impl Fn(&SensorId) -> Option<Step>) -> io::Result<Vec<String>> {
+        let mut asked = Vec::new();
+        for worker in &self.workers {
+            let steps: Vec<Step> = worker.outputs.iter().filter_map(&wanted).collect();
+            if !steps.is_empty() {
+                asked.push((&worker.name, worker.ask(steps)?));
+            }
+        }
+        let until = Instant::now() + STOP_WAIT;
+        let late = |(name, done): (&String, Receiver<()>)| {
+            let late = done.recv_timeout(until.saturating_duration_since(Instant::now())).is_err();
+            late.then(|| format!("{name}: its outputs do not answer; they follow as soon as they do"))
+        };
+        Ok(asked.into_iter().filter_map(late).collect())
+    }
+
+    /// The worker of this name, started if there is none.
+    fn worker(&mut self, name: &str) -> io::Result<&mut Working> {
+        let at = match self.workers.iter().position(|worker| worker.name == name) {
+            Some(at) => at,
+            None => {
+                self.workers.push(Working::spawn(name, &self.means, &self.outputs.shared)?);
+                self.workers.len() - 1
+            }
+        };
+        Ok(&mut self.workers[at])
+    }
+
     /// Makes every output safe and ends the workers. Waits at most 2 s; who hangs on a bus then is named.
     pub fn stop(mut self) -> Vec<String> {
         self.ask_to_end();
-        let ended = matches!(self.all_ended.recv_timeout(STOP_WAIT), Err(RecvTimeoutError::Disconnected));
-        let mut abandoned = Vec::new();
-        for (name, thread) in self.workers.drain(..) {
-            if !ended && !thread.is_finished() {
-                abandoned
-                    .push(format!("{name}: an output does not answer, and may not be at its safe level"));
-            } else if thread.join().is_err() {
-                warn!("{name}: its outputs had ended by a fault of the program");
-            }
-        }
-        abandoned
+        let until = Instant::now() + STOP_WAIT;
+        self.workers.drain(..).filter_map(|worker| worker.end(until)).collect()
     }
 
     fn ask_to_end(&self) {
         self.outputs.shared.leaving.store(true, Ordering::SeqCst);
         self.outputs.look();
+    }
+}
+
+impl Working {
+    fn spawn(name: &str, means: &Means, shared: &Arc<Shared>) -> io::Result<Self> {
+        let (queue, asked) = sync_channel(QUEUE);
+        let (running, ended) = sync_channel(0);
+        let worker = Worker::new(Arc::clone(&means.buses), Arc::clone(shared), asked);
+        let thread = std::thread::Builder::new().name(format!("out {name}")).spawn(move || {
+            let _running: SyncSender<()> = running;
+            worker.run();
+        })?;
+        Ok(Self { name: name.to_owned(), queue, outputs: Vec::new(), ended, thread })
+    }
+
+    /// Asks for changes; what comes back has a word when they are made. An error when too much waits already.
+    fn ask(&self, steps: Vec<Step>) -> io::Result<Receiver<()>> {
+        let (done, made) = sync_channel(1);
+        match self.queue.try_send(Ask::Arrange { steps, done }) {
+            Ok(()) => Ok(made),
+            Err(_) => Err(io::Error::other(format!("{}: its outputs do not answer", self.name))),
+        }
+    }
+
+    /// Waits for the end of one that is leaving or has no outputs; who hangs is named, and left behind.
+    fn end(self, until: Instant) -> Option<String> {
+        // Full or gone: it is awake, or needs no word.
+        drop(self.queue.try_send(Ask::End));
+        let patience = until.saturating_duration_since(Instant::now());
+        let ended = self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected);
+        if !ended && !self.thread.is_finished() {
+            return Some(format!(
+                "{}: an output does not answer, and may not be at its safe level",
+                self.name
+            ));
+        }
+        if self.thread.join().is_err() {
+            warn!("{}: its outputs had ended by a fault of the program", self.name);
+        }
+        None
     }
 }
 

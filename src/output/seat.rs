@@ -23,8 +23,6 @@ const PAY_AGAIN: Duration = Duration::from_millis(500);
 
 /// See the module.
 pub(super) struct Seat {
-    /// Position among all outputs.
-    pub(super) index: usize,
     id: SensorId,
     driver: OutputDriver,
     limits: Limits,
@@ -54,18 +52,11 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    pub(super) fn new(
-        index: usize,
-        plan: OutputPlan,
-        log: Log,
-        board: &Board,
-        clock: fn() -> Moment,
-    ) -> Self {
+    pub(super) fn new(plan: OutputPlan, log: Log, board: &Board, clock: fn() -> Moment) -> Self {
         let part = board.part(&format!("output {}", plan.output.id));
         // A part outlives a reload of the configuration; what it said of the old run is over.
         part.set(State::Starting);
         Self {
-            index,
             governor: Governor::new(plan.output.limits.clone()),
             limits: plan.output.limits,
             id: plan.output.id,
@@ -90,6 +81,33 @@ impl Seat {
             refused: part.figure("refused"),
             errors: part.figure("errors"),
             part,
+        }
+    }
+
+    /// Its name.
+    pub(super) fn id(&self) -> &SensorId {
+        &self.id
+    }
+
+    /// Sends level and state elsewhere from now on: what was said last is said there again.
+    pub(super) fn adjust(&mut self, now: Duration, level_channel: ChannelId, state_channel: ChannelId) {
+        self.level_channel = level_channel;
+        self.state_channel = state_channel;
+        let at = (self.clock)();
+        if let Some(level) = self.logged {
+            self.owe(Reading { channel: level_channel, at, value: self.value(level) });
+        }
+        if !self.said.is_empty() {
+            let value = Value::Text(self.said.as_str().into());
+            self.owe(Reading { channel: state_channel, at, value });
+        }
+        self.pay(now);
+    }
+
+    fn value(&self, level: f64) -> Value {
+        match self.driver.is_digital() {
+            true => Value::Bool(level > 0.0),
+            false => Value::Float(level),
         }
     }
 
@@ -226,11 +244,7 @@ impl Seat {
             return;
         }
         let at = (self.clock)();
-        let value = match self.driver.is_digital() {
-            true => Value::Bool(level > 0.0),
-            false => Value::Float(level),
-        };
-        self.owe(Reading { channel: self.level_channel, at, value });
+        self.owe(Reading { channel: self.level_channel, at, value: self.value(level) });
         if self.logged.is_some() {
             self.changes.add(1);
         }
@@ -275,6 +289,12 @@ impl Seat {
             self.owed.pop_front();
         }
         self.pay_at = None;
+    }
+}
+
+impl std::fmt::Debug for Seat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seat").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

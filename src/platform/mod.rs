@@ -156,7 +156,7 @@ impl fmt::Debug for About {
 }
 
 /// A sensor.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SensorAbout {
     /// Name.
     pub id: SensorId,
@@ -171,7 +171,7 @@ pub struct SensorAbout {
 }
 
 /// An output.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct OutputAbout {
     /// Name.
     pub id: SensorId,

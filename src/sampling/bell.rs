@@ -4,8 +4,12 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::arrange::Arrangement;
 use super::control::{MOST_ORDERS, Pending};
 use crate::bus::gpio::Waker;
+
+/// Arrangements that can wait: more come only while the worker hangs.
+const MOST_ARRANGEMENTS: usize = 16;
 
 /// Rung by anybody, waited at by one worker.
 #[derive(Debug, Default)]
@@ -21,6 +25,8 @@ struct State {
     callers: Vec<usize>,
     /// Given, and not carried out yet.
     orders: Vec<Pending>,
+    /// Asked for, and not done yet.
+    arrangements: Vec<Arrangement>,
     /// Nobody will look any more.
     closed: bool,
 }
@@ -72,13 +78,31 @@ impl Bell {
         std::mem::take(&mut self.lock().orders)
     }
 
+    /// Hands over an arrangement; false when too many wait, or nobody looks any more.
+    pub fn arrange(&self, arrangement: Arrangement) -> bool {
+        let mut state = self.lock();
+        if state.closed || state.arrangements.len() >= MOST_ARRANGEMENTS {
+            return false;
+        }
+        state.arrangements.push(arrangement);
+        state.rung = true;
+        drop(state);
+        self.rung.notify_one();
+        true
+    }
+
+    /// The arrangements asked for since the last look, oldest first.
+    pub fn arrangements(&self) -> Vec<Arrangement> {
+        std::mem::take(&mut self.lock().arrangements)
+    }
+
     /// Takes no more orders; whoever waits for one is told by the end of its reply.
     pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let orders = std::mem::take(&mut state.orders);
+        let left = (std::mem::take(&mut state.orders), std::mem::take(&mut state.arrangements));
         drop(state);
-        drop(orders);
+        drop(left);
     }
 
     /// Waits until `until` (for ever without one), or until it rings; returns at once if it has rung since the

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::Output;
 use super::health::Health;
 use super::stop::Stop;
+use crate::config;
 use crate::filter::{Counts, Due, Trace, Verdict};
 use crate::log::Busy;
 use crate::reading::{ChannelId, Moment, Reading, SensorId, Value};
@@ -15,14 +16,19 @@ use crate::status::{Board, Figure, Part, State};
 /// One sensor as the others see it.
 pub(super) struct Cell {
     pub id: SensorId,
-    pub timeout: Duration,
     pub figures: Figures,
     part: Part,
-    state_channel: ChannelId,
-    health: Mutex<Health>,
+    told: Mutex<Told>,
     seen: Mutex<Seen>,
     output: Arc<dyn Output>,
     stop: Arc<Stop>,
+}
+
+/// How the sensor is, and how and where that is told.
+struct Told {
+    health: Health,
+    timeout: Duration,
+    channel: ChannelId,
 }
 
 /// What was last seen of a sensor, for those who ask.
@@ -80,11 +86,13 @@ impl Cell {
         };
         Self {
             id: plan.sensor.id.clone(),
-            timeout: plan.sensor.timeout,
             figures,
             part,
-            state_channel: plan.state_channel,
-            health: Mutex::default(),
+            told: Mutex::new(Told {
+                health: Health::default(),
+                timeout: plan.sensor.timeout,
+                channel: plan.state_channel,
+            }),
             seen: Mutex::new(Seen {
                 traces: vec![Trace::default(); plan.sensor.quantities.len()],
                 next_read: None,
@@ -94,17 +102,50 @@ impl Cell {
         }
     }
 
+    /// A read that takes longer hangs.
+    pub fn timeout(&self) -> Duration {
+        self.lock().timeout
+    }
+
+    /// Goes over to another configuration of the same sensor. `before` are the quantities until now. What is seen
+    /// of a quantity stays if it is the same measure; a state that goes elsewhere is told again there.
+    pub fn adjust(&self, plan: &super::SensorPlan, before: &[config::Quantity]) {
+        {
+            let mut told = self.lock();
+            told.timeout = plan.sensor.timeout;
+            if told.channel != plan.state_channel {
+                // What is owed belongs to the old channel.
+                if self.pay_from(&mut told).is_err() {
+                    self.lose(told.health.forgive_all());
+                }
+                told.channel = plan.state_channel;
+                told.health.tell_again();
+            }
+        }
+        let mut seen = self.lock_seen();
+        let mut old = std::mem::take(&mut seen.traces);
+        let same = |new: &config::Quantity| {
+            let of = |one: &config::Quantity| {
+                (one.info.clone(), one.calibration.clone(), one.channel.unit.clone())
+            };
+            before.iter().position(|old| of(old) == of(new))
+        };
+        let trace =
+            |new| same(new).and_then(|place| old.get_mut(place)).map(std::mem::take).unwrap_or_default();
+        seen.traces = plan.sensor.quantities.iter().map(trace).collect();
+    }
+
     /// Changes the health, shows it, and logs the state reading if it became one. While the log is busy
     /// the reading is owed; [`Cell::pay`] tries again.
     pub fn change<T>(&self, change: impl FnOnce(&mut Health) -> T) -> T {
-        let mut health = self.lock();
-        let answer = change(&mut health);
-        self.lose(health.forgive());
+        let mut told = self.lock();
+        let answer = change(&mut told.health);
+        self.lose(told.health.forgive());
         if !self.stop.is_over() {
-            self.part.set(health.state());
+            self.part.set(told.health.state());
         }
         // Busy is no loss here: the reading stays owed, and every sample and the supervisor try again.
-        if self.pay_from(&mut health).is_err() {
+        if self.pay_from(&mut told).is_err() {
             tracing::debug!("sensor {}: its state waits for the log", self.id);
         }
         answer
@@ -115,14 +156,14 @@ impl Cell {
         self.pay_from(&mut self.lock())
     }
 
-    fn pay_from(&self, health: &mut Health) -> Result<(), Busy> {
-        while let Some((at, text)) = health.owed() {
+    fn pay_from(&self, told: &mut Told) -> Result<(), Busy> {
+        while let Some((at, text)) = told.health.owed() {
             if self.stop.is_over() {
                 return Err(Busy);
             }
             let value = Value::Text(text.as_str().into());
-            self.output.append(vec![Reading { channel: self.state_channel, at: *at, value }])?;
-            health.paid();
+            self.output.append(vec![Reading { channel: told.channel, at: *at, value }])?;
+            told.health.paid();
         }
         Ok(())
     }
@@ -137,10 +178,10 @@ impl Cell {
 
     /// The sensor is read no more: what is still owed or held is dropped, and counted, once.
     pub fn close(&self) {
-        let mut health = self.lock();
+        let mut told = self.lock();
         let held = usize::try_from(self.figures.held.get()).unwrap_or(0);
         self.figures.held.set(0);
-        self.lose(health.forgive_all() + held);
+        self.lose(told.health.forgive_all() + held);
         if !self.stop.is_over() {
             self.part.set(State::Stopped);
         }
@@ -189,7 +230,7 @@ impl Cell {
     }
 
     /// The lock is held for changes that cannot panic halfway, so a poisoned one is whole.
-    fn lock(&self) -> MutexGuard<'_, Health> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,8 +2,8 @@
 //! neither who may give them nor how they come.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::bell::Bell;
@@ -23,9 +23,9 @@ pub enum Order {
     Read,
     /// Be read now; everything goes the usual way, whether it has changed or not.
     Republish,
-    /// Be read at this interval from now on, until the next start.
+    /// Be read at this interval from now on, until it starts again or its configuration changes.
     Interval(Duration),
-    /// Let a quantity pass when it has changed by so much from now on, until the next start.
+    /// Let a quantity pass when it has changed by so much from now on; until the same.
     Change(Quantity, Change),
     /// Be read no more.
     Pause,
@@ -59,38 +59,24 @@ pub type Obeyed = Result<Vec<(Quantity, Value, String)>, OrderError>;
 /// An order on its way.
 #[derive(Debug)]
 pub(super) struct Pending {
-    pub sensor: usize,
+    pub sensor: SensorId,
     pub order: Order,
     pub reply: SyncSender<Obeyed>,
 }
 
 /// Where a sensor is read.
 #[derive(Debug, Clone)]
-struct Desk {
-    bell: Arc<Bell>,
-    /// Position at its worker.
-    sensor: usize,
-    timeout: Duration,
+pub(super) struct Desk {
+    /// Of its worker.
+    pub bell: Arc<Bell>,
+    /// Of the sensor.
+    pub timeout: Duration,
 }
 
-/// Handle on the sensors of all workers. Cheap to clone.
+/// Handle on the sensors of all workers, whichever there are at the time. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Control {
-    desks: Arc<BTreeMap<SensorId, Desk>>,
-}
-
-/// Gathers the desks while workers start.
-#[derive(Debug, Default)]
-pub(super) struct Desks(BTreeMap<SensorId, Desk>);
-
-impl Desks {
-    pub fn add(&mut self, id: SensorId, bell: Arc<Bell>, sensor: usize, timeout: Duration) {
-        self.0.insert(id, Desk { bell, sensor, timeout });
-    }
-
-    pub fn control(&mut self) -> Control {
-        Control { desks: Arc::new(std::mem::take(&mut self.0)) }
-    }
+    desks: Arc<Mutex<BTreeMap<SensorId, Desk>>>,
 }
 
 impl Control {
@@ -99,17 +85,37 @@ impl Control {
     /// # Errors
     /// Why it was not.
     pub fn order(&self, sensor: &str, order: Order) -> Obeyed {
-        let found = self.desks.get_key_value(sensor);
+        let found = self.desks().get_key_value(sensor).map(|(id, desk)| (id.clone(), desk.clone()));
         let (id, desk) = found.ok_or_else(|| OrderError::UnknownSensor(sensor.to_owned()))?;
         let (reply, answer) = sync_channel(1);
-        if !desk.bell.order(Pending { sensor: desk.sensor, order, reply }) {
-            return Err(OrderError::Busy(id.clone()));
+        if !desk.bell.order(Pending { sensor: id.clone(), order, reply }) {
+            return Err(OrderError::Busy(id));
         }
         let patience = desk.timeout.saturating_add(Duration::from_secs(1)).min(LONGEST_WAIT);
         match answer.recv_timeout(patience) {
             Ok(obeyed) => obeyed,
-            Err(RecvTimeoutError::Timeout) => Err(OrderError::Busy(id.clone())),
+            Err(RecvTimeoutError::Timeout) => Err(OrderError::Busy(id)),
             Err(RecvTimeoutError::Disconnected) => Err(OrderError::Ended),
         }
+    }
+
+    /// From now on the sensor is read here, or nowhere.
+    pub(super) fn seat(&self, sensor: &SensorId, desk: Option<Desk>) {
+        match desk {
+            Some(desk) => drop(self.desks().insert(sensor.clone(), desk)),
+            None => drop(self.desks().remove(sensor)),
+        }
+    }
+
+    /// The sensor may take so long from now on.
+    pub(super) fn set_timeout(&self, sensor: &SensorId, timeout: Duration) {
+        if let Some(desk) = self.desks().get_mut(sensor) {
+            desk.timeout = timeout;
+        }
+    }
+
+    fn desks(&self) -> MutexGuard<'_, BTreeMap<SensorId, Desk>> {
+        // Nothing under the lock can panic halfway through a change.
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

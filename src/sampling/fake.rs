@@ -238,6 +238,7 @@ pub fn plan<D: Driver + 'static>(
         sensor: config::Sensor {
             id: format!("s{number}").into(),
             driver: Arc::<D>::clone(driver),
+            options: Arc::default(),
             interval,
             // Long: a test machine under load must not make a sensor look hung.
             timeout: Duration::from_secs(30),

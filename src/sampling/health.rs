@@ -57,6 +57,11 @@ impl Health {
         news
     }
 
+    /// What it was last heard of is to be told again, elsewhere: the next answer or failure is news.
+    pub fn tell_again(&mut self) {
+        self.well = None;
+    }
+
     /// The sensor did not answer, answered nonsense, or hangs.
     pub fn failed(&mut self, at: Moment, why: String) {
         if self.well != Some(false) {

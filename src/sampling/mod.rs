@@ -6,13 +6,18 @@
 //!
 //! One thread more, the supervisor, notices a worker that hangs inside a driver. A thread cannot be
 //! interrupted there, so the others on that bus wait with it, while all other buses go on.
+//!
+//! Sensors can be taken away, adjusted and added while the others go on ([`Sampling::remove`], [`Sampling::adjust`],
+//! [`Sampling::add`]).
 
+mod arrange;
 mod backoff;
 mod bell;
 mod cell;
 mod contain;
 mod control;
 mod health;
+mod running;
 mod schedule;
 mod stop;
 mod watch;
@@ -27,31 +32,34 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::bus::Buses;
 use crate::config;
 use crate::log::{Busy, Log};
 use crate::reading::{ChannelId, Moment, Reading, SensorId};
 use crate::status::Board;
+use arrange::Step;
 use cell::Cell;
-use control::Desks;
 pub use control::{Control, Obeyed, Order, OrderError};
+use running::Running;
 use stop::Stop;
-use watch::{Life, Supervisor, Watched};
-use worker::{Shared, Worker};
+use watch::{Life, Roster, Supervisor};
 
 pub use cell::Seen;
 
 /// How long [`Sampling::stop`] waits for the workers.
 const STOP_WAIT: Duration = Duration::from_secs(3);
+
+/// How long a worker may take to change its sensors: it may be in the midst of a reading, which takes at most as long as
+/// the longest time-out among them, within these.
+const ARRANGE_WAIT: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(10));
 
 /// By when a worker itself gives up on the log while ending: a little before it is given up.
 const STOP_WORK: Duration = Duration::from_millis(2_500);
@@ -86,27 +94,42 @@ pub struct SensorPlan {
     pub state_channel: ChannelId,
 }
 
+/// What workers are made with.
+struct Means {
+    buses: Arc<Buses>,
+    output: Arc<dyn Output>,
+    board: Board,
+    clock: fn() -> Moment,
+}
+
+impl Means {
+    fn cell(&self, plan: &SensorPlan, stop: &Arc<Stop>) -> Arc<Cell> {
+        Arc::new(Cell::new(plan, &self.board, &self.output, stop))
+    }
+}
+
 /// The running workers. Dropped without [`Sampling::stop`], they end by themselves, unwaited for.
 pub struct Sampling {
-    workers: Vec<(Arc<Watched>, JoinHandle<()>)>,
+    workers: Vec<Running>,
     supervisor: Option<JoinHandle<()>>,
+    /// The supervisor's; each worker has one of its own.
     stop: Arc<Stop>,
+    roster: Arc<Roster>,
     life: Arc<Life>,
-    /// Disconnected once every worker has ended; nothing is ever sent.
-    all_ended: Receiver<()>,
     control: Control,
+    means: Means,
 }
 
 /// What was last seen of each sensor, for those who ask. Reads nothing and changes nothing.
 #[derive(Clone)]
 pub struct View {
-    cells: Vec<Arc<Cell>>,
+    roster: Arc<Roster>,
 }
 
 impl View {
     /// What was last seen of this sensor.
     pub fn seen(&self, sensor: &SensorId) -> Option<Seen> {
-        self.cells.iter().find(|cell| cell.id == *sensor).map(|cell| cell.seen())
+        self.roster.seen(sensor)
     }
 }
 
@@ -142,71 +165,133 @@ pub fn start(
     board: &Board,
     clock: fn() -> Moment,
 ) -> io::Result<Sampling> {
-    if let Some(plan) = sensors.iter().find(|plan| plan.channels.len() != plan.sensor.quantities.len()) {
-        let (channels, quantities) = (plan.channels.len(), plan.sensor.quantities.len());
-        let text = format!("sensor {}: {channels} channels for {quantities} quantities", plan.sensor.id);
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-    }
     contain::silence();
-    let mut by_worker: BTreeMap<String, Vec<SensorPlan>> = BTreeMap::new();
-    for plan in sensors {
-        by_worker.entry(plan.sensor.driver.attachment().worker().to_owned()).or_default().push(plan);
-    }
-    let stop = Arc::new(Stop::default());
-    let shared = Arc::new(Shared { buses, output, clock, stop: Arc::clone(&stop) });
-    let (running, all_ended) = sync_channel(0);
-    let life = Arc::new(Life::new());
-    let mut desks = Desks::default();
     let mut sampling = Sampling {
         workers: Vec::new(),
         supervisor: None,
-        stop,
-        life,
-        all_ended,
+        stop: Arc::default(),
+        roster: Arc::default(),
+        life: Arc::new(Life::new()),
         control: Control::default(),
+        means: Means { buses, output, board: board.clone(), clock },
     };
     // An error on the way drops `sampling`, which ends what was started.
-    for (name, plans) in by_worker {
-        sampling.spawn(name, plans, &shared, board, running.clone(), &mut desks)?;
-    }
-    sampling.control = desks.control();
-    if !sampling.workers.is_empty() {
-        let supervisor = Supervisor {
-            watched: sampling.workers.iter().map(|(watched, _)| Arc::clone(watched)).collect(),
-            stop: Arc::clone(&sampling.stop),
-            clock,
-            life: Arc::clone(&sampling.life),
-        };
-        let thread = thread::Builder::new().name("supervisor".to_owned());
-        sampling.supervisor = Some(thread.spawn(move || supervisor.run())?);
-    }
+    sampling.add(sensors)?;
     Ok(sampling)
 }
 
 impl Sampling {
-    fn spawn(
-        &mut self,
-        name: String,
-        plans: Vec<SensorPlan>,
-        shared: &Arc<Shared>,
-        board: &Board,
-        running: SyncSender<()>,
-        desks: &mut Desks,
-    ) -> io::Result<()> {
-        let cells = plans.iter().map(|plan| Arc::new(Cell::new(plan, board, &shared.output, &self.stop)));
-        let watched = Arc::new(Watched::new(name, cells.collect()));
-        // Only the jitter of back-offs hangs on it, which should differ between devices and starts.
-        let seed = RandomState::new().hash_one(&watched.name);
-        debug!("{}: back-off jitter from seed {seed}", watched.name);
-        let worker = Worker::new(shared, &watched, plans, seed);
-        for (sensor, cell) in watched.cells.iter().enumerate() {
-            desks.add(cell.id.clone(), worker.bell(), sensor, cell.timeout);
+    /// Reads these sensors from now on, beside those there are. Afterwards workers that have nothing left to read are
+    /// ended.
+    ///
+    /// # Errors
+    /// When a plan has not one channel per quantity, or a thread cannot be started.
+    pub fn add(&mut self, sensors: Vec<SensorPlan>) -> io::Result<()> {
+        if let Some(plan) = sensors.iter().find(|plan| plan.channels.len() != plan.sensor.quantities.len()) {
+            let (channels, quantities) = (plan.channels.len(), plan.sensor.quantities.len());
+            let text = format!("sensor {}: {channels} channels for {quantities} quantities", plan.sensor.id);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let thread = thread::Builder::new().name(format!("bus {}", watched.name)).spawn(move || {
-            let _running = running;
-            worker.run();
-        })?;
-        self.workers.push((watched, thread));
+        let mut by_worker: BTreeMap<String, Vec<SensorPlan>> = BTreeMap::new();
+        for plan in sensors {
+            by_worker.entry(plan.sensor.driver.attachment().worker().to_owned()).or_default().push(plan);
+        }
+        for (name, plans) in by_worker {
+            match self.workers.iter_mut().find(|worker| worker.watched.name == name) {
+                Some(worker) => worker.add(&self.means, plans, &self.control)?,
+                None => {
+                    let worker = Running::spawn(&self.means, name, plans, &self.control)?;
+                    self.roster.add(&worker.watched);
+                    self.workers.push(worker);
+                }
+            }
+        }
+        self.supervise()?;
+        let idle = self.workers.extract_if(.., |worker| worker.sensors.is_empty()).collect();
+        self.end(idle);
+        Ok(())
+    }
+
+    /// Reads these sensors no more. What they have to say at the end is with the log when this returns, unless their
+    /// bus hangs: after some seconds its worker is left behind. Answers the other sensors that went with it, to be added again.
+    pub fn remove(&mut self, sensors: &[SensorId]) -> Vec<SensorId> {
+        let mut orphans = self.arrange(|id| sensors.contains(id).then(|| Step::Remove(id.clone())));
+        orphans.retain(|id| !sensors.contains(id));
+        for worker in &mut self.workers {
+            worker.sensors.retain(|id| !sensors.contains(id));
+        }
+        sensors.iter().for_each(|id| self.control.seat(id, None));
+        orphans
+    }
+
+    /// Goes on with these sensors by another configuration; their devices stay open. Answers those that went with a
+    /// worker that hangs, to be added again.
+    pub fn adjust(&mut self, plans: &[SensorPlan]) -> Vec<SensorId> {
+        let plan = |id: &SensorId| plans.iter().find(|plan| plan.sensor.id == *id);
+        let orphans = self.arrange(|id| plan(id).map(|plan| Step::Adjust(Box::new(plan.clone()))));
+        for plan in plans {
+            self.control.set_timeout(&plan.sensor.id, plan.sensor.timeout);
+        }
+        orphans
+    }
+
+    /// Asks every worker for what is wanted of its sensors, and waits until that is done. Who does not do it is left
+    /// behind; answers the sensors that it had.
+    fn arrange(&mut self, wanted: impl Fn(&SensorId) -> Option<Step>) -> Vec<SensorId> {
+        let begun = Instant::now();
+        let mut asked = Vec::new();
+        for (place, worker) in self.workers.iter().enumerate() {
+            let steps: Vec<Step> = worker.sensors.iter().filter_map(&wanted).collect();
+            if !steps.is_empty() {
+                // What is known to hang is not waited for.
+                let patience =
+                    worker.watched.patience().map(|most| most.clamp(ARRANGE_WAIT.0, ARRANGE_WAIT.1));
+                asked.push((place, worker.ask(steps), begun + patience.unwrap_or_default()));
+            }
+        }
+        let left = |until: Instant| until.saturating_duration_since(Instant::now());
+        let done = |made: Option<Receiver<()>>, until| {
+            made.is_some_and(|made| made.recv_timeout(left(until)).is_ok())
+        };
+        let hung = asked.into_iter().filter_map(|(place, made, until)| (!done(made, until)).then_some(place));
+        let hung: Vec<usize> = hung.collect();
+        let mut left: Vec<Running> = Vec::new();
+        for place in hung.into_iter().rev() {
+            left.push(self.workers.swap_remove(place));
+        }
+        let orphans = left.iter().flat_map(|worker| worker.sensors.clone()).collect();
+        left.iter().for_each(|worker| worker.ask_to_end(Instant::now()));
+        self.end(left);
+        orphans
+    }
+
+    /// Ends these workers; who does not end is left behind, and named in the journal.
+    fn end(&mut self, workers: Vec<Running>) {
+        workers.iter().for_each(|worker| worker.ask_to_end(Instant::now() + STOP_WORK));
+        let until =
+            workers.first().and_then(|worker| worker.watched.stop.deadline()).unwrap_or_else(Instant::now);
+        for worker in workers {
+            self.roster.remove(&worker.watched);
+            if let Some(abandoned) = worker.end(until) {
+                warn!("{abandoned}");
+            }
+        }
+    }
+
+    /// Starts the supervisor once there is something to look at.
+    fn supervise(&mut self) -> io::Result<()> {
+        if self.supervisor.is_some() || self.workers.is_empty() {
+            return Ok(());
+        }
+        self.life.sign();
+        let supervisor = Supervisor {
+            roster: Arc::clone(&self.roster),
+            stop: Arc::clone(&self.stop),
+            clock: self.means.clock,
+            life: Arc::clone(&self.life),
+        };
+        let thread = thread::Builder::new().name("supervisor".to_owned());
+        self.supervisor = Some(thread.spawn(move || supervisor.run())?);
         Ok(())
     }
 
@@ -223,42 +308,34 @@ impl Sampling {
         if self.workers.is_empty() { Instant::now() } else { self.life.last() }
     }
 
-    /// What was last seen of each sensor.
+    /// What was last seen of each sensor, now and whenever it is asked.
     pub fn view(&self) -> View {
-        View { cells: self.workers.iter().flat_map(|(watched, _)| watched.cells.iter().cloned()).collect() }
+        View { roster: Arc::clone(&self.roster) }
     }
 
     /// Ends all workers: readings under way are finished, values held back by `min_interval` are handed
     /// over. Waits at most 3 s; workers still inside a driver then are left behind and named, and what
     /// they held counts as dropped.
     pub fn stop(mut self) -> Vec<Abandoned> {
-        self.stop.ask(Instant::now() + STOP_WORK);
-        let ended = matches!(self.all_ended.recv_timeout(STOP_WAIT), Err(RecvTimeoutError::Disconnected));
-        let mut abandoned = Vec::new();
-        for (watched, thread) in self.workers.drain(..) {
-            if ended || thread.is_finished() {
-                if thread.join().is_err() {
-                    warn!("{}: its worker had ended by a fault of the program", watched.name);
-                }
-                continue;
-            }
-            let sensor = watched.current().map(|cell| cell.id.clone());
-            watched.cells.iter().for_each(|cell| cell.close());
-            abandoned.push(Abandoned { worker: watched.name.clone(), sensor });
-        }
+        self.ask_to_end();
+        let until = Instant::now() + STOP_WAIT;
+        let abandoned = self.workers.drain(..).filter_map(|worker| worker.end(until)).collect();
         // The supervisor waits for nothing but the signal to end.
         if self.supervisor.take().is_some_and(|supervisor| supervisor.join().is_err()) {
             warn!("the supervisor of the sensors had ended by a fault of the program");
         }
         abandoned
     }
+
+    fn ask_to_end(&self) {
+        let deadline = Instant::now() + STOP_WORK;
+        self.stop.ask(deadline);
+        self.workers.iter().for_each(|worker| worker.ask_to_end(deadline));
+    }
 }
 
 impl Drop for Sampling {
     fn drop(&mut self) {
-        // After `stop` the signal stands already, with a deadline that must not move.
-        if self.stop.deadline().is_none() {
-            self.stop.ask(Instant::now() + STOP_WORK);
-        }
+        self.ask_to_end();
     }
 }

@@ -64,14 +64,22 @@ impl Schedule {
     pub fn new(intervals: impl IntoIterator<Item = Duration>) -> Self {
         let mut schedule = Self { grids: Vec::new(), queue: BinaryHeap::new() };
         for (sensor, interval) in intervals.into_iter().enumerate() {
-            // The configuration has no zero intervals; a division by one would take the worker down.
-            let interval = interval.max(Duration::from_millis(1));
-            let slot = u32::try_from(sensor / PER_SLOT).unwrap_or(u32::MAX);
-            let phase = remainder(SLOT.saturating_mul(slot), interval);
-            schedule.grids.push(Grid { phase, interval, turn: 0 });
-            schedule.read(sensor, Task::Read, phase);
+            let phase = remainder(spread(sensor), at_least(interval));
+            schedule.add(sensor, interval, phase);
         }
         schedule
+    }
+
+    /// Reads a sensor from `from` on. Its place is a free one, or the first behind all there are.
+    pub fn add(&mut self, sensor: usize, interval: Duration, from: Duration) {
+        let interval = at_least(interval);
+        let grid = Grid { phase: remainder(from, interval), interval, turn: 0 };
+        match self.grids.get_mut(sensor) {
+            // The turns go on: readings that are planned for who sat there before are not for this one.
+            Some(free) => *free = Grid { turn: free.turn, ..grid },
+            None => self.grids.push(grid),
+        }
+        self.read(sensor, Task::Read, from);
     }
 
     /// When something is due next, or was before it was planned anew.
@@ -124,7 +132,7 @@ impl Schedule {
 
     /// Gives the sensor another grid, of which `from` is a point. What is planned stays planned.
     pub fn set_interval(&mut self, sensor: usize, interval: Duration, from: Duration) {
-        let interval = interval.max(Duration::from_millis(1));
+        let interval = at_least(interval);
         let grid = &mut self.grids[sensor];
         grid.interval = interval;
         grid.phase = remainder(from, interval);
@@ -145,6 +153,16 @@ impl Schedule {
     pub fn flush(&mut self, sensor: usize, at: Duration) {
         self.queue.push(Reverse((at, Task::Flush, sensor, 0)));
     }
+}
+
+/// When the sensor of this number begins, if many begin at once.
+pub(super) fn spread(sensor: usize) -> Duration {
+    SLOT.saturating_mul(u32::try_from(sensor / PER_SLOT).unwrap_or(u32::MAX))
+}
+
+/// The configuration has no zero intervals; a division by one would take the worker down.
+fn at_least(interval: Duration) -> Duration {
+    interval.max(Duration::from_millis(1))
 }
 
 fn remainder(time: Duration, interval: Duration) -> Duration {
@@ -249,6 +267,24 @@ mod tests {
         assert_eq!(drain(&mut schedule, ms(1_039)), []);
         assert_eq!(drain(&mut schedule, ms(1_041)), [(1_040, 0)]);
         assert_eq!(schedule.next(), Some(ms(1_070)));
+    }
+
+    #[test]
+    fn a_place_that_is_taken_again_has_nothing_of_who_sat_there() {
+        let mut schedule = Schedule::new([ms(100), ms(100)]);
+        drain(&mut schedule, ms(0));
+        schedule.hold(0);
+        schedule.add(0, ms(30), ms(40));
+        schedule.add(2, ms(1_000), ms(45));
+        assert_eq!(drain(&mut schedule, ms(39)), []);
+        assert_eq!(drain(&mut schedule, ms(45)), [(40, 0), (45, 0)]);
+        let mut due: Vec<(u64, u64)> = drain(&mut schedule, ms(100));
+        due.sort_unstable();
+        assert_eq!(
+            due,
+            [(100, 0), (100, 1)],
+            "the second of the old ones, and the new one, which has missed 70"
+        );
     }
 
     #[test]

@@ -417,3 +417,95 @@ fn an_order_to_a_sensor_that_fails_or_hangs_says_so() {
     door.open();
     sampling.stop();
 }
+
+#[test]
+fn sensors_come_and_go_and_the_others_never_notice() {
+    let bench = Bench::default();
+    let (stays, goes, comes) = (driver("a", counting), driver("a", counting), driver("a", counting));
+    let (elsewhere, slow) = (driver("b", counting), Duration::from_secs(3600));
+    let mut sampling = bench.start(vec![
+        plan(1, &stays, ms(5), Filter::default()),
+        plan(2, &goes, ms(5), Filter::default()),
+        plan(3, &elsewhere, slow, Filter::default()),
+    ]);
+    bench.memory.wait(20, 3);
+    let (control, view) = (sampling.control(), sampling.view());
+    assert_eq!(sampling.remove(&["s2".into()]), []);
+    let last = bench.memory.values(20).len();
+    assert_eq!(goes.closes.load(Ordering::SeqCst), 1, "its device is free when this returns");
+    assert_eq!(bench.state("s2"), "stopped");
+    assert!(matches!(control.order("s2", Order::Read), Err(OrderError::UnknownSensor(_))));
+    sampling.add(vec![plan(4, &comes, ms(5), Filter::default())]).unwrap();
+    bench.memory.wait(40, 3);
+    assert!(view.seen(&"s4".into()).is_some() && view.seen(&"s2".into()).is_none());
+    control.order("s4", Order::Read).unwrap();
+    // Its place is taken by another, and the one that was there does not come back.
+    assert_eq!(bench.memory.values(20).len(), last);
+    let values = bench.memory.values(10);
+    let expected: Vec<String> = (0..values.len()).map(|read| (read % 80).to_string()).collect();
+    assert_eq!((values, stays.opens.load(Ordering::SeqCst)), (expected, 1));
+    // A worker with nothing left to read ends, and is made again.
+    assert_eq!(sampling.remove(&["s3".into()]), []);
+    sampling.add(Vec::new()).unwrap();
+    assert_eq!(sampling.workers.len(), 1);
+    sampling.add(vec![plan(3, &elsewhere, slow, Filter::default())]).unwrap();
+    bench.memory.wait(30, 2);
+    assert!(sampling.stop().is_empty());
+}
+
+#[test]
+fn a_sensor_that_is_adjusted_stays_open_and_remembers() {
+    let bench = Bench::default();
+    let calm = driver("a", |_| sample(7.0));
+    let mut sampling = bench.start(vec![plan(1, &calm, ms(5), Filter::default())]);
+    bench.memory.wait(10, 1);
+    // Another interval and another rule: nothing has changed enough to be said again.
+    let rule = Filter { change: Change::Absolute(2.0), ..Filter::default() };
+    assert_eq!(sampling.adjust(&[plan(1, &calm, ms(2), rule.clone())]), []);
+    sampling.control().order("s1", Order::Read).unwrap();
+    assert_eq!(bench.memory.values(10), ["7"]);
+    // Elsewhere it is said again, and so is the sensor's state.
+    let mut moved = plan(1, &calm, ms(2), rule);
+    moved.sensor.quantities[0].channel.device = "elsewhere".into();
+    (moved.channels, moved.state_channel) = (vec![ChannelId(50)], ChannelId(51));
+    assert_eq!(sampling.adjust(&[moved]), []);
+    assert_eq!(bench.memory.wait(50, 1), ["7"]);
+    assert_eq!(bench.memory.wait(51, 1), ["ok"]);
+    assert_eq!(
+        (bench.memory.values(10), bench.memory.values(11)),
+        (vec!["7".to_owned()], vec!["ok".to_owned()])
+    );
+    assert_eq!((calm.opens.load(Ordering::SeqCst), bench.state("s1")), (1, "ok".to_owned()));
+    sampling.stop();
+}
+
+#[test]
+fn a_bus_that_hangs_is_left_behind_and_its_sensors_begin_anew() {
+    let bench = Bench::default();
+    let door = Arc::new(Door::default());
+    let behind = Arc::clone(&door);
+    let hangs = driver("a", move |_| {
+        behind.pass();
+        sample(1.0)
+    });
+    let (waits, other) = (driver("a", counting), driver("b", counting));
+    let mut sampling = bench.start(vec![
+        impatient(plan(1, &hangs, ms(5), Filter::default())),
+        plan(2, &waits, ms(5), Filter::default()),
+        plan(3, &other, ms(5), Filter::default()),
+    ]);
+    until("it is known to hang", || bench.state("s1").starts_with("failed: hung"));
+    let mut orphans = sampling.remove(&["s1".into()]);
+    orphans.sort();
+    assert_eq!(orphans, ["s2".into()]);
+    let before = bench.memory.values(20).len();
+    sampling.add(vec![plan(2, &waits, ms(5), Filter::default())]).unwrap();
+    bench.memory.wait(20, before + 5);
+    assert_eq!(bench.state("s2"), "ok");
+    // What comes back from the dead says nothing any more.
+    door.open();
+    until("it has let go of its device", || hangs.closes.load(Ordering::SeqCst) == 1);
+    assert!(bench.memory.values(10).is_empty());
+    assert_eq!(other.opens.load(Ordering::SeqCst), 1);
+    assert!(sampling.stop().is_empty());
+}

@@ -15,9 +15,10 @@ use super::watch::Watched;
 use super::{Output, SensorPlan};
 use crate::bus::Buses;
 use crate::bus::gpio::Waker;
+use crate::config::Quantity;
 use crate::enrich::{self, clock::Anchor};
 use crate::filter::{Rejection, SensorFilter};
-use crate::reading::{ChannelId, Measured, Moment, Reading};
+use crate::reading::{ChannelId, Measured, Moment, Reading, SensorId};
 use crate::sensor::{Device, Driver, EventSample, SensorError, Taken};
 
 /// Longest that a worker waits for the log with one sample; a shorter interval makes it shorter.
@@ -31,7 +32,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// A device that always wants to be heard at once must not keep the others from being read.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
-/// What all workers share.
+/// What a worker works with.
 pub(super) struct Shared {
     pub buses: Arc<Buses>,
     pub output: Arc<dyn Output>,
@@ -41,21 +42,23 @@ pub(super) struct Shared {
 
 /// One thread's work.
 pub(super) struct Worker {
-    shared: Arc<Shared>,
-    watched: Arc<Watched>,
-    sensors: Vec<Sensor>,
-    schedule: Schedule,
-    bell: Arc<Bell>,
+    pub(super) shared: Shared,
+    pub(super) watched: Arc<Watched>,
+    /// By their places; one that is gone leaves its place free.
+    pub(super) sensors: Vec<Sensor>,
+    pub(super) schedule: Schedule,
+    pub(super) bell: Arc<Bell>,
     random: Random,
-    start: Instant,
+    pub(super) start: Instant,
 }
 
 /// One sensor as its worker knows it.
-struct Sensor {
+pub(super) struct Sensor {
     cell: Arc<Cell>,
     driver: Arc<dyn Driver>,
+    quantities: Vec<Quantity>,
     channels: Vec<ChannelId>,
-    interval: Duration,
+    pub(super) interval: Duration,
     device: Option<Box<dyn Device>>,
     filter: SensorFilter,
     backoff: Backoff,
@@ -73,6 +76,8 @@ struct Sensor {
     listen: Option<Duration>,
     /// Read only when ordered to.
     paused: bool,
+    /// Not among the sensors any more.
+    pub(super) gone: bool,
 }
 
 /// Says that the worker has ended, also when it ends by a panic: then the watchdog must hear of it.
@@ -94,17 +99,23 @@ impl Drop for Closing {
 }
 
 impl Worker {
-    /// A worker for these sensors, whose cells are those of `watched` in the same order.
-    pub fn new(shared: &Arc<Shared>, watched: &Arc<Watched>, plans: Vec<SensorPlan>, seed: u64) -> Self {
+    /// A worker for these sensors, with their cells in the same order.
+    pub fn new(
+        shared: Shared,
+        watched: &Arc<Watched>,
+        plans: Vec<SensorPlan>,
+        cells: &[Arc<Cell>],
+        seed: u64,
+    ) -> Self {
         let schedule = Schedule::new(plans.iter().map(|plan| plan.sensor.interval));
         let bell = Arc::new(Bell::default());
         shared.stop.also_rings(&bell);
-        let cells = plans.into_iter().zip(&watched.cells).enumerate();
+        let cells = plans.into_iter().zip(cells).enumerate();
         let sensors = cells.map(|(index, (plan, cell))| Sensor::new(plan, cell, bell.waker(index)));
         Self {
-            shared: Arc::clone(shared),
-            watched: Arc::clone(watched),
             sensors: sensors.collect(),
+            shared,
+            watched: Arc::clone(watched),
             schedule,
             bell,
             random: Random::new(seed),
@@ -128,9 +139,15 @@ impl Worker {
             }
             for order in self.bell.orders() {
                 self.watched.working();
-                let obeyed = self.obey(order.sensor, order.order);
+                let obeyed = match self.place(&order.sensor) {
+                    Some(place) => self.obey(place, order.order),
+                    None => Err(OrderError::UnknownSensor(order.sensor.to_string())),
+                };
                 // Nobody listens when it took too long.
                 order.reply.try_send(obeyed).unwrap_or_default();
+            }
+            for arrangement in self.bell.arrangements() {
+                self.arrange(arrangement);
             }
             let now = self.start.elapsed();
             if let Some(due) = self.schedule.pop(now) {
@@ -143,14 +160,24 @@ impl Worker {
             }
         }
         self.watched.working();
-        for sensor in 0..self.sensors.len() {
-            self.look_once_more(sensor);
-            self.sensors[sensor].end(&self.shared);
+        for place in 0..self.sensors.len() {
+            if !self.sensors[place].gone {
+                self.look_once_more(place);
+                self.sensors[place].end(&self.shared);
+            }
         }
+    }
+
+    /// Where a sensor sits.
+    pub(super) fn place(&self, id: &SensorId) -> Option<usize> {
+        self.sensors.iter().position(|sensor| !sensor.gone && sensor.cell.id == *id)
     }
 
     fn attend(&mut self, due: Due) {
         let sensor = &mut self.sensors[due.sensor];
+        if sensor.gone {
+            return;
+        }
         match due.task {
             Task::Flush => {
                 sensor.flush = None;
@@ -179,14 +206,7 @@ impl Worker {
                 sensor.filter.reset();
                 return self.read_now(index);
             }
-            Order::Interval(interval) => {
-                sensor.interval = interval;
-                sensor.backoff = Backoff::new(interval);
-                self.schedule.set_interval(index, interval, now);
-                if !sensor.paused {
-                    self.schedule.again(index, now);
-                }
-            }
+            Order::Interval(interval) => self.set_interval(index, interval, now),
             Order::Change(quantity, change) => {
                 if !sensor.filter.set_change(&quantity, change) {
                     return Err(OrderError::UnknownQuantity(sensor.cell.id.clone(), quantity));
@@ -208,6 +228,18 @@ impl Worker {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// Reads a sensor at another interval from `now` on.
+    pub(super) fn set_interval(&mut self, index: usize, interval: Duration, now: Duration) {
+        let sensor = &mut self.sensors[index];
+        sensor.interval = interval;
+        sensor.backoff = Backoff::new(interval);
+        self.schedule.set_interval(index, interval, now);
+        if !sensor.paused {
+            let next = self.schedule.again(index, now);
+            sensor.cell.will_be_read(self.start.checked_add(next));
+        }
     }
 
     fn read_now(&mut self, index: usize) -> Obeyed {
@@ -260,7 +292,7 @@ impl Worker {
     }
 
     /// Takes what happened at a device that notices by itself, and plans when to look again.
-    fn listen(&mut self, index: usize) {
+    pub(super) fn listen(&mut self, index: usize) {
         let sensor = &mut self.sensors[index];
         if !sensor.listens {
             return;
@@ -309,7 +341,7 @@ impl Worker {
 
     /// Before the end: takes what happened, and what a meter has counted since it was last read, whatever the
     /// filter says; the next run goes on from there.
-    fn look_once_more(&mut self, index: usize) {
+    pub(super) fn look_once_more(&mut self, index: usize) {
         self.listen(index);
         let sensor = &mut self.sensors[index];
         if sensor.device.is_none() || sensor.driver.resumes().is_empty() {
@@ -329,13 +361,14 @@ impl Worker {
 }
 
 impl Sensor {
-    fn new(plan: SensorPlan, cell: &Arc<Cell>, waker: Waker) -> Self {
+    pub(super) fn new(plan: SensorPlan, cell: &Arc<Cell>, waker: Waker) -> Self {
         Self {
             cell: Arc::clone(cell),
             filter: SensorFilter::new(&plan.sensor.quantities),
             backoff: Backoff::new(plan.sensor.interval),
             interval: plan.sensor.interval,
             driver: plan.sensor.driver,
+            quantities: plan.sensor.quantities,
             channels: plan.channels,
             device: None,
             waker,
@@ -345,7 +378,19 @@ impl Sensor {
             flush: None,
             listen: None,
             paused: false,
+            gone: false,
         }
+    }
+
+    /// Goes over to another configuration of the same device, which stays open. The driver stays too: it may know how
+    /// far a meter has come. The interval is the worker's to change.
+    pub(super) fn adjust(&mut self, plan: SensorPlan, shared: &Shared) {
+        // What is held was meant for where readings went until now.
+        self.flush(shared, Duration::MAX, self.give_up());
+        self.filter.adjust(&plan.sensor.quantities);
+        self.cell.adjust(&plan, &self.quantities);
+        self.quantities = plan.sensor.quantities;
+        self.channels = plan.channels;
     }
 
     /// Reads, opening first if need be. After any error the device is closed: only a fresh
@@ -485,7 +530,7 @@ impl Sensor {
     }
 
     /// The last words: what is held, and a state still owed.
-    fn end(&mut self, shared: &Shared) {
+    pub(super) fn end(&mut self, shared: &Shared) {
         if !shared.stop.is_over() {
             self.flush(shared, Duration::MAX, self.give_up());
         }

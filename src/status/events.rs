@@ -28,6 +28,8 @@ pub enum What {
     State(State),
     /// Something that does not change its state and should be known.
     Warning(String),
+    /// Something was done as it should be.
+    Done(String),
 }
 
 impl Event {

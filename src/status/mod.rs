@@ -203,6 +203,19 @@ impl Part {
         self.events.add(&self.name, What::Warning(what));
     }
 
+    /// All is well, and this was done: one line in the journal, and one event.
+    pub fn done(&self, what: String) {
+        {
+            let mut current = lock(&self.state);
+            if current.state != State::Ok {
+                let now = Instant::now();
+                *current = Current { state: State::Ok, since: now, kind_since: now };
+            }
+        }
+        info!("{}: {what}", self.name);
+        self.events.add(&self.name, What::Done(what));
+    }
+
     /// State, and since when.
     pub fn state(&self) -> (State, Instant) {
         let current = lock(&self.state);
@@ -255,6 +268,17 @@ mod tests {
         assert!(part.state_of_kind().1 > since);
         part.warn("3 readings were lost".into());
         assert_eq!((board.events().len(), board.warnings()), (4, 3));
+    }
+
+    #[test]
+    fn what_was_done_is_an_event_and_no_warning() {
+        let board = Board::new();
+        let part = board.part("reload");
+        part.set(State::Degraded("wrong".into()));
+        part.done("nothing changed".into());
+        let events = board.events();
+        assert_eq!(events.last().unwrap().what, What::Done("nothing changed".into()));
+        assert_eq!((part.state().0, events.len(), board.warnings()), (State::Ok, 2, 1));
     }
 
     #[test]

@@ -40,11 +40,8 @@ const TEXT: usize = 200;
 pub(super) struct Collector(Arc<Inner>);
 
 struct Inner {
-    config: Config,
     facts: Facts,
     outputs: Option<Arc<Outputs>>,
-    /// Whether mirrored messages are in the log.
-    has_topics: bool,
     heard: Mutex<Heard>,
 }
 
@@ -56,15 +53,9 @@ struct Heard {
 }
 
 impl Collector {
-    /// For a bridge of this configuration.
-    pub fn new(config: &Config, facts: &Facts, outputs: Option<Arc<Outputs>>) -> Self {
-        Self(Arc::new(Inner {
-            config: config.clone(),
-            facts: facts.clone(),
-            outputs,
-            has_topics: config.mirrors.iter().any(|mirror| matches!(mirror.sink, Sink::Sqlite { .. })),
-            heard: Mutex::default(),
-        }))
+    /// For the bridge that these facts are about.
+    pub fn new(facts: &Facts, outputs: Option<Arc<Outputs>>) -> Self {
+        Self(Arc::new(Inner { facts: facts.clone(), outputs, heard: Mutex::default() }))
     }
 
     /// Looks as long as somebody is watching.
@@ -79,7 +70,7 @@ impl Collector {
                     }
                 }
             }
-            if self.0.has_topics {
+            if has_topics(&self.0.facts.config()) {
                 let inner = self.0.clone();
                 // What the log cannot say now it has said before.
                 site.pool.clone().read(Lane::Quick, move |reader| inner.hear(reader)).await;
@@ -96,18 +87,22 @@ impl Collector {
             }
         }
     }
+}
 
-    /// The quantities that can be plotted, with what is known of how often they come.
-    pub fn wanted(&self) -> Vec<Wanted> {
-        let all = self.0.config.sensors.iter().flat_map(|sensor| {
-            sensor.quantities.iter().map(|quantity| Wanted {
-                sensor: sensor.id.to_string(),
-                quantity: quantity.channel.quantity.to_string(),
-                rhythm: rhythm(sensor, quantity),
-            })
-        });
-        all.collect()
-    }
+/// Whether mirrored messages are in the log.
+fn has_topics(config: &Config) -> bool {
+    config.mirrors.iter().any(|mirror| matches!(mirror.sink, Sink::Sqlite { .. }))
+}
+
+/// A quantity that can be plotted, with what is known of how often it comes.
+pub(super) fn wanted(config: &Config, sensor: &str, quantity: &str) -> Option<Wanted> {
+    let sensor = config.sensors.iter().find(|one| one.id.as_str() == sensor)?;
+    let quantity = sensor.quantities.iter().find(|one| one.channel.quantity.as_str() == quantity)?;
+    Some(Wanted {
+        sensor: sensor.id.to_string(),
+        quantity: quantity.channel.quantity.to_string(),
+        rhythm: rhythm(sensor, quantity),
+    })
 }
 
 /// How often a reading comes at least.
@@ -131,11 +126,12 @@ impl Inner {
 
     fn pieces(&self) -> Pieces {
         let snapshot = self.facts.snapshot();
+        let config = self.facts.config();
         let wall = clock::now().wall.0 / 1000;
         let mut pieces = Pieces::new();
         let mut show = |name: String, piece: Json| pieces.insert(name, piece.to_string());
         show("now".into(), json!({"t": wall, "clock": snapshot.clock.quality}));
-        show("device".into(), self.device(&snapshot, wall));
+        show("device".into(), device(&config, &snapshot, wall));
         show("health".into(), json!(snapshot.health));
         if let Some(broker) = &snapshot.broker {
             show("broker".into(), self::broker(broker, wall));
@@ -143,14 +139,16 @@ impl Inner {
         show("log".into(), log(&snapshot.log, wall));
         show("machine".into(), machine(&snapshot.machine));
         show("events".into(), snapshot.events.iter().rev().map(|event| self::event(event, wall)).collect());
-        for (place, (sensor, of)) in snapshot.sensors.iter().zip(&self.config.sensors).enumerate() {
+        for (place, sensor) in snapshot.sensors.iter().enumerate() {
+            // The configuration may have changed since the snapshot.
+            let of = config.sensors.iter().find(|of| of.id.as_str() == sensor.sensor);
             let mut piece = condition(&sensor.condition, wall);
             piece["n"] = json!(place);
             piece["driver"] = json!(sensor.driver);
             piece["interval"] = json!(sensor.interval_seconds);
             piece["quantities"] = sensor.quantities.iter().map(|one| one.quantity.as_str()).collect();
             show(format!("sensor/{}", sensor.sensor), piece);
-            for (quantity, of) in sensor.quantities.iter().zip(&of.quantities) {
+            for (quantity, of) in sensor.quantities.iter().zip(of.iter().flat_map(|of| &of.quantities)) {
                 show(
                     format!("value/{}/{}", sensor.sensor, quantity.quantity),
                     value(quantity, of.channel.kind, wall),
@@ -183,17 +181,17 @@ impl Inner {
         }
         pieces
     }
+}
 
-    fn device(&self, snapshot: &Snapshot, wall: i64) -> Json {
-        let place = self.config.device.place.as_ref();
-        json!({
-            "id": snapshot.device,
-            "place": place.and_then(|place| place.name.clone()),
-            "program": snapshot.version,
-            "database": snapshot.database,
-            "started": ago(wall, snapshot.uptime_seconds, 1_000),
-        })
-    }
+fn device(config: &Config, snapshot: &Snapshot, wall: i64) -> Json {
+    let place = config.device.place.as_ref();
+    json!({
+        "id": snapshot.device,
+        "place": place.and_then(|place| place.name.clone()),
+        "program": snapshot.version,
+        "database": snapshot.database,
+        "started": ago(wall, snapshot.uptime_seconds, 1_000),
+    })
 }
 
 /// The time (ms) so long before `wall`, to the `step`: what does not change must not look as if it did because two

@@ -30,7 +30,7 @@ use tokio::sync::watch;
 use tracing::{error, warn};
 
 use crate::command::Commander;
-use crate::config::{self, Config};
+use crate::config;
 use crate::facts::Facts;
 use crate::log::Log;
 use crate::status::Board;
@@ -50,14 +50,13 @@ pub struct Web {
 }
 
 impl Web {
-    /// Starts the page of a running bridge. An address that cannot be listened on is shown on the board as
+    /// Starts the page of a running bridge; it follows the facts to another configuration. An address that cannot be listened on is shown on the board as
     /// `web` and tried again: it may come with the network.
     ///
     /// # Errors
     /// No thread can be made.
     pub fn start(
         settings: &config::Web,
-        config: &Config,
         log: &Log,
         facts: &Facts,
         commander: Option<&Commander>,
@@ -65,14 +64,13 @@ impl Web {
     ) -> io::Result<Self> {
         let part = board.part("web");
         let outputs = commander.map(|commander| Arc::new(outputs::Outputs::new(commander, &settings.allow)));
-        let collector = collect::Collector::new(config, facts, outputs.clone());
+        let collector = collect::Collector::new(facts, outputs.clone());
         let site = Arc::new(route::Site {
             door: door::Door::new(settings, part.figure("refused")),
             live: Arc::new(live::Live::new(part.figure("visitors"))),
             pool: Arc::new(pool::Pool::new(log)),
             facts: facts.clone(),
             outputs,
-            quantities: collector.wanted(),
         });
         let listen = settings.listen;
         let (stop, stopped) = watch::channel(());

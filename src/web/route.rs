@@ -15,7 +15,7 @@ use super::live::Live;
 use super::outputs::Outputs;
 use super::plots::{self, Wanted};
 use super::pool::Pool;
-use super::{page, pictures, question};
+use super::{collect, page, pictures, question};
 use crate::facts::{Facts, Snapshot, prometheus};
 
 /// Everything that answers.
@@ -30,8 +30,6 @@ pub(super) struct Site {
     pub facts: Facts,
     /// The outputs, where there are any to know.
     pub outputs: Option<Arc<Outputs>>,
-    /// The quantities that there are.
-    pub quantities: Vec<Wanted>,
 }
 
 /// Answers one request.
@@ -149,7 +147,7 @@ fn session(visitor: &Visitor) -> serde_json::Value {
 
 fn wanted(site: &Site, sensor: Option<String>, quantity: Option<String>) -> Option<Wanted> {
     let (sensor, quantity) = (sensor?, quantity?);
-    site.quantities.iter().find(|one| one.sensor == sensor && one.quantity == quantity).cloned()
+    collect::wanted(&site.facts.config(), &sensor, &quantity)
 }
 
 fn live(site: &Site) -> Answer {

@@ -81,7 +81,7 @@ impl House {
             config.sensors.iter().map(|sensor| sensor.quantities[0].channel.clone()).collect();
         let channels = log.register(&channels).unwrap();
         let facts = Facts::new(&config, &board, &log, clock::now);
-        let web = Web::start(config.web.as_ref().unwrap(), &config, &log, &facts, None, &board).unwrap();
+        let web = Web::start(config.web.as_ref().unwrap(), &log, &facts, None, &board).unwrap();
         let part = board.part("web");
         until("it listens", || part.state().0 == State::Ok);
         let port = u16::try_from(part.figure("port").get()).unwrap();
@@ -370,7 +370,7 @@ fn a_port_that_is_taken_is_told_of_and_tried_again() {
     let machine = Machine { boot_id: "boot".into(), now: clock::now };
     let log = Log::open(&config.log, &machine, &board).unwrap();
     let facts = Facts::new(&config, &board, &log, clock::now);
-    let web = Web::start(config.web.as_ref().unwrap(), &config, &log, &facts, None, &board).unwrap();
+    let web = Web::start(config.web.as_ref().unwrap(), &log, &facts, None, &board).unwrap();
     let part = board.part("web");
     until("it says so", || matches!(part.state().0, State::Failed(why) if why.contains("another program")));
     drop(taken);

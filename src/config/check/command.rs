@@ -151,7 +151,7 @@ fn permission(text: &str, named: &Named<'_>) -> Result<Permission, (String, Opti
         return Ok(Permission::Action { action, sensor: None });
     }
     if let Some((word, id)) = text.split_once(':')
-        && let Some(action) = Action::named(word).filter(|action| *action != Action::Status)
+        && let Some(action) = Action::named(word).filter(|action| action.is_of_a_sensor())
     {
         let sensors: Vec<&str> = named.sensors.iter().map(|sensor| sensor.id.as_str()).collect();
         return match named.sensors.iter().find(|sensor| sensor.id.as_str() == id) {

@@ -143,7 +143,7 @@ impl<'a> House<'a> {
             duration(raw.timeout.as_ref(), Duration::from_millis(10), DAY, &path.key("timeout"), report);
         let delivery = self.delivery(Some(&raw), path, report);
         let driver = self.driver(raw.driver.as_deref(), &raw.options, path, report);
-        let longest = driver.as_ref().map_or(Duration::ZERO, |driver| driver.longest_read());
+        let longest = driver.as_ref().map_or(Duration::ZERO, |(driver, _)| driver.longest_read());
         let timeout = given.unwrap_or(longest + Duration::from_secs(5));
         if timeout < longest {
             let longest = format_duration(longest);
@@ -154,7 +154,7 @@ impl<'a> House<'a> {
         let format = raw.format;
         // A sensor switched off speaks on no topic; whatever is wrong with it is worth knowing all the same.
         let aside = (!raw.enabled.unwrap_or(true)).then(|| std::mem::take(&mut self.topics));
-        let sensor = driver.map(|driver| {
+        let sensor = driver.map(|(driver, options)| {
             let raw_quantities = raw.quantities.unwrap_or_default();
             let quantities = quantity::check(
                 raw_quantities,
@@ -177,7 +177,15 @@ impl<'a> House<'a> {
             let state =
                 Subject { sensor: id, quantity: STATE.into(), unit: String::new(), kind: ValueKind::Text };
             let state = self.channel(state, delivery.as_ref(), path, report);
-            Sensor { id: id.clone(), driver, interval, timeout, quantities, state }
+            Sensor {
+                id: id.clone(),
+                driver,
+                options: Arc::new(options),
+                interval,
+                timeout,
+                quantities,
+                state,
+            }
         });
         if let Some(topics) = aside {
             self.topics = topics;
@@ -185,14 +193,14 @@ impl<'a> House<'a> {
         sensor
     }
 
-    /// The driver with its options; `None` when it or they were wrong.
+    /// The driver with its options, and those; `None` when it or they were wrong.
     fn driver(
         &self,
         name: Option<&str>,
         options: &Map<String, Value>,
         path: &KeyPath,
         report: &mut Report,
-    ) -> Option<Arc<dyn Driver>> {
+    ) -> Option<(Arc<dyn Driver>, Map<String, Value>)> {
         // An unknown name has not passed the shape check, so a missing kind was reported there.
         let kind = self.drivers.iter().find(|kind| Some(kind.name) == name)?;
         let mut options = options.clone();
@@ -200,7 +208,7 @@ impl<'a> House<'a> {
             options.iter_mut().for_each(|(key, value)| beside(folder, key, value));
         }
         let problems = match (kind.configure)(&options) {
-            Ok(driver) => return Some(driver),
+            Ok(driver) => return Some((driver, options)),
             Err(problems) => problems,
         };
         report.options(path, problems);

@@ -28,6 +28,8 @@ pub(super) struct Filters {
     /// What the session has.
     subscribed: Vec<(String, Qos)>,
     queue: VecDeque<Request>,
+    /// What is wanted has changed, and the queue is of before.
+    stale: bool,
     under_way: Option<Request>,
     /// Filters refused, or granted with less than asked for, and why.
     trouble: BTreeMap<String, String>,
@@ -42,6 +44,7 @@ impl Filters {
             wanted,
             subscribed,
             queue: VecDeque::new(),
+            stale: false,
             under_way: None,
             trouble: BTreeMap::new(),
             back_off: Backoff::new(BACK_OFF.0, BACK_OFF.1),
@@ -58,6 +61,19 @@ impl Filters {
         self.under_way = None;
         self.again = None;
         self.trouble.clear();
+        self.plan();
+    }
+
+    /// Other filters are wanted from now on. The request under way is waited for before what is missing is known.
+    pub(super) fn want(&mut self, wanted: Vec<(String, Qos)>) {
+        self.wanted = wanted;
+        self.again = None;
+        self.trouble.retain(|filter, _| self.wanted.iter().any(|(wanted, _)| wanted == filter));
+        self.stale = true;
+    }
+
+    fn plan(&mut self) {
+        self.stale = false;
         let gone =
             self.subscribed.iter().filter(|(had, _)| !self.wanted.iter().any(|(filter, _)| filter == had));
         let gone = gone.map(|(filter, _)| Request::Unsubscribe(filter.clone()));
@@ -76,6 +92,9 @@ impl Filters {
         if self.under_way.is_some() {
             return None;
         }
+        if self.stale {
+            self.plan();
+        }
         if self.again.is_some_and(|at| now >= at) {
             self.again = None;
             let refused = self.wanted.iter().filter(|wanted| !self.subscribed.contains(wanted));
@@ -88,6 +107,11 @@ impl Filters {
     /// Everything wanted is subscribed.
     pub(super) fn is_complete(&self) -> bool {
         self.wanted.iter().all(|wanted| self.subscribed.contains(wanted))
+    }
+
+    /// Nothing is wanted, and nothing subscribed.
+    pub(super) fn is_done_with(&self) -> bool {
+        self.wanted.is_empty() && self.subscribed.is_empty() && self.under_way.is_none()
     }
 
     /// A request is under way.
@@ -128,6 +152,8 @@ impl Filters {
                     self.back_off.reset();
                 }
             }
+            // Not wanted any more, it is no trouble either.
+            Err(_) if !self.wanted.iter().any(|(wanted, _)| *wanted == filter) => {}
             Err(why) => {
                 self.trouble.insert(filter, why.to_owned());
                 if self.again.is_none() {
@@ -208,6 +234,44 @@ mod tests {
         ] {
             assert_eq!(asked(wanted, had, session), expected, "{wanted:?} from {had:?}");
         }
+    }
+
+    #[test]
+    fn what_is_wanted_can_change_at_any_time() {
+        let now = Instant::now();
+        let wants = |filters: &mut Filters| filters.next(now).cloned();
+        let subscribe = |filter: &str| Some(Request::Subscribe(filter.to_owned(), Qos::AtLeastOnce));
+        let leave = |filter: &str| Some(Request::Unsubscribe(filter.to_owned()));
+        let mut filters = Filters::new(list(&[("a", 1), ("b", 1), ("c", 1)]), Vec::new());
+        filters.connected(false);
+        assert_eq!(wants(&mut filters), subscribe("a"));
+        // With `a` on its way: `a` and `b` are not wanted any more, and `b` was never asked for.
+        filters.want(list(&[("c", 1), ("d", 1)]));
+        assert!(filters.next(now).is_none(), "one at a time");
+        filters.answered(Ok(Qos::AtLeastOnce), now, 1.0);
+        assert_eq!(wants(&mut filters), subscribe("c"));
+        filters.answered(Ok(Qos::AtLeastOnce), now, 1.0);
+        // With `d` on its way: refused, and then not wanted, it is neither asked for again nor complained of.
+        assert_eq!(wants(&mut filters), subscribe("d"));
+        filters.answered(Err("not authorised"), now, 1.0);
+        assert!(!filters.is_complete() && filters.state() != State::Ok);
+        filters.want(list(&[("c", 1)]));
+        assert_eq!((filters.state(), filters.due()), (State::Ok, None));
+        assert_eq!(wants(&mut filters), leave("a"));
+        // Wanted again while it is being left.
+        filters.want(list(&[("a", 1), ("c", 1)]));
+        filters.unsubscribed();
+        assert_eq!(wants(&mut filters), subscribe("a"));
+        filters.answered(Ok(Qos::AtLeastOnce), now, 1.0);
+        assert!(filters.next(now).is_none() && filters.is_complete());
+        // The end of it all.
+        filters.want(Vec::new());
+        for filter in ["c", "a"] {
+            assert!(!filters.is_done_with());
+            assert_eq!(wants(&mut filters), leave(filter));
+            filters.unsubscribed();
+        }
+        assert!(filters.is_done_with());
     }
 
     #[test]

@@ -48,14 +48,14 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub(super) struct Link {
     pub client_id: String,
     pub mqtt: config::Mqtt,
-    pub wanted: Vec<(String, Qos)>,
     pub health: Health,
     pub intake: Intake,
     pub replies: Replies,
     pub filters: Filters,
     pub worker: Option<Worker>,
     pub answers: mpsc::Receiver<Answer>,
-    pub stop: watch::Receiver<()>,
+    /// What is wanted; the sender gone means to stop.
+    pub orders: watch::Receiver<Vec<(String, Qos)>>,
     /// Number of the connection at hand. A packet id means nothing on another.
     pub connection: u64,
     /// A batch is with the sink.
@@ -134,7 +134,7 @@ impl Link {
                 let begun = Instant::now();
                 self.progress = false;
                 let end = match self.connect::<C>().await {
-                    End::Renewed if self.stop.has_changed().is_err() => End::Stopped,
+                    End::Renewed if self.is_over() => End::Stopped,
                     end => end,
                 };
                 self.connection += 1;
@@ -165,12 +165,18 @@ impl Link {
         self.finish();
     }
 
+    /// To be stopped, or left with nothing to do.
+    fn is_over(&self) -> bool {
+        self.orders.has_changed().is_err() || self.filters.is_done_with()
+    }
+
     /// Waits for the sink to open: only then is it known which messages must not be taken again.
     async fn open(&mut self) -> bool {
-        let Some(answer) = unless(&mut self.stop, self.answers.recv()).await else { return false };
+        let Some(answer) = unless(&mut self.orders, self.answers.recv()).await else { return false };
         let Some(Answer::Open(session)) = answer else { return false };
         self.intake = Intake::new(session.held);
-        self.filters = Filters::new(self.wanted.clone(), session.subscribed);
+        let wanted = self.orders.borrow_and_update().clone();
+        self.filters = Filters::new(wanted, session.subscribed);
         self.will_answer(session.replies);
         true
     }
@@ -186,7 +192,7 @@ impl Link {
             }
             tokio::select! {
                 biased;
-                () = stopped(&mut self.stop) => return false,
+                () = stopped(&mut self.orders) => return false,
                 answer = self.answers.recv() => match answer {
                     Some(answer) => drop(self.stored(answer)),
                     None => return false,
@@ -221,7 +227,7 @@ impl Link {
             capacity: CAPACITY,
             slots: SLOTS,
         };
-        let access = match unless(&mut self.stop, access::fetch(&self.mqtt)).await {
+        let access = match unless(&mut self.orders, access::fetch(&self.mqtt)).await {
             None => return End::Stopped,
             Some(Ok(access)) => access,
             Some(Err(why)) => return End::Lost(why),
@@ -230,7 +236,7 @@ impl Link {
             Ok(connection) => connection,
             Err(why) => return End::Lost(why),
         };
-        let connected = match unless(&mut self.stop, connection.poll()).await {
+        let connected = match unless(&mut self.orders, connection.poll()).await {
             None => return End::Stopped,
             Some(Ok(Event::Connected(connected))) => connected,
             Some(Ok(_)) => return End::Lost(Failure::Protocol("the first answer is no CONNACK".to_owned())),
@@ -245,6 +251,7 @@ impl Link {
 
     fn connected<R>(&mut self, connected: &Connected, requests: R) -> Current<R> {
         let had = !self.filters.subscribed().is_empty();
+        self.filters.want(self.orders.borrow_and_update().clone());
         self.filters.connected(connected.session_present);
         if !connected.session_present {
             self.intake.session_gone();
@@ -293,7 +300,7 @@ impl Link {
                 let mut poll = pin!(connection.poll());
                 loop {
                     let expired = current.expires.is_some_and(|expires| Instant::now() >= expires);
-                    if leave_by.is_none() && (expired || self.stop.has_changed().is_err()) {
+                    if leave_by.is_none() && (expired || self.is_over()) {
                         current.ending = true;
                         leave_by = Some(Instant::now() + STOP);
                     }
@@ -304,7 +311,11 @@ impl Link {
                     let due = self.due(current, leave_by);
                     tokio::select! {
                         biased;
-                        () = stopped(&mut self.stop), if leave_by.is_none() => {}
+                        changed = self.orders.changed(), if leave_by.is_none() => {
+                            if changed.is_ok() {
+                                self.other_wishes();
+                            }
+                        }
                         answer = self.answers.recv() => match answer {
                             Some(answer) => current.owed.extend(self.stored(answer)),
                             // The log is closed, or the sink's thread has panicked; the board says it.
@@ -551,6 +562,16 @@ impl Link {
         None
     }
 
+    /// Other topics are wanted: `ask` sends what is missing.
+    fn other_wishes(&mut self) {
+        let wanted = self.orders.borrow_and_update().clone();
+        self.filters.want(wanted);
+        self.health.set(Aspect::Filters, self.filters.state());
+        if self.filters.is_complete() {
+            (self.watcher)(true);
+        }
+    }
+
     fn filters_changed(&mut self) {
         self.intake.subscribed(self.filters.subscribed().to_vec());
         self.health.set(Aspect::Filters, self.filters.state());
@@ -588,17 +609,21 @@ fn silence(keep_alive: Duration) -> Duration {
     keep_alive * 2 + Duration::from_secs(5)
 }
 
-/// Returns when the mirror is to stop; a subscriber that is dropped stops too.
-async fn stopped(stop: &mut watch::Receiver<()>) {
-    // Nothing is ever sent: the sender going away is the signal.
-    while stop.changed().await.is_ok() {}
+/// Returns when the mirror is to stop: nothing is wanted of it any more, or the subscriber is dropped. What else is
+/// wanted is looked at when there is a connection.
+async fn stopped(orders: &mut watch::Receiver<Vec<(String, Qos)>>) {
+    // The sender going away is the signal.
+    while orders.changed().await.is_ok() {}
 }
 
 /// A future's value, or `None` when the mirror is to stop first.
-async fn unless<T>(stop: &mut watch::Receiver<()>, future: impl Future<Output = T>) -> Option<T> {
+async fn unless<T>(
+    orders: &mut watch::Receiver<Vec<(String, Qos)>>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
     tokio::select! {
         biased;
-        () = stopped(stop) => None,
+        () = stopped(orders) => None,
         value = future => Some(value),
     }
 }

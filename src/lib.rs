@@ -20,6 +20,9 @@ pub mod enrich;
 pub mod exchange;
 pub mod facts;
 pub mod filter;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod log;
 pub mod mirror;
 pub mod mqtt;

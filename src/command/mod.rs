@@ -15,6 +15,8 @@
 //! | `sink` | commands that come over MQTT, in and out of the log |
 
 mod act;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod judge;
 mod request;
 mod sign;

@@ -9,6 +9,8 @@ pub mod amount;
 mod check;
 pub mod duration;
 mod env;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod lines;
 mod model;
 mod problem;
@@ -27,6 +29,8 @@ use serde_json::Value;
 
 use crate::sensor::registry::{self, DriverKind};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use check::json_pointer;
 pub use model::*;
 pub(crate) use problem::write_located;
 pub use problem::{Problem, Problems};

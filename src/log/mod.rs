@@ -29,6 +29,8 @@ mod delivered;
 mod delivery;
 mod error;
 mod extent;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gap;
 pub mod gather;
 pub mod glance;

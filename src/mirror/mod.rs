@@ -6,6 +6,8 @@
 
 mod csv;
 mod field;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod health;
 mod identity;
 mod sqlite;

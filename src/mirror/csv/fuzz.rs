@@ -52,7 +52,8 @@ fn record(message: &Incoming, path: &JsonPath) {
     // After a crash the file is cut behind its last whole record, and read from its first.
     assert_eq!(last_boundary(encoded.as_slice()).ok(), Some(encoded.len() as u64), "cut within");
     assert!(!encoded.contains(&0), "a NUL is what a power cut leaves");
-    assert_eq!(first_boundary(&encoded), 0);
+    // The first of the two may be the rest of another.
+    assert_eq!(first_boundary(&encoded), encoded.len() / 2);
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(encoded.as_slice());
     let mut records = 0;
     for read in reader.records() {

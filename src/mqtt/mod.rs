@@ -23,6 +23,9 @@ mod report;
 mod saver;
 mod session;
 pub mod subscriber;
+mod talk;
+#[cfg(test)]
+mod talk_tests;
 #[cfg(test)]
 mod test_broker;
 mod tls;
@@ -31,5 +34,6 @@ pub(crate) mod v4;
 pub(crate) mod v5;
 mod window;
 
-pub use publisher::{Publisher, StartError};
+pub use publisher::{Beside, Publisher, StartError};
 pub use report::Report;
+pub use talk::Conversation;

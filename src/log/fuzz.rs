@@ -282,6 +282,7 @@ fn channels() -> Vec<Channel> {
             qos: Qos::ExactlyOnce,
             retain: false,
             shape,
+            format: None,
             buffer: true,
         }),
         place: None,

@@ -8,12 +8,14 @@ CARGO ?= cargo
 FLAGS := --locked --features embedded-broker
 DEMO_SECONDS ?= 0
 EVENTS ?= 300
+FUZZ_SECONDS ?= 60
+FUZZ ?=
 BENCH ?=
 
 C_COMPILER := cc=build-essential /usr/include/stdlib.h=build-essential
 TEST_TOOLS := mosquitto=mosquitto mosquitto_sub=mosquitto-clients sqlite3=sqlite3
 
-.PHONY: help demo test check format lint docs bench query-tools chaos cross cross-armv6 deb deb-test virtual-pi virtual-pi-long virtual-pi-systemd web-test test-sqlcipher pictures \
+.PHONY: help demo test check format lint docs bench query-tools chaos fuzz cross cross-armv6 deb deb-test virtual-pi virtual-pi-long virtual-pi-systemd web-test test-sqlcipher pictures \
   aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf clean compiler test-tools
 
 help: ## this list
@@ -49,6 +51,9 @@ query-tools: ## pandas, DuckDB and Datasette in target/query-tools, so that `mak
 
 chaos: compiler test-tools ## brokers and daemons killed, networks cut, EVENTS=300 times (SENSOR_BRIDGE_TEST_SEED=… repeats a run)
 	CHAOS_EVENTS=$(EVENTS) $(CARGO) test $(FLAGS) --test chaos -- --nocapture
+
+fuzz: compiler ## bytes that might break what reads them, FUZZ_SECONDS=60 for each target (FUZZ=config for one; docs/security.md)
+	CARGO="$(CARGO)" FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run $(FUZZ)
 
 AARCH64 := aarch64-unknown-linux-gnu
 ARMV7 := armv7-unknown-linux-gnueabihf

@@ -21,6 +21,9 @@ pub mod exchange;
 pub mod facts;
 pub mod filter;
 pub mod integrity;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod log;
 pub mod mirror;
 pub mod mqtt;

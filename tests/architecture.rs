@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("facts", &["config", "enrich", "filter", "log", "reading", "sampling", "status"]),
     ("filter", &["config", "reading"]),
     ("integrity", &[]),
+    ("fuzz", &["bus", "command", "config", "exchange", "log", "mirror", "mqtt", "sensor"]),
     ("log", &["config", "reading", "status"]),
     ("mirror", &["config", "enrich", "integrity", "log", "reading", "status"]),
     ("mqtt", &["config", "enrich", "log", "mirror", "payload", "platform", "reading", "status"]),
@@ -207,10 +208,16 @@ fn without_comments_and_tests(text: &str) -> (String, Vec<String>) {
     let (mut code, mut modules) = (String::new(), Vec::new());
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        if line.trim() == "#[cfg(test)]" {
+        // What is fuzzed is a test that somebody else runs.
+        if ["#[cfg(test)]", "#[cfg(any(test, fuzzing))]"].contains(&line.trim()) {
             let indent = line.len() - line.trim_start().len();
             let item = lines.by_ref().find(|line| !line.trim_start().starts_with("#[")).unwrap_or("");
-            let module = item.trim_start().trim_start_matches("pub(crate) ").strip_prefix("mod ");
+            let module = item.trim_start();
+            let module = ["pub(crate) ", "pub(super) ", "pub "]
+                .iter()
+                .find_map(|word| module.strip_prefix(word))
+                .unwrap_or(module)
+                .strip_prefix("mod ");
             if let Some(name) = module.and_then(|rest| rest.strip_suffix(';')) {
                 modules.push(name.to_owned());
             } else if !item.trim_end().ends_with([';', '}']) {
@@ -445,7 +452,7 @@ fn paths_named(document: &str) -> Vec<String> {
 }
 
 /// Folders of ours, also where one is missing altogether.
-const OURS: &[&str] = &["src", "tests", "docs", "config", "systemd", "packaging", "benches", ".ci"];
+const OURS: &[&str] = &["src", "tests", "docs", "config", "systemd", "packaging", "benches", "fuzz", ".ci"];
 
 #[test]
 fn the_documents_name_only_what_exists() {

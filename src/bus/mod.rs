@@ -15,6 +15,9 @@ pub mod sim;
 mod spi;
 mod transcript;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use transcript::fuzz;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

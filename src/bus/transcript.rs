@@ -1,10 +1,13 @@
 //! I2C traffic as a file: written while a real bus is read, played back through the real driver later, so that a
 //! user can send us what their bus said. One JSON object a line; [`Entry`] is the format.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufRead, BufReader, LineWriter, Write};
+use std::io::{BufRead, BufReader, LineWriter, Read as _, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -17,6 +20,9 @@ use super::{BusError, lock};
 
 /// Larger files than this are no recording of a sensor.
 const MOST_ENTRIES: usize = 1_000_000;
+
+/// Longer lines are no transfer: 64 KiB is the longest that a Pi can do, in hexadecimal, both ways.
+const LONGEST_LINE: u64 = 300_000;
 
 /// What the file calls a transfer that nobody acknowledged; other errors stand in words.
 const NACK: &str = "nack";
@@ -161,19 +167,31 @@ pub(super) struct Replay {
 
 impl Replay {
     pub(super) fn open(path: &str) -> Result<Self, BusError> {
+        let file = File::open(path)
+            .map_err(|error| BusError(format!("the recording {path} cannot be read: {error}")))?;
+        Self::read(path, BufReader::new(file))
+    }
+
+    fn read(path: &str, mut lines: impl BufRead) -> Result<Self, BusError> {
         let wrong = |what: String| BusError(format!("the recording {path} {what}"));
-        let file = File::open(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
         let mut tracks: BTreeMap<u8, Track> = BTreeMap::new();
         let mut marked = false;
-        for (index, line) in BufReader::new(file).lines().enumerate() {
-            let line = line.map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let mut line = String::new();
+        for number in 1.. {
+            line.clear();
+            let read = (&mut lines).take(LONGEST_LINE).read_line(&mut line);
+            if read.map_err(|error| wrong(format!("cannot be read: {error}")))? == 0 {
+                break;
+            }
+            if line.len() as u64 == LONGEST_LINE {
+                return Err(wrong(format!("has a line {number} that is longer than any transfer")));
+            }
+            if number > MOST_ENTRIES {
+                return Err(wrong(format!("has more than {MOST_ENTRIES} lines")));
+            }
             if line.trim().is_empty() {
                 continue;
             }
-            if index >= MOST_ENTRIES {
-                return Err(wrong(format!("has more than {MOST_ENTRIES} lines")));
-            }
-            let number = index + 1;
             let entry: Entry = serde_json::from_str(&line)
                 .map_err(|error| wrong(format!("has a line {number} that is no entry: {error}")))?;
             let Some(address) = entry.address else {

@@ -17,6 +17,8 @@
 
 mod act;
 pub mod desk;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod judge;
 mod reload;
 mod request;

@@ -231,7 +231,11 @@ pub(super) fn request(mut map: Map<String, Value>) -> Result<Request, String> {
         }
     };
     match map.keys().next() {
-        Some(key) => Err(format!("unknown key {key:?} beside \"action\": {action:?}")),
+        Some(key) => {
+            // It is said again in the answer and in the journal.
+            let key: String = key.chars().take(LONGEST_NAME).collect();
+            Err(format!("unknown key {key:?} beside \"action\": {action:?}"))
+        }
         None => Ok(request),
     }
 }

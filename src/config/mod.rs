@@ -11,6 +11,8 @@ pub mod changes;
 mod check;
 pub mod duration;
 mod env;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod lines;
 mod model;
 pub mod options;
@@ -32,6 +34,8 @@ use serde_json::Value;
 use crate::sensor::registry::{self, DriverKind};
 
 pub use check::log::log_key;
+#[cfg(any(test, fuzzing))]
+pub(crate) use check::json_pointer;
 pub use model::*;
 pub(crate) use problem::write_located;
 pub use problem::{Problem, Problems};

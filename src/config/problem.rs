@@ -27,16 +27,30 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(variable) = &self.variable {
-            write!(f, "{variable}: ")?;
+            write!(f, "{}: ", InOneLine(variable))?;
         }
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
-        f.write_str(&self.message)?;
+        write!(f, "{}", InOneLine(&self.message))?;
         match &self.suggestion {
-            Some(suggestion) => write!(f, "; {suggestion}"),
+            Some(suggestion) => write!(f, "; {}", InOneLine(suggestion)),
             None => Ok(()),
         }
+    }
+}
+
+/// A text without what would move the cursor of a terminal or look like another line of the journal: names of
+/// variables and values are repeated in messages, whatever stands in them.
+struct InOneLine<'a>(&'a str);
+
+impl fmt::Display for InOneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        self.0.chars().try_for_each(|letter| match letter.is_control() {
+            true => write!(f, "{}", letter.escape_default()),
+            false => f.write_char(letter),
+        })
     }
 }
 

@@ -191,9 +191,14 @@ pub(super) struct Mqtt {
     #[schemars(extend("examples" = ["proxy.password"]))]
     pub(super) proxy_password_file: Option<String>,
     /// Headers of the request that opens a WebSocket. Only with `ws://` and `wss://`.
-    #[schemars(extend("examples" = [{"X-Api-Key": "…"}]))]
+    #[schemars(extend(
+        "examples" = [{"X-Api-Key": "…"}],
+        "additionalProperties" = {"type": "string", "writeOnly": true}
+    ))]
     pub(super) headers: Option<BTreeMap<String, String>>,
     /// A password that is made or fetched for each connection, and renewed before it expires.
+    // Somebody may write the token itself here, and must not find it in the journal.
+    #[schemars(extend("writeOnly" = true))]
     pub(super) token: Option<Token>,
     /// Topic of the retained `online`/`offline` message. `{device}` may be used. Default: the first level of
     /// `topic`, then `/{device}/status`.

@@ -13,6 +13,8 @@
 
 pub mod columns;
 mod csv;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod import;
 pub mod influx;
 mod jsonl;

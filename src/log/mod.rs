@@ -30,6 +30,8 @@ mod delivery;
 mod error;
 mod extent;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gap;
 pub mod gather;
 pub mod glance;

@@ -157,10 +157,12 @@ impl Every {
             Every::Micros(length) => {
                 // The offset of one moment for all: with that of each row an autumn hour would count twice.
                 let shift = i64::from(origin.offset().seconds()) * 1_000_000;
-                let begin = (time + shift).div_euclid(length) * length - shift;
-                (begin, begin + length)
+                // Times at the ends of time are no times of ours, but an edited row may have one.
+                let begin = time.saturating_add(shift).div_euclid(length).saturating_mul(length);
+                let begin = begin.saturating_sub(shift);
+                (begin, begin.saturating_add(length))
             }
-            Every::Days(days) => calendar_days(time, days, origin).unwrap_or((time, time + 1)),
+            Every::Days(days) => calendar_days(time, days, origin).unwrap_or((time, time.saturating_add(1))),
         }
     }
 }
@@ -171,8 +173,10 @@ fn calendar_days(time: i64, days: i64, origin: &Zoned) -> Option<(i64, i64)> {
     // Counted from a Monday, so that weeks begin on one.
     let monday = jiff::civil::date(1970, 1, 5);
     let since = i64::from(date.since(monday).ok()?.get_days()).rem_euclid(days);
-    let first = date.checked_sub(since.days()).ok()?;
-    let next = first.checked_add(days.days()).ok()?;
+    // More than the calendar has is no span either.
+    let span = |days: i64| Span::new().try_days(days).ok();
+    let first = date.checked_sub(span(since)?).ok()?;
+    let next = first.checked_add(span(days)?).ok()?;
     let micros = |date: Date| Some(date.to_zoned(zone.clone()).ok()?.timestamp().as_microsecond());
     Some((micros(first)?, micros(next)?))
 }
@@ -188,6 +192,8 @@ impl fmt::Display for Every {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn now() -> Zoned {
@@ -293,5 +299,45 @@ mod tests {
             interval("1w", "2026-11-20T07:00:00Z"),
             pair("2026-11-15T23:00:00Z", "2026-11-22T23:00:00Z")
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_time_or_none(text in any::<String>(), near in "[0-9@:tTzZ+ a-z./-]{0,30}") {
+            for text in [&text, &near] {
+                drop((parse(text, &now()), Every::parse(text)));
+            }
+        }
+
+        /// A time lies in its interval, what lies in that has the same, and the next begins where it ends.
+        #[test]
+        fn intervals_part_time(
+            time in -60_000_000_000_000_000_i64..60_000_000_000_000_000,
+            length in 1_i64..10_000_000_000_000,
+            days in 1_i64..400,
+            inside in 0.0_f64..1.0,
+        ) {
+            for every in [Every::Micros(length), Every::Days(days)] {
+                let (begin, end) = every.interval(time, &now());
+                prop_assert!(begin <= time && time < end, "{begin} {time} {end}");
+                let other = begin + ((end - begin - 1) as f64 * inside) as i64;
+                prop_assert_eq!(every.interval(other, &now()), (begin, end));
+                prop_assert_eq!(every.interval(end, &now()).0, end);
+            }
+        }
+
+        #[test]
+        fn no_time_is_too_far(time: i64, length in 1_i64.., days in 1_i64..10_000_000) {
+            for every in [Every::Micros(length), Every::Days(days)] {
+                let (begin, end) = every.interval(time, &now());
+                prop_assert!(begin <= end);
+            }
+        }
+
+        #[test]
+        fn what_is_written_reads_back(micros in -62_000_000_000_000_000_i64..253_000_000_000_000_000) {
+            let written = crate::reading::Timestamp(micros).to_string();
+            prop_assert_eq!(parse(&written, &now()).map(Timestamp::as_microsecond), Ok(micros));
+        }
     }
 }

@@ -7,6 +7,8 @@
 mod checked;
 mod csv;
 mod field;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod health;
 mod identity;
 mod sqlite;

@@ -70,6 +70,13 @@ fn held(path: &Path) -> io::Result<String> {
     }
 }
 
+/// Whether a variable is the bridge's own: a password of the configuration, or systemd's word to the service. Credentials
+/// are not, since what the program proves itself with may be one.
+fn is_ours(name: &str) -> bool {
+    const SYSTEMD: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+    name.starts_with("SENSOR_BRIDGE") || SYSTEMD.contains(&name)
+}
+
 /// The token in a program's output or a file: one line.
 fn token_in(text: &str) -> Result<String, Failure> {
     let token = text.trim();
@@ -86,7 +93,11 @@ async fn output(words: &[String], patience: Duration) -> Result<String, Failure>
         return Err(Failure::Token("no program".to_owned()));
     };
     let failed = |why: String| Failure::Token(format!("{program}: {why}"));
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
+    let mut child = command
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

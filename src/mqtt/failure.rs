@@ -230,10 +230,16 @@ pub(super) fn disconnected_v5(code: five::DisconnectReasonCode, text: Option<&st
         C::ServerShuttingDown => Failure::Unavailable("shutting down"),
         C::ServerBusy => Failure::Unavailable("busy"),
         C::PacketTooLarge => Failure::Ended("a packet was too large for it".to_owned()),
-        other => {
-            Failure::Ended(text.map_or_else(|| format!("{other:?}"), |text| format!("{other:?}: {text}")))
-        }
+        other => Failure::Ended(
+            text.map_or_else(|| format!("{other:?}"), |text| format!("{other:?}: {}", told(text))),
+        ),
     }
+}
+
+/// The beginning of what a broker says, which may be 64 kB of anything, fit for a line.
+fn told(text: &str) -> String {
+    const MOST: usize = 200;
+    text.chars().take(MOST).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]
@@ -286,5 +292,8 @@ mod tests {
         assert_eq!(v4(rumqttc::ConnectReturnCode::NotAuthorized), Failure::NotAuthorised);
         assert_eq!(v4(rumqttc::ConnectReturnCode::BadClientId), Failure::ClientId);
         assert_eq!(disconnected_v5(five::DisconnectReasonCode::SessionTakenOver, None), Failure::TakenOver);
+        let said = "x\n<0>y\u{1b}[2J".to_owned() + &"z".repeat(60_000);
+        let ended = disconnected_v5(five::DisconnectReasonCode::QuotaExceeded, Some(&said)).to_string();
+        assert!(ended.contains("QuotaExceeded: x\\n<0>y\\u{1b}[2Jz") && ended.len() < 300, "{ended}");
     }
 }

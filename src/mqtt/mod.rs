@@ -8,6 +8,8 @@ mod bucket;
 pub(crate) mod connection;
 mod deaths;
 pub(crate) mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod lane;
 mod lanes;
 mod message;

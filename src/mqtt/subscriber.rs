@@ -18,6 +18,7 @@ mod replies;
 mod tests;
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,9 +32,9 @@ use self::link::Link;
 use self::replies::Replies;
 use crate::config::{self, MqttVersion};
 use crate::log::Log;
-use crate::mirror::{self, Health, Sink, Worker};
+use crate::mirror::{self, Aspect, Health, Sink, Worker};
 use crate::reading::Qos;
-use crate::status::Board;
+use crate::status::{Board, State};
 
 /// How long each step of the end may take: storing and acknowledging what was read, then the sink's thread,
 /// then that thread once more after it was told to give up.
@@ -104,6 +105,7 @@ pub fn subscribe(
 ) -> io::Result<Subscriber> {
     let Subscription { name, id, wanted } = subscription;
     let health = Health::new(board.part(&name));
+    let shown = health.clone();
     // One job is under way at a time, and the answer of `open` comes before any.
     let (answers, answered) = mpsc::channel(2);
     let worker = Worker::start(&name, sink, health.clone(), answers)?;
@@ -126,9 +128,14 @@ pub fn subscribe(
     let (end, ended) = sync_channel(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
-        match link.mqtt.version {
+        let run = || match link.mqtt.version {
             MqttVersion::V311 => runtime.block_on(link.run::<super::v4::V4>()),
             MqttVersion::V5 => runtime.block_on(link.run::<super::v5::V5>()),
+        };
+        // Whatever the broker has said to bring it about: seen, not a silence.
+        if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
+            let why = "internal error (panic); please report this, and restart the service".to_owned();
+            shown.set(Aspect::Link, State::Failed(why));
         }
         // Nobody listens when the subscriber was dropped instead of stopped.
         end.try_send(()).unwrap_or_default();

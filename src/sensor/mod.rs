@@ -13,6 +13,8 @@ mod contract;
 mod dht;
 mod digital_input;
 mod ds18b20;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod host;
 mod hwmon;
 mod i2c;

@@ -45,7 +45,38 @@ impl fmt::Display for State {
     }
 }
 
+/// Most characters of a reason: it may be of somebody else's making, a broker's say, who may say 64 kB.
+const LONGEST: usize = 500;
+
+/// A text as one line: what is of somebody else's making must not look like lines of ours in the journal, nor play with
+/// somebody's terminal.
+fn one_line(text: String) -> String {
+    if text.len() <= LONGEST && !text.contains(char::is_control) {
+        return text;
+    }
+    let mut line = String::new();
+    for letter in text.chars().take(LONGEST) {
+        match letter {
+            letter if letter.is_control() => line.extend(letter.escape_default()),
+            letter => line.push(letter),
+        }
+    }
+    if text.chars().nth(LONGEST).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 impl State {
+    /// With a reason that is one line.
+    fn in_one_line(self) -> Self {
+        match self {
+            State::Degraded(why) => State::Degraded(one_line(why)),
+            State::Failed(why) => State::Failed(one_line(why)),
+            other => other,
+        }
+    }
+
     /// Whether the two are the same but for the reason.
     fn is_like(&self, other: &State) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
@@ -180,6 +211,7 @@ impl Part {
 
     /// Sets the state; logs it if it is new. Answers whether it was.
     pub fn set(&self, state: State) -> bool {
+        let state = state.in_one_line();
         {
             let mut current = lock(&self.state);
             if current.state == state {
@@ -199,6 +231,7 @@ impl Part {
 
     /// Says something that does not change the state: a line in the journal, and an event.
     pub fn warn(&self, what: String) {
+        let what = one_line(what);
         warn!("{}: {what}", self.name);
         self.events.add(&self.name, What::Warning(what));
     }
@@ -254,6 +287,32 @@ mod tests {
         assert!(part.set(State::Failed("disk full".into())));
         assert!(!part.set(State::Failed("disk full".into())));
         assert!(part.set(State::Ok));
+    }
+
+    #[test]
+    fn whatever_the_reason_it_is_one_short_line() {
+        let board = Board::new();
+        let part = board.part("publisher");
+        part.set(State::Failed("ended by the broker: quota\n<0>kernel: on fire \x1b[2J".into()));
+        assert_eq!(
+            part.state().0.to_string(),
+            "failed: ended by the broker: quota\\n<0>kernel: on fire \\u{1b}[2J"
+        );
+        assert!(
+            !part.set(State::Failed("ended by the broker: quota\n<0>kernel: on fire \x1b[2J".into())),
+            "not news"
+        );
+        part.warn("é\r".repeat(40_000));
+        part.set(State::Degraded("é".repeat(40_000)));
+        for event in board.events() {
+            let (What::State(State::Failed(text) | State::Degraded(text)) | What::Warning(text)) = event.what
+            else {
+                continue;
+            };
+            assert!(!text.contains(char::is_control) && text.chars().count() <= 2 * LONGEST + 1, "{text}");
+        }
+        part.set(State::Failed("é".repeat(LONGEST)));
+        assert_eq!(part.state().0, State::Failed("é".repeat(LONGEST)), "as long as it may be");
     }
 
     #[test]

@@ -25,6 +25,9 @@ mod web;
 
 use std::time::Duration;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use columns::pointer as json_pointer;
+
 use super::SecretPlaces;
 use super::amount::{AmountError, format_duration, format_size, parse_duration, parse_size};
 use super::model::{CommandSource, Config};

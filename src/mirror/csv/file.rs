@@ -180,7 +180,7 @@ fn ends_line(file: &mut File, place: u64) -> io::Result<bool> {
 
 /// Length up to the end of the last whole record. A line end within quotes ends none; a NUL, which we never
 /// write, is a page that a power cut left unwritten, and nothing after it counts.
-fn last_boundary(mut bytes: impl io::BufRead) -> io::Result<u64> {
+pub(super) fn last_boundary(mut bytes: impl io::BufRead) -> io::Result<u64> {
     let (mut place, mut boundary, mut quoted) = (0, 0, false);
     loop {
         let chunk = bytes.fill_buf()?;
@@ -204,7 +204,7 @@ fn last_boundary(mut bytes: impl io::BufRead) -> io::Result<u64> {
 
 /// Where the first whole record begins, in a piece that ends with a whole record: quotes are counted from
 /// the end, because whether the beginning is within quotes is not known.
-fn first_boundary(tail: &[u8]) -> usize {
+pub(super) fn first_boundary(tail: &[u8]) -> usize {
     let (mut quoted, mut begin) = (false, tail.len());
     for (place, byte) in tail.iter().enumerate().rev() {
         match byte {

@@ -7,6 +7,8 @@
 //! is recognised by its `id`.
 
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod intent;
 mod name;
 mod recent;

@@ -99,6 +99,8 @@ fn parts(base: &Path) -> (String, String) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -132,5 +134,18 @@ mod tests {
         assert_eq!(numbered(&base, 11), folder.path().join("x.11.csv"));
         assert_eq!(numbered(&base, 0), base);
         assert_eq!(numbered(Path::new("/data/plain"), 3), PathBuf::from("/data/plain.3"));
+    }
+
+    proptest! {
+        /// Whatever the clock says: one file of the day, in the folder that is configured.
+        #[test]
+        fn a_date_is_a_name_and_no_path(micros: i64) {
+            let day = day(Timestamp(micros));
+            let path = Names::new("/data/{mirror}/x-{date}.csv", "air").base(day);
+            prop_assert_eq!(path.parent(), Some(Path::new("/data/air")));
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            prop_assert!(name.starts_with("x-") && name.ends_with(".csv") && name.len() < 40, "{name}");
+            prop_assert_eq!(path.components().count(), 4);
+        }
     }
 }

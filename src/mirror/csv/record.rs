@@ -87,7 +87,8 @@ impl Encoder {
             let writer = &mut self.writer;
             match column {
                 CsvColumn::Time => put(writer, message.received.wall.to_string().as_bytes()),
-                CsvColumn::Topic => put(writer, message.topic.as_bytes()),
+                // No broker should hand on a topic with a NUL, but one that does must not have the file cut there.
+                CsvColumn::Topic => put(writer, writable(message.topic.as_bytes()).as_bytes()),
                 CsvColumn::Payload => put(writer, writable(&message.payload).as_bytes()),
                 CsvColumn::Qos => put(writer, [b'0' + message.qos as u8].as_slice()),
                 CsvColumn::Retained => put(writer, message.retained.to_string().as_bytes()),

@@ -516,6 +516,9 @@ impl Link {
         match event {
             // What is new stays with the broker: it is not acknowledged.
             Event::Message(_) if current.ending => {}
+            Event::Message(message) if message.topic.is_empty() => {
+                return Some(lost("a message without a topic"));
+            }
             Event::Message(message) => {
                 self.health.received.add(1);
                 self.health.last.set(now.since_boot);
@@ -555,7 +558,9 @@ impl Link {
                 self.filters.unsubscribed();
                 self.filters_changed();
             }
-            Event::Disconnecting => return Some(End::Stopped),
+            Event::Disconnecting if current.leaving == Leaving::Told => return Some(End::Stopped),
+            // rumqttc's own answer to a broker that breaks the protocol; it says so nowhere else.
+            Event::Disconnecting => return Some(lost("a topic alias that it never gave")),
             Event::Disconnected(why) => return Some(End::Lost(why)),
             _ => {}
         }
@@ -597,6 +602,11 @@ impl Link {
             self.health.set(Aspect::Link, State::Failed(why.to_owned()));
         }
     }
+}
+
+/// The broker has said what is not MQTT.
+fn lost(what: &str) -> End {
+    End::Lost(Failure::Protocol(what.to_owned()))
 }
 
 /// Whether an answer is to the request under way.

@@ -7,6 +7,8 @@
 
 mod file;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod picture;
 mod process;
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //! V2.3). [`frame`] finds frames in what arrives; this file is the driver.
 
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -7,8 +7,8 @@ use tracing::debug;
 
 use super::pace::Counter;
 use super::snapshot::{
-    Broker, Clock, Condition, Event, Gap, Latency, LogFacts, Mirror, Part, Quantity, Sensor, Shown, Snapshot,
-    Word,
+    Broker, Clock, Condition, Event, Gap, Latency, LogFacts, Mirror, Output, Part, Quantity, Sensor, Shown,
+    Snapshot, Word,
 };
 use super::{EXTENT_HOLDS, Health, Inner, health, machine};
 use crate::config;
@@ -20,6 +20,9 @@ use crate::status::{self, BOUNDS, State, What};
 
 /// A backlog smaller than this comes and goes with every reading: to say when it will be gone is noise.
 const WORTH_TELLING: u64 = 100;
+
+/// First words of the parts that are told of by name.
+const KINDS: [&str; 3] = ["sensor", "mirror", "output"];
 
 /// The part of the board that publishes.
 pub(super) const PUBLISHER: &str = "publisher";
@@ -50,6 +53,7 @@ impl Inner {
             broker: self.config.mqtt.as_ref().map(|mqtt| self.broker(mqtt, now)),
             sensors: self.config.sensors.iter().map(|sensor| self.sensor(sensor, now, moment)).collect(),
             mirrors: self.config.mirrors.iter().map(|mirror| self.mirror(mirror, now, moment)).collect(),
+            outputs: self.config.outputs.iter().map(|output| self.output(output, now)).collect(),
             log: self.log_facts(now),
             machine: machine::read(&self.config.log.path),
             parts: self.others(now),
@@ -150,6 +154,22 @@ impl Inner {
         }
     }
 
+    fn output(&self, output: &config::Output, now: Instant) -> Output {
+        let part = self.board.part(&format!("output {}", output.id));
+        let figures = Figures::of(&part);
+        Output {
+            output: output.id.to_string(),
+            driver: output.driver.name().to_owned(),
+            condition: condition(&part, now),
+            digital: output.driver.is_digital(),
+            level: figures.get("level_thousandths").unwrap_or(0) as f64 / 1e3,
+            safe_level: output.limits.safe,
+            changes: figures.count("changes"),
+            refused: figures.count("refused"),
+            errors: figures.count("errors"),
+        }
+    }
+
     fn log_facts(&self, now: Instant) -> LogFacts {
         let part = self.board.part("log");
         let figures = Figures::of(&part);
@@ -199,11 +219,12 @@ impl Inner {
         extent
     }
 
-    /// What other rooms show on the board. Sensors and mirrors that the configuration no longer names stay there
-    /// until the end, and are nobody's business any more.
+    /// What other rooms show on the board. Sensors, mirrors and outputs that the configuration no longer names stay
+    /// there until the end, and are nobody's business any more.
     fn others(&self, now: Instant) -> Vec<Part> {
         let known = |name: &str| {
-            name == "log" || name == PUBLISHER || name.starts_with("sensor ") || name.starts_with("mirror ")
+            let (kind, rest) = name.split_once(' ').unwrap_or((name, ""));
+            name == "log" || name == PUBLISHER || (!rest.is_empty() && KINDS.contains(&kind))
         };
         let parts = self.board.parts().into_iter().filter(|part| !known(part.name()));
         let part = |part: status::Part| Part {

@@ -153,7 +153,7 @@ fn wanted(site: &Site, sensor: Option<String>, quantity: Option<String>) -> Opti
 }
 
 fn live(site: &Site) -> Answer {
-    match site.live.stream() {
+    match site.live.stream(Instant::now()) {
         Some(body) => answer::with_body(StatusCode::OK, "text/event-stream", body),
         None => {
             let line = "as many pages are open as can be kept up to date; close one";

@@ -391,7 +391,8 @@ const watcher = new IntersectionObserver((entries) => {
     if (row) row.visible = entry.isIntersecting;
   }
   clearTimeout(sparkTimer);
-  sparkTimer = setTimeout(fetchSparks, 120);
+  // Whoever scrolls is not followed row by row.
+  sparkTimer = setTimeout(fetchSparks, sparkTimer === null ? 0 : 120);
 }, { rootMargin: "200px" });
 
 async function fetchSparks() {
@@ -533,6 +534,8 @@ for (const [dialog, close] of [[detail, "detail-close"], [$("viewer"), "viewer-c
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 }
 detail.addEventListener("close", () => {
+  // It is said a moment later: another plot may be open already.
+  if (detail.open) return;
   const key = opened?.key;
   opened = series = null;
   if (location.hash.startsWith("#/")) history.replaceState(null, "", location.pathname);

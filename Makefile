@@ -44,8 +44,7 @@ bench: compiler test-tools ## speed and size beside mosquitto and SQLite alone (
 
 query-tools: ## pandas, DuckDB and Datasette in target/query-tools, so that `make test` tries docs/queries.md with them
 	python3 -m venv target/query-tools
-	target/query-tools/bin/pip install --quiet pandas duckdb datasette
-	-target/query-tools/bin/python3 -c "import duckdb; duckdb.sql('INSTALL sqlite')"
+	target/query-tools/bin/pip install --quiet pandas datasette duckdb-extension-sqlite-scanner # and the DuckDB that it fits
 
 chaos: compiler test-tools ## brokers and daemons killed, networks cut, EVENTS=300 times (SENSOR_BRIDGE_TEST_SEED=… repeats a run)
 	CHAOS_EVENTS=$(EVENTS) $(CARGO) test $(FLAGS) --test chaos -- --nocapture

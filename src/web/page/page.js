@@ -239,6 +239,19 @@ function showCards() {
   }
 }
 
+// What has no place of its own on the page: only when something is wrong with it.
+function showParts() {
+  const parts = named("part/").filter(([, part]) => part.state === "failed" || part.state === "degraded");
+  if (parts.length === 0) {
+    cards.get("parts")?.remove();
+    cards.delete("parts");
+    return;
+  }
+  const worst = parts.some(([, part]) => part.state === "failed") ? "failed" : "degraded";
+  const lines = parts.map(([name, part]) => ({ kind: "line why", text: `${name}: ${part.why}` }));
+  card("parts", "Other parts", [mark(worst), " ", WORDS[worst]], lines);
+}
+
 function showHead() {
   const device = pieces.get("device"), health = pieces.get("health");
   if (device) {
@@ -309,10 +322,11 @@ function showRow(key) {
 
 function showAge(row, value, sensor) {
   const [kind, word] = quality(sensor, value);
-  put(row.age, value.t === null ? "" : age(now() - value.t));
+  const old = value.t === null ? "" : age(now() - value.t);
+  put(row.age, kind === "warn" ? `${MARKS.warn} ${old}` : old);
   row.age.className = `age ${kind === "warn" ? kind : ""}`;
   row.button.classList.toggle("old", kind === "warn" || kind === "bad");
-  put(row.word, ` ${value.t === null || row.age.textContent === "now" ? "" : "old, "}${word}, show the plot`);
+  put(row.word, ` ${value.t === null || old === "now" ? "" : "old, "}${word}, show the plot`);
   row.button.title = word;
 }
 
@@ -561,11 +575,16 @@ function showPictures() {
       const [sensor, quantity] = key.split("/");
       const strip = h("ol", { className: "strip", "aria-label": `Pictures of ${sensor}, newest first` });
       const about = h("span", { className: "muted" });
-      const box = h("div", { className: "album" }, h("div", { className: "bar" }, h("h3", {}, sensor), about), strip);
-      album = { sensor, quantity, strip, about, pictures: [], more: true, busy: false, t: undefined };
+      const line = h("input", { type: "range", step: "any", "aria-label": `Time line of ${sensor}: go to` });
+      const from = h("time"), at = h("time");
+      const timeline = h("div", { className: "timeline", hidden: true }, from, line, at);
+      const box = h("div", { className: "album" }, h("div", { className: "bar" }, h("h3", {}, sensor), about), strip, timeline);
+      album = { sensor, quantity, strip, about, timeline, line, from, at, pictures: [], newest: null, isPast: false, more: true, busy: false, t: undefined };
       albums.set(key, album);
       $("albums").append(box);
       $("pictures").hidden = false;
+      line.addEventListener("input", () => showTimeline(album));
+      line.addEventListener("change", () => goTo(album));
       strip.addEventListener("scroll", () => {
         if (strip.scrollLeft + strip.clientWidth > strip.scrollWidth - 400) older(album);
       });
@@ -581,13 +600,41 @@ async function newer(album) {
   if (album.busy) return;
   album.busy = true;
   try {
-    const { pictures } = await ask("/api/pictures", { sensor: album.sensor, quantity: album.quantity });
+    const { pictures, oldest } = await ask("/api/pictures", { sensor: album.sensor, quantity: album.quantity });
+    album.newest = pictures[0];
     const known = album.pictures[0]?.row ?? 0;
-    const fresh = pictures.filter((one) => one.row > known);
+    // Whoever looks at the past stays there.
+    const fresh = album.isPast ? [] : pictures.filter((one) => one.row > known);
     album.pictures = [...fresh, ...album.pictures];
     if (fresh.length > 0) showStrip(album);
+    if (pictures.length > 0) {
+      album.timeline.hidden = pictures[0].t - oldest < HOUR;
+      [album.line.min, album.line.max] = [oldest, pictures[0].t];
+      if (!album.isPast) album.line.value = pictures[0].t;
+      showTimeline(album);
+    }
   } catch { /* The next look tries again. */ }
   album.busy = false;
+}
+
+function showTimeline(album) {
+  const t = Number(album.line.value);
+  put(album.from, clockTime(Number(album.line.min), false));
+  put(album.at, clockTime(t, false));
+  album.line.setAttribute("aria-valuetext", clockTime(t, false));
+}
+
+// To the pictures up to the time on the time line; at its end to the newest.
+async function goTo(album) {
+  const until = Math.round(Number(album.line.value));
+  try {
+    const { pictures } = await ask("/api/pictures", { sensor: album.sensor, quantity: album.quantity, until });
+    album.isPast = until < Number(album.line.max);
+    album.pictures = pictures;
+    album.more = true;
+    showStrip(album);
+    album.strip.scrollLeft = 0;
+  } catch { /* It can be moved again. */ }
 }
 
 async function older(album) {
@@ -628,7 +675,7 @@ function showStrip(album) {
 }
 
 function showAlbumAge(album) {
-  const newest = album.pictures[0];
+  const newest = album.newest;
   const old = newest && age(now() - newest.t);
   put(album.about, !newest ? "no pictures yet" : old === "now" ? "the last one just now" : `the last one ${old} ago`);
 }
@@ -758,6 +805,7 @@ function show(changed) {
 // What changes because time passes.
 function tick() {
   showCards();
+  showParts();
   for (const [key, row] of rows) {
     if (!row.visible) continue;
     const value = pieces.get(`value/${key}`), sensor = pieces.get(`sensor/${row.sensor}`);

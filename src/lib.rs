@@ -25,6 +25,7 @@ pub mod mirror;
 pub mod mqtt;
 pub mod output;
 pub mod payload;
+pub mod platform;
 pub mod plot;
 pub mod reading;
 pub mod sampling;

@@ -252,6 +252,39 @@ pub enum Shape {
     Binary,
 }
 
+/// How the bytes of a channel's messages are made if not as our own JSON, as the log keeps it: the name of a format, and
+/// after a space what the format needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Format(Arc<str>);
+
+impl Format {
+    /// `name` has no space; `parameter` may be empty.
+    pub fn new(name: &str, parameter: &str) -> Self {
+        if parameter.is_empty() { Self(name.into()) } else { Self(format!("{name} {parameter}").into()) }
+    }
+
+    /// Name of the format.
+    pub fn name(&self) -> &str {
+        self.0.split_once(' ').map_or(&self.0, |(name, _)| name)
+    }
+
+    /// What it needs to know.
+    pub fn parameter(&self) -> &str {
+        self.0.split_once(' ').map_or("", |(_, parameter)| parameter)
+    }
+
+    /// As the log keeps it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Format {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
 /// Everything that repeats from reading to reading of one quantity: stored once in the log, referred to by id.
 ///
 /// Two equal channels are one row. A changed configuration makes a new channel, so that a backlog is
@@ -287,6 +320,8 @@ pub struct Publish {
     pub retain: bool,
     /// What a message carries.
     pub shape: Shape,
+    /// How its bytes are made; `None`: our own JSON. Does not concern pictures.
+    pub format: Option<Format>,
     /// Whether QoS 0 readings taken while the broker is away are kept for later.
     pub buffer: bool,
 }

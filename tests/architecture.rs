@@ -13,17 +13,18 @@ use std::path::{Path, PathBuf};
 /// Every room and the rooms that it may use. Not in the list, not allowed; `cli` and `daemon` wire the rest.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("bus", &[]),
-    ("command", &["config", "log", "mirror", "output", "reading", "sampling", "status"]),
-    ("config", &["bus", "reading", "sensor"]),
+    ("command", &["config", "log", "mirror", "output", "platform", "reading", "sampling", "status"]),
+    ("config", &["bus", "platform", "reading", "sensor"]),
     ("enrich", &["reading"]),
     ("exchange", &["config", "log", "reading"]),
     ("facts", &["config", "enrich", "filter", "log", "reading", "sampling", "status"]),
     ("filter", &["config", "reading"]),
     ("log", &["config", "reading", "status"]),
     ("mirror", &["config", "enrich", "log", "reading", "status"]),
-    ("mqtt", &["config", "enrich", "log", "mirror", "payload", "reading", "status"]),
+    ("mqtt", &["config", "enrich", "log", "mirror", "payload", "platform", "reading", "status"]),
     ("output", &["bus", "config", "log", "reading", "status"]),
     ("payload", &["reading"]),
+    ("platform", &["config", "payload", "reading"]),
     ("plot", &["log", "reading"]),
     ("reading", &[]),
     ("sampling", &["bus", "config", "enrich", "filter", "log", "reading", "sensor", "status"]),
@@ -36,7 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "bus", "command", "config", "enrich", "facts", "filter", "log", "mirror", "mqtt", "output",
-            "payload", "reading", "sampling", "sensor", "status", "thrift", "web",
+            "payload", "platform", "reading", "sampling", "sensor", "status", "thrift", "web",
         ],
     ),
     ("demo", &["config", "daemon", "log", "reading", "status"]),
@@ -56,7 +57,9 @@ const ONLY_THIS: &[(&str, &str, &[&str])] = &[
     // What an output is made of and where it sits, in the words of those who open it.
     ("config", "bus", &["BusName", "gpio"]),
     // A driver that takes a duration or a size as an option parses it as the rest of the configuration does.
-    ("sensor", "config", &["duration", "size"]),
+    ("sensor", "config", &["duration", "options", "size"]),
+    // So does a platform.
+    ("platform", "config", &["amount", "duration", "options", "size"]),
     // Pictures are made small where they are decoded.
     ("web", "sensor", &["camera"]),
     // What is drawn, and by which names it is asked for; nothing is asked.

@@ -174,12 +174,17 @@ fn broker(config: &Config) -> String {
         Backlog::InOrder => "backlog in order".to_owned(),
         Backlog::LiveFirst { rate } => format!("live first, backlog at {rate}/s"),
     };
+    let platform = mqtt.platform.as_ref().map(|chosen| format!(" ({})", chosen.platform.name()));
+    let platform = platform.unwrap_or_default();
+    let status = match &mqtt.status_topic {
+        Some(topic) => format!("status on {topic}"),
+        None => "no status".to_owned(),
+    };
     format!(
-        "{}{user}, MQTT {}, client id {}, status on {}, {order}",
+        "{}{platform}{user}, MQTT {}, client id {}, {status}, {order}",
         mqtt.broker,
         version(mqtt.version),
         mqtt.client_id,
-        mqtt.status_topic
     )
 }
 
@@ -316,6 +321,7 @@ fn as_json(checked: &Checked) -> Value {
             "keep_alive_seconds": mqtt.keep_alive.as_secs(),
             "window": mqtt.window,
             "max_packet_size": mqtt.max_packet_size,
+            "platform": mqtt.platform.as_ref().map(|chosen| chosen.platform.name()),
             "status_topic": mqtt.status_topic,
             "backlog": match mqtt.backlog {
                 Backlog::InOrder => json!({"order": "in-order"}),

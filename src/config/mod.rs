@@ -11,6 +11,7 @@ pub mod duration;
 mod env;
 mod lines;
 mod model;
+pub mod options;
 mod problem;
 mod raw;
 mod schema;

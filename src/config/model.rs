@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::bus::BusName;
 use crate::bus::gpio::Pins;
+use crate::platform::Platform;
 use crate::reading::{Channel, Place, Qos, SensorId};
 use crate::sensor::{Attachment, Driver, QuantityInfo};
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub outputs: Vec<Output>,
     /// Where commands come from, and what each source may do.
     pub commands: Vec<CommandSource>,
+    /// What the platform may command, if anything.
+    pub platform_commands: Option<CommandSource>,
     /// How the bridge publishes what it says of itself: the gap record (`bridge/lost`).
     pub gap_channel: Channel,
     /// The web page, if there is to be one.
@@ -82,14 +85,37 @@ pub struct Mqtt {
     pub window: u16,
     /// Largest packet that we send or take, bytes.
     pub max_packet_size: u32,
-    /// Topic of the retained `online`/`offline` message and last will.
-    pub status_topic: String,
+    /// Largest content of a message that the platform takes, bytes.
+    pub max_payload: Option<usize>,
+    /// Messages of readings per second that the platform takes.
+    pub rate: Option<f64>,
+    /// The session of the publishing connection ends with it.
+    pub clean: bool,
+    /// Topic of the retained `online`/`offline` message and last will; `None` where the platform has no place for them.
+    pub status_topic: Option<String>,
+    /// The IoT platform whose ways are kept.
+    pub platform: Option<Chosen>,
 }
 
 impl Mqtt {
     /// Topic of the facts, retained, as JSON.
-    pub fn facts_topic(&self) -> String {
-        facts_topic(&self.status_topic)
+    pub fn facts_topic(&self) -> Option<String> {
+        self.status_topic.as_deref().map(facts_topic)
+    }
+}
+
+/// An IoT platform with what the configuration says of it.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// The platform.
+    pub platform: Arc<dyn Platform>,
+    /// The keys that it was made from: two of the same name with the same keys are the same.
+    pub options: serde_json::Map<String, serde_json::Value>,
+}
+
+impl PartialEq for Chosen {
+    fn eq(&self, other: &Self) -> bool {
+        self.platform.name() == other.platform.name() && self.options == other.options
     }
 }
 
@@ -342,6 +368,13 @@ pub struct Sensor {
     pub quantities: Vec<Quantity>,
     /// The channel of the sensor's own state.
     pub state: Channel,
+}
+
+impl Sensor {
+    /// The channels of its quantities, then that of its own state.
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.quantities.iter().map(|quantity| &quantity.channel).chain([&self.state])
+    }
 }
 
 /// How one quantity of one sensor is treated.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::lines::Lines;
+use super::options::OptionProblem;
 
 /// One thing that is wrong (or, as a warning, doubtful).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,6 +177,18 @@ impl Finding {
 }
 
 impl Report {
+    /// Problems with the options of the section at `path`. The shape check may have said the same in other words, and
+    /// taken the value out.
+    pub(super) fn options(&mut self, path: &KeyPath, problems: Vec<OptionProblem>) {
+        for problem in problems {
+            let steps = problem.key.split('.').filter(|step| !step.is_empty());
+            let at = steps.fold(path.clone(), |path, step| path.key(step));
+            if !self.has_problem_at(&at) {
+                self.problem(&at, problem.message);
+            }
+        }
+    }
+
     /// Something is wrong at `path`.
     pub(super) fn problem(&mut self, path: &KeyPath, message: impl Into<String>) {
         self.problems.push(Finding::new(path, message.into(), None));

@@ -93,14 +93,30 @@ pub(super) struct Location {
     pub(super) precision: Option<u8>,
 }
 
+/// An IoT platform.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct Platform {
+    /// Which platform.
+    #[schemars(required, extend("examples" = ["home-assistant"]))]
+    pub(super) name: Option<String>,
+    /// The platform's own keys; their schema is the platform's.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub(super) options: Map<String, Value>,
+}
+
 /// The MQTT broker and how readings are published.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Mqtt {
     /// Broker: `mqtt://` (1883), `mqtts://` (TLS, 8883), `ws://` (80) or `wss://` (443), host, and a port
     /// if it is another. For WebSockets the path may follow; it is `/mqtt` if left out.
-    #[schemars(required, extend("examples" = ["mqtts://broker.example:8883"]))]
+    /// Must be given unless the platform has one for all.
+    #[schemars(extend("examples" = ["mqtts://broker.example:8883"]))]
     pub(super) url: Option<String>,
+    /// IoT platform whose ways are kept: its topics, payloads, limits and commands. See docs/platforms.md.
+    pub(super) platform: Option<Platform>,
     /// User name at the broker.
     #[schemars(extend("examples" = ["greenhouse"]))]
     pub(super) username: Option<String>,
@@ -550,9 +566,12 @@ pub(super) enum OutputKind {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Command {
-    /// Topic, without wildcards. `{device}` may be used.
-    #[schemars(required, extend("examples" = ["castel/{device}/command"]))]
+    /// Topic, without wildcards. `{device}` may be used. Either this or `from` must be given.
+    #[schemars(extend("examples" = ["castel/{device}/command"]))]
     pub(super) topic: Option<String>,
+    /// `platform`: these are the commands that come the way of `mqtt.platform`.
+    #[schemars(extend("examples" = ["platform"]))]
+    pub(super) from: Option<CommandsFrom>,
     /// Quality of service asked for.
     #[schemars(range(min = 0, max = 2), extend("default" = 1, "examples" = [2]))]
     pub(super) qos: Option<u8>,
@@ -580,6 +599,14 @@ pub(super) enum CommandsUnsynced {
     Refuse,
     /// They are obeyed if they have not expired by the clock as it is.
     Obey,
+}
+
+/// Where commands come from if not on a topic of our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum CommandsFrom {
+    /// The platform.
+    Platform,
 }
 
 /// Topic filters and where their messages are stored.

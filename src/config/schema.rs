@@ -1,12 +1,13 @@
 //! The JSON Schema (2020-12) of the whole configuration, and how its parts are looked up.
 //!
-//! It is generated from [`super::raw`] and from what the drivers say of their keys. The shape check, the
+//! It is generated from [`super::raw`] and from what the drivers and platforms say of their keys. The shape check, the
 //! environment overrides and the documentation read this same value, so they cannot disagree.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::raw::Raw;
+use crate::platform;
 use crate::sensor::registry::DriverKind;
 
 /// Schema of the configuration with the keys of these drivers.
@@ -18,35 +19,40 @@ pub(super) fn of(drivers: &[DriverKind]) -> Value {
         root.insert("title".into(), json!("sensor-bridge configuration"));
     }
     if let Some(sensor) = schema.pointer_mut("/properties/sensors/items").and_then(Value::as_object_mut) {
-        add_drivers(sensor, drivers);
+        let drivers = drivers.iter().map(|kind| (kind.name, kind.summary, (kind.options)()));
+        add_choices(sensor, "driver", drivers.collect());
+    }
+    let platform = schema.pointer_mut("/properties/mqtt/properties/platform");
+    if let Some(platform) = platform.and_then(Value::as_object_mut) {
+        let platforms = platform::registry().iter().map(|kind| (kind.name, kind.summary, (kind.options)()));
+        add_choices(platform, "name", platforms.collect());
     }
     schema
 }
 
-/// Which driver it is decides which further keys a sensor has.
-fn add_drivers(sensor: &mut Map<String, Value>, drivers: &[DriverKind]) {
-    sensor.remove("additionalProperties");
-    sensor.insert("unevaluatedProperties".into(), json!(false));
+/// What stands under `key` decides which further keys the section has: the choices, each with what it is and the schema
+/// of its keys.
+fn add_choices(section: &mut Map<String, Value>, key: &str, choices: Vec<(&str, &str, Value)>) {
+    section.remove("additionalProperties");
+    section.insert("unevaluatedProperties".into(), json!(false));
     // Neither `oneOf` nor `allOf` may be empty.
-    if drivers.is_empty() {
+    if choices.is_empty() {
         return;
     }
-    if let Some(Value::Object(driver)) = sensor.get_mut("properties").and_then(|keys| keys.get_mut("driver"))
-    {
+    if let Some(Value::Object(choice)) = section.get_mut("properties").and_then(|keys| keys.get_mut(key)) {
         // Each name with what it is: editors show it beside the choice.
-        let names = drivers.iter().map(|kind| json!({"const": kind.name, "description": kind.summary}));
-        driver.insert("oneOf".into(), names.collect());
+        let names = choices.iter().map(|(name, summary, _)| json!({"const": name, "description": summary}));
+        choice.insert("oneOf".into(), names.collect());
     }
-    let choices = drivers.iter().map(|kind| {
-        let condition = json!({"properties": {"driver": {"const": kind.name}}, "required": ["driver"]});
-        json!({"if": condition, "then": options(kind)})
+    let choices = choices.into_iter().map(|(name, _, keys)| {
+        let condition = json!({"properties": {key: {"const": name}}, "required": [key]});
+        json!({"if": condition, "then": options(keys)})
     });
-    sensor.insert("allOf".into(), choices.collect());
+    section.insert("allOf".into(), choices.collect());
 }
 
-/// Schema of a driver's keys, to stand beside the common ones: so it cannot forbid others itself.
-fn options(kind: &DriverKind) -> Value {
-    let mut options = (kind.options)();
+/// Schema of a choice's keys, to stand beside the common ones: so it cannot forbid others itself.
+fn options(mut options: Value) -> Value {
     tidy(&mut options);
     if let Some(map) = options.as_object_mut() {
         for key in ["$schema", "title", "description", "additionalProperties"] {

@@ -37,6 +37,7 @@ pub(crate) fn by_sample(mut quantity: config::Quantity, topic: &str) -> config::
         qos: Qos::AtLeastOnce,
         retain: false,
         shape: Shape::Sample,
+        format: None,
         buffer: true,
     });
     quantity

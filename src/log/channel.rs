@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use crate::reading::{Channel, ChannelId, Place, Publish, Qos, Shape, ValueKind};
+use crate::reading::{Channel, ChannelId, Format, Place, Publish, Qos, Shape, ValueKind};
 
-const COLUMNS: &str = "id, device, sensor, quantity, unit, kind, topic, late_topic, qos, retain, shape, buffer, \
-                       place, latitude, longitude, altitude";
+const COLUMNS: &str = "id, device, sensor, quantity, unit, kind, topic, late_topic, qos, retain, shape, format, \
+                       buffer, place, latitude, longitude, altitude";
 
 /// Finds the row of a channel or inserts it. `IS` so that an absent field equals an absent field.
 pub(super) fn register(connection: &Connection, channel: &Channel) -> rusqlite::Result<ChannelId> {
@@ -26,6 +26,7 @@ pub(super) fn register(connection: &Connection, channel: &Channel) -> rusqlite::
         ":qos": publish.map(|publish| publish.qos as i64),
         ":retain": publish.map(|publish| publish.retain),
         ":shape": publish.map(|publish| shape_word(publish.shape)),
+        ":format": publish.and_then(|publish| publish.format.as_ref()).map(Format::as_str),
         ":buffer": publish.map(|publish| publish.buffer),
         ":place": place.name,
         ":latitude": place.latitude,
@@ -36,8 +37,8 @@ pub(super) fn register(connection: &Connection, channel: &Channel) -> rusqlite::
         .prepare_cached(
             "SELECT id FROM channel WHERE sensor = :sensor AND quantity = :quantity AND device = :device
                AND unit = :unit AND kind = :kind AND topic IS :topic AND late_topic IS :late_topic
-               AND qos IS :qos AND retain IS :retain AND shape IS :shape AND buffer IS :buffer
-               AND place IS :place AND latitude IS :latitude AND longitude IS :longitude
+               AND qos IS :qos AND retain IS :retain AND shape IS :shape AND format IS :format
+               AND buffer IS :buffer AND place IS :place AND latitude IS :latitude AND longitude IS :longitude
                AND altitude IS :altitude",
         )?
         .query_row(fields, |row| row.get(0))
@@ -48,9 +49,9 @@ pub(super) fn register(connection: &Connection, channel: &Channel) -> rusqlite::
     connection
         .prepare_cached(
             "INSERT INTO channel (device, sensor, quantity, unit, kind, topic, late_topic, qos, retain, shape,
-               buffer, place, latitude, longitude, altitude)
+               format, buffer, place, latitude, longitude, altitude)
              VALUES (:device, :sensor, :quantity, :unit, :kind, :topic, :late_topic, :qos, :retain, :shape,
-               :buffer, :place, :latitude, :longitude, :altitude)",
+               :format, :buffer, :place, :latitude, :longitude, :altitude)",
         )?
         .execute(fields)?;
     Ok(ChannelId(connection.last_insert_rowid()))
@@ -79,6 +80,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Channel> {
                 "binary" => Shape::Binary,
                 _ => Shape::Quantity,
             },
+            format: row.get::<_, Option<String>>("format")?.map(|text| Format::from(text.as_str())),
             buffer: row.get("buffer")?,
         }),
     };
@@ -154,6 +156,10 @@ mod tests {
             Channel { publish: Some(Publish { shape: Shape::Sample, ..publish.clone() }), ..plain.clone() },
             Channel { publish: Some(Publish { buffer: false, ..publish.clone() }), ..plain.clone() },
             Channel { kind: ValueKind::Image, ..plain.clone() },
+            Channel {
+                publish: Some(Publish { format: Some(Format::new("custom", "a b")), ..publish.clone() }),
+                ..plain.clone()
+            },
             Channel { publish: Some(Publish { shape: Shape::Base64, ..publish.clone() }), ..plain.clone() },
             Channel { publish: Some(Publish { shape: Shape::Binary, ..publish.clone() }), ..plain.clone() },
             Channel { publish: Some(Publish { retain: true, ..publish }), ..plain.clone() },

@@ -16,6 +16,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("unsynced.sql"),
     include_str!("rollup.sql"),
     include_str!("commands.sql"),
+    include_str!("formats.sql"),
 ];
 
 /// What the header of a file says.

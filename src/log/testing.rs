@@ -79,6 +79,7 @@ pub fn channel(quantity: &str) -> Channel {
             qos: Qos::AtLeastOnce,
             retain: false,
             shape: Shape::Quantity,
+            format: None,
             buffer: true,
         }),
         place: Some(Place { name: Some("Greenhouse 2".into()), latitude: Some(47.59), ..Place::default() }),

@@ -129,8 +129,15 @@ pub(super) mod tests {
             Shape::Sample => format!("t/{sensor}"),
             _ => format!("t/{sensor}/{quantity}"),
         };
-        let publish =
-            Publish { topic, late_topic: None, qos: Qos::AtLeastOnce, retain: false, shape, buffer: true };
+        let publish = Publish {
+            topic,
+            late_topic: None,
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            shape,
+            format: None,
+            buffer: true,
+        };
         let channel = Channel {
             device: "pi".to_owned(),
             sensor: sensor.into(),

@@ -21,6 +21,7 @@ mod report;
 mod saver;
 mod session;
 pub mod subscriber;
+mod talk;
 #[cfg(test)]
 mod test_broker;
 mod tls;
@@ -31,3 +32,4 @@ mod window;
 
 pub use publisher::{Publisher, StartError};
 pub use report::Report;
+pub use talk::Conversation;

@@ -39,6 +39,7 @@ fn publish(topic: &str, qos: Qos) -> Publish {
         qos,
         retain: false,
         shape: Shape::Quantity,
+        format: None,
         buffer: true,
     }
 }

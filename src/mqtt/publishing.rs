@@ -17,6 +17,7 @@ use super::publisher::Tuning;
 use super::report::Report;
 use super::saver::Saver;
 use super::session::{self, End};
+use super::talk::Talk;
 use super::v4::V4;
 use super::v5::V5;
 use crate::config::{ClockPolicy, Mqtt, MqttVersion};
@@ -97,6 +98,8 @@ pub(super) struct Publishing<O> {
     pub committed_at_start: Option<i64>,
     /// What the bridge says of itself.
     pub report: Option<Report>,
+    /// A platform's dialogue.
+    pub talk: Option<Talk>,
     /// Payloads are written here first, and copied out at their exact size.
     pub buffer: Vec<u8>,
     backoff: Backoff,
@@ -130,6 +133,7 @@ impl<O: Outbox> Publishing<O> {
             offline_since: now,
             committed_at_start: None,
             report: None,
+            talk: None,
             buffer: Vec::new(),
             backoff: Backoff::new(tuning.backoff.0, tuning.backoff.1),
             problems: HashSet::new(),

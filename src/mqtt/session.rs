@@ -5,6 +5,7 @@ mod begin;
 mod hear;
 mod leave;
 mod send;
+mod talk;
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -18,9 +19,11 @@ use super::connection::{Connected, Connection, Dead, Event, Outgoing, Parameters
 use super::failure::Failure;
 use super::outbox::Outbox;
 use super::publishing::{Publishing, stopping};
+use super::talk::Talk;
 use super::window::Window;
 use crate::config::Mqtt;
 use crate::log::LogError;
+use crate::platform::Outcome;
 use crate::reading::Qos;
 
 /// Packet ids of a connection run up to this, or to the window if that is larger. Wider than the window, so
@@ -128,12 +131,16 @@ struct Session<'a, O, R> {
     staged: VecDeque<Outgoing>,
     waiting: Waiting,
     status: Status,
+    /// Packet id of the status under way.
+    said: Option<u16>,
     phase: Phase,
     began: Instant,
     heard: Instant,
     next_check: Instant,
     /// When the bridge's report is due.
     next_report: Option<Instant>,
+    /// The platform's dialogue is not asked before.
+    next_tick: Instant,
     /// Hand-shakes to resume.
     resumed: usize,
     acknowledged: bool,
@@ -156,8 +163,8 @@ pub(super) async fn run<C: Connection, O: Outbox>(
     shared: &mut Publishing<O>,
     stop: &mut watch::Receiver<Option<Instant>>,
 ) -> End {
-    let clean = shared.deaths.wants_clean();
-    let parameters = parameters(&shared.config, clean);
+    let forget = shared.deaths.wants_clean();
+    let parameters = parameters(&shared.config, shared.talk.as_mut(), forget);
     let failed = |why: Failure| End::Failed { why: why.to_string(), useful: false };
     let access = tokio::select! {
         access = access::fetch(&shared.config) => access,
@@ -183,7 +190,7 @@ pub(super) async fn run<C: Connection, O: Outbox>(
     };
     let mut session = Session::new(shared, connection.requests(), connected, &parameters);
     session.expires = access.and_then(|access| access.until);
-    if clean {
+    if forget {
         return session.forget(&mut connection).await;
     }
     let stop = match session.begin(&mut connection) {
@@ -195,23 +202,28 @@ pub(super) async fn run<C: Connection, O: Outbox>(
 
 /// A stable client id used for publishing only, and a session that outlives the connection: QoS 2
 /// hand-shakes are resumed in it.
-fn parameters(config: &Mqtt, clean: bool) -> Parameters {
+fn parameters(config: &Mqtt, talk: Option<&mut Talk>, forget: bool) -> Parameters {
     let slots = SLOTS.max(config.window);
+    let manual_acks = talk.is_some();
+    let words = talk.and_then(|talk| talk.dialogue().will());
+    let words =
+        words.map(|say| Will { topic: say.topic, payload: say.payload, qos: say.qos, retain: say.retain });
     Parameters {
         client_id: config.client_id.clone(),
-        clean,
-        will: Some(Will {
-            topic: config.status_topic.clone(),
-            payload: b"offline".to_vec(),
-            // Not higher: a 5.0 broker may refuse the connection for a will that it cannot serve.
-            qos: Qos::AtMostOnce,
-            retain: true,
-        }),
-        manual_acks: false,
+        clean: forget || config.clean,
+        will: words.or_else(|| our_will(config)),
+        // A command is acknowledged when it is in the log.
+        manual_acks,
         // Everything that can be handed over at once, and the status and the farewell.
         capacity: 2 * usize::from(slots) + 16,
         slots,
     }
+}
+
+fn our_will(config: &Mqtt) -> Option<Will> {
+    let topic = config.status_topic.clone()?;
+    // Not higher: a 5.0 broker may refuse the connection for a will that it cannot serve.
+    Some(Will { topic, payload: b"offline".to_vec(), qos: Qos::AtMostOnce, retain: true })
 }
 
 /// Polls until the CONNACK, uncancelled.
@@ -241,11 +253,13 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             connected,
             staged: VecDeque::new(),
             waiting: Waiting::Nothing,
-            status: Status::Unsaid,
+            status: if shared.config.status_topic.is_some() { Status::Unsaid } else { Status::Acknowledged },
+            said: None,
             phase: Phase::Running,
             began: now,
             heard: now,
             next_check: now,
+            next_tick: now,
             next_report: shared.report.as_ref().map(|report| now + SETTLED.min(report.every)),
             resumed: 0,
             acknowledged: false,
@@ -284,6 +298,11 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
                         polled = &mut poll => break polled,
                         stored = durable(&mut self.shared.reply) => {
                             if let Err(stop) = self.stored(stored) {
+                                return stop;
+                            }
+                        }
+                        (tag, outcome) = heard(&mut self.shared.talk) => {
+                            if let Err(stop) = self.outcome(tag, &outcome) {
                                 return stop;
                             }
                         }
@@ -390,11 +409,19 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             Phase::Farewell { deadline } | Phase::Leaving { deadline } => Some(deadline),
         };
         let expires = self.expires.filter(|_| !self.renewing);
-        [Some(check), self.shared.saver.wake(), lanes, phase, expires, self.next_report]
+        [Some(check), self.shared.saver.wake(), lanes, phase, expires, self.next_report, self.talk_due(now)]
             .into_iter()
             .flatten()
             .min()
             .unwrap_or(check)
+    }
+}
+
+/// Waits for what came of a platform's order; for ever when there is no dialogue.
+async fn heard(talk: &mut Option<Talk>) -> (u64, Outcome) {
+    match talk {
+        Some(talk) => talk.outcome().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -416,7 +443,7 @@ pub(super) mod tests {
     /// Connects as the publisher does, and vanishes without a word.
     pub(crate) fn vanish(config: &Mqtt) {
         async fn connect<C: Connection>(config: &Mqtt) {
-            let mut connection = C::open(config, &parameters(config, false), None).unwrap();
+            let mut connection = C::open(config, &parameters(config, None, false), None).unwrap();
             first(&mut connection).await.unwrap();
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -152,7 +152,11 @@ impl TestBroker {
             backlog: Backlog::InOrder,
             window: 100,
             max_packet_size: 1 << 20,
-            status_topic: "test/pi/status".to_owned(),
+            status_topic: Some("test/pi/status".to_owned()),
+            max_payload: None,
+            rate: None,
+            clean: false,
+            platform: None,
         }
     }
 

@@ -106,6 +106,7 @@ mod tests {
             qos: Qos::AtLeastOnce,
             retain: false,
             shape,
+            format: None,
             buffer: true,
         };
         let channel = Channel {

@@ -46,7 +46,8 @@ use crate::bus::gpio::{Pins, Waker};
 use crate::bus::{BusError, Buses};
 use crate::reading::{Measured, Quantity, ValueKind};
 
-pub use registry::{DriverKind, OptionProblem, find, registry};
+pub use crate::config::options::OptionProblem;
+pub use registry::{DriverKind, find, registry};
 pub use scan::{KernelSensor, drivers_at, kernel_sensors};
 
 /// What a driver says of one quantity.

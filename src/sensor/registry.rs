@@ -9,6 +9,7 @@ use super::{
     ina219, lm75, mcp3008, mcp9808, pms5003, pulse_counter, scd4x, sht3x, sht4x, si7021, sim, veml7700,
     vl53l0x,
 };
+use crate::config::options::OptionProblem;
 
 /// A kind of sensor that can be configured.
 #[derive(Debug, Clone, Copy)]
@@ -27,21 +28,6 @@ pub struct DriverKind {
 
 /// From options to a driver, or every problem at once.
 pub type Configure = fn(&Map<String, Value>) -> Result<Arc<dyn Driver>, Vec<OptionProblem>>;
-
-/// Something wrong with one option.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OptionProblem {
-    /// Path of the option within the sensor, for example `simulate.temperature`.
-    pub key: String,
-    /// What is wrong and what to write instead.
-    pub message: String,
-}
-
-impl OptionProblem {
-    pub(super) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into() }
-    }
-}
 
 /// By name.
 #[rustfmt::skip] // one line each, whatever the width

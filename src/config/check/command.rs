@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::SecretPlaces;
-use super::super::model::{Action, CommandSource, Output, Permission, SecretBytes, Sensor};
+use super::super::model::{Action, Chosen, CommandSource, Output, Permission, SecretBytes, Sensor};
 use super::super::problem::{KeyPath, Report, did_you_mean_or_list, quoted};
 use super::super::raw::{self, CommandsUnsynced};
 use super::credentials::secret_file;
@@ -22,15 +22,27 @@ pub(super) struct Named<'a> {
 
 pub(super) fn check(
     raw: Vec<raw::Command>,
+    chosen: Option<&Chosen>,
     named: &Named<'_>,
     places: &SecretPlaces,
     path: &KeyPath,
     report: &mut Report,
-) -> Vec<CommandSource> {
+) -> (Vec<CommandSource>, Option<CommandSource>) {
     let mut topics: HashMap<String, usize> = HashMap::new();
-    let mut sources = Vec::new();
+    let (mut sources, mut platform) = (Vec::new(), None);
     for (index, raw) in raw.into_iter().enumerate() {
         let path = path.index(index);
+        if raw.from.is_some() {
+            if platform.is_some() {
+                report.problem(&path.key("from"), "the platform has one list of what it may do");
+            }
+            platform = Some(of_platform(raw, chosen, named, &path, report));
+            continue;
+        }
+        if raw.topic.is_none() && !report.has_problem_at(&path.key("topic")) {
+            let hint = "write, for example, `topic: castel/{device}/command`".to_owned();
+            report.suggest(&path.key("topic"), "is missing", Some(hint));
+        }
         let topic =
             raw.topic.as_deref().and_then(|text| filled(text, named.device, &path.key("topic"), report));
         if let Some(topic) = &topic
@@ -61,11 +73,42 @@ pub(super) fn check(
             report.problem(&path.index(index).key("reply"), message);
         }
     }
-    sources
+    (sources, platform)
+}
+
+/// Commands that come the platform's way: who sends them, and where answers go, is the platform's business.
+fn of_platform(
+    raw: raw::Command,
+    chosen: Option<&Chosen>,
+    named: &Named<'_>,
+    path: &KeyPath,
+    report: &mut Report,
+) -> CommandSource {
+    if chosen.is_none() && !report.has_problem_at(&KeyPath::default().key("mqtt").key("platform")) {
+        report.problem(&path.key("from"), "there is no `mqtt.platform` that commands could come from");
+    }
+    let given = [
+        ("topic", raw.topic.is_some()),
+        ("qos", raw.qos.is_some()),
+        ("hmac_key_file", raw.hmac_key_file.is_some()),
+        ("reply", raw.reply.is_some()),
+        ("unsynced", raw.unsynced.is_some()),
+    ];
+    for (key, _) in given.iter().filter(|(_, is_given)| *is_given) {
+        report.problem(&path.key(key), "means nothing beside `from`: the platform lays it down");
+    }
+    CommandSource {
+        topic: chosen.map_or("platform", |chosen| chosen.platform.name()).to_owned(),
+        qos: Qos::AtLeastOnce,
+        allow: allow(raw.allow.unwrap_or_default(), named, &path.key("allow"), report),
+        key: None,
+        reply: None,
+        obey_unsynced: true,
+    }
 }
 
 /// An output that waits for the link must be commanded over it.
-pub(super) fn links(outputs: &[Output], sources: &[CommandSource], path: &KeyPath, report: &mut Report) {
+pub(super) fn links(outputs: &[Output], sources: &[&CommandSource], path: &KeyPath, report: &mut Report) {
     for (index, output) in outputs.iter().enumerate().filter(|(_, output)| output.limits.link_lost.is_some())
     {
         let wanted = Permission::Output(output.id.clone());

@@ -12,6 +12,7 @@ mod log;
 mod mirror;
 mod mqtt;
 mod output;
+mod platform;
 mod quantity;
 mod sensor;
 mod status;
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use super::SecretPlaces;
 use super::amount::{AmountError, format_duration, format_size, parse_duration, parse_size};
-use super::model::Config;
+use super::model::{CommandSource, Config};
 use super::problem::{KeyPath, Report};
 use super::raw::{DurationText, Raw, SizeText};
 use crate::sensor::registry::DriverKind;
@@ -44,10 +45,13 @@ pub(super) fn configuration(
 ) -> Option<Outcome> {
     let root = KeyPath::default();
     let device = device::check(raw.device.unwrap_or_default(), &root.key("device"), report);
-    let publishing = mqtt::publishing(raw.mqtt.as_ref(), &device.id, &root.key("mqtt"), report);
+    let chosen = platform::platform(raw.mqtt.as_ref(), &device.id, &root.key("mqtt").key("platform"), report);
+    let publishing =
+        mqtt::publishing(raw.mqtt.as_ref(), chosen.as_ref(), &device.id, &root.key("mqtt"), report);
     let has_broker = raw.mqtt.is_some();
     let mqtt = raw.mqtt.zip(publishing.as_ref()).and_then(|(raw, publishing)| {
-        mqtt::check(raw, &device.id, publishing.status_topic.clone(), places, &root.key("mqtt"), report)
+        let status_topic = publishing.status_topic.clone();
+        mqtt::check(raw, chosen.clone(), &device.id, status_topic, places, &root.key("mqtt"), report)
     });
     let log = log::check(raw.log.unwrap_or_default(), &root.key("log"), report);
     let clock = log::clock(raw.clock.unwrap_or_default(), &root.key("clock"), report);
@@ -66,6 +70,15 @@ pub(super) fn configuration(
     let (sensors, disabled) = house.sensors(raw_sensors, &root.key("sensors"), report);
     let outputs = house.outputs(raw_outputs, &sensors, &root.key("outputs"), report);
     house.late_topics(report);
+    if let Some(chosen) = &chosen {
+        for (index, sensor) in sensors.iter().enumerate() {
+            let path = root.key("sensors").index(index);
+            sensor.channels().for_each(|channel| platform::channel(channel, chosen, &path, report));
+        }
+        for (index, output) in outputs.iter().enumerate() {
+            platform::channel(&output.level, chosen, &root.key("outputs").index(index), report);
+        }
+    }
 
     if !raw_mirrors.is_empty() && !has_broker {
         let hint = "add `mqtt:` with the `url` of the broker".to_owned();
@@ -86,8 +99,13 @@ pub(super) fn configuration(
         report.suggest(&root.key("commands"), "commands need a broker to come from", Some(hint));
     }
     let named = command::Named { device: &device.id, sensors: &sensors, outputs: &outputs };
-    let commands = command::check(raw_commands, &named, places, &root.key("commands"), report);
-    command::links(&outputs, &commands, &root.key("outputs"), report);
+    let (commands, platform_commands) =
+        command::check(raw_commands, chosen.as_ref(), &named, places, &root.key("commands"), report);
+    let sources: Vec<&CommandSource> = commands.iter().chain(&platform_commands).collect();
+    command::links(&outputs, &sources, &root.key("outputs"), report);
+    if let Some(chosen) = &chosen {
+        platform::alone(chosen, !mirrors.is_empty(), !commands.is_empty(), &root, report);
+    }
     let web_path = root.key("web");
     let web = raw.web.and_then(|raw| web::check(raw, &outputs, places, &web_path, report));
 
@@ -95,8 +113,20 @@ pub(super) fn configuration(
     if has_broker && mqtt.is_none() {
         return None;
     }
-    let config =
-        Config { device, mqtt, log, clock, status, sensors, mirrors, outputs, commands, gap_channel, web };
+    let config = Config {
+        device,
+        mqtt,
+        log,
+        clock,
+        status,
+        sensors,
+        mirrors,
+        outputs,
+        commands,
+        platform_commands,
+        gap_channel,
+        web,
+    };
     Some(Outcome { config, disabled })
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::SecretPlaces;
-use super::super::model::{Backlog, Mqtt, MqttVersion};
+use super::super::model::{Backlog, Chosen, Mqtt, MqttVersion};
 use super::super::problem::{KeyPath, Report};
 use super::super::raw::{self, NumberOrText};
 use super::super::topic::{Template, check_level, check_topic};
@@ -11,7 +11,7 @@ use super::broker::{broker, headers, proxy};
 use super::credentials::credentials;
 use super::tls::tls;
 use super::{SECOND, duration, size};
-use crate::reading::Qos;
+use crate::reading::{Format, Qos, Shape};
 
 const DEFAULT_TOPIC: &str = "sensors/{device}/{sensor}/{quantity}";
 
@@ -31,20 +31,46 @@ pub(super) struct Publishing {
     pub(super) buffer: bool,
     pub(super) late_topic: Option<Template>,
     pub(super) late_path: KeyPath,
-    pub(super) status_topic: String,
+    /// `None`: the platform has no place for it.
+    pub(super) status_topic: Option<String>,
+    /// The platform, if it lays down the topics.
+    pub(super) laid_down: Option<&'static str>,
+    pub(super) picture_topic: Option<Template>,
+    /// The shape of pictures unless a sensor says otherwise.
+    pub(super) picture: Shape,
+    pub(super) format: Option<Format>,
+}
+
+impl Publishing {
+    /// The topic that a sensor or quantity wants of its own.
+    pub(super) fn own_topic(&self, text: &str, path: &KeyPath, report: &mut Report) -> Option<Template> {
+        if let Some(platform) = self.laid_down {
+            let message = format!("cannot be chosen: {platform} lays down the topics");
+            report.suggest(path, message, Some("leave it out".to_owned()));
+            return None;
+        }
+        template(text, path, report)
+    }
 }
 
 /// The publishing half of the section; `None` when there is no broker.
 pub(super) fn publishing(
     raw: Option<&raw::Mqtt>,
+    chosen: Option<&Chosen>,
     device: &str,
     path: &KeyPath,
     report: &mut Report,
 ) -> Option<Publishing> {
     let raw = raw?;
+    let rules = chosen.map(|chosen| chosen.platform.rules());
     let topic_path = path.key("topic");
+    let ruled = rules.as_ref().and_then(|rules| rules.topic.as_deref());
     let text = raw.topic.as_deref().unwrap_or(DEFAULT_TOPIC);
-    let topic = template(text, &topic_path, report).filter(|topic| {
+    let own = ruled.is_none().then(|| template(text, &topic_path, report)).flatten();
+    let topic = ruled.and_then(|text| Template::parse(text).ok()).or(own).filter(|topic| {
+        if ruled.is_some() {
+            return true;
+        }
         if !topic.has_sensor() {
             let message = "must contain {sensor}, or all sensors would share one topic";
             let hint = "a topic for one sensor only goes under that sensor".to_owned();
@@ -55,7 +81,10 @@ pub(super) fn publishing(
     let late_path = path.key("late_topic");
     let late_topic = raw.late_topic.as_deref().and_then(|text| template(text, &late_path, report));
     let status_path = path.key("status_topic");
-    let status_topic = status_topic(raw.status_topic.as_deref(), text, device, &status_path, report);
+    let no_status = rules.as_ref().is_some_and(|rules| rules.no_status);
+    let status_topic =
+        (!no_status).then(|| status_topic(raw.status_topic.as_deref(), text, device, &status_path, report));
+    let template = |text: &Option<String>| text.as_deref().and_then(|text| Template::parse(text).ok());
     // The default is a valid template; the match only spares an unwrap.
     let topic = match topic {
         Some(topic) => topic,
@@ -64,12 +93,16 @@ pub(super) fn publishing(
     Some(Publishing {
         topic,
         topic_path,
-        qos: qos(raw.qos).unwrap_or(Qos::AtLeastOnce),
+        qos: qos(raw.qos).unwrap_or_else(|| super::platform::default_qos(rules.as_ref())),
         retain: raw.retain.unwrap_or(false),
         buffer: raw.buffer.unwrap_or(true),
         late_topic,
         late_path,
         status_topic,
+        laid_down: chosen.filter(|_| ruled.is_some()).map(|chosen| chosen.platform.name()),
+        picture_topic: rules.as_ref().and_then(|rules| template(&rules.picture_topic)),
+        picture: rules.as_ref().and_then(|rules| rules.picture).unwrap_or(Shape::Quantity),
+        format: rules.as_ref().and_then(|rules| rules.format.clone()),
     })
 }
 
@@ -117,13 +150,16 @@ fn status_topic(
 
 /// The connecting half of the section; `None` when the broker is not known.
 pub(super) fn check(
-    raw: raw::Mqtt,
+    mut raw: raw::Mqtt,
+    chosen: Option<Chosen>,
     device: &str,
-    status_topic: String,
+    status_topic: Option<String>,
     places: &SecretPlaces,
     path: &KeyPath,
     report: &mut Report,
 ) -> Option<Mqtt> {
+    super::platform::lay_down(&mut raw, chosen.as_ref(), path, report);
+    let rules = chosen.as_ref().map(|chosen| chosen.platform.rules()).unwrap_or_default();
     let credentials = credentials(&raw, places, path, report);
     let backlog = backlog(&raw, path, report);
     let keep_alive =
@@ -141,16 +177,27 @@ pub(super) fn check(
     let proxy = proxy(&raw, places, path, report);
     if let Some(broker) = &mut broker {
         (broker.tls, broker.headers, broker.proxy) = (tls, headers, proxy);
+        if let Some(chosen) = &chosen {
+            super::platform::broker(broker, chosen, &path.key("url"), report);
+        }
     }
     Some(Mqtt {
         client_id: client_id(raw.client_id, device, &path.key("client_id"), report),
-        version: version(raw.version.as_ref()),
+        version: match rules.v5 {
+            Some(true) => MqttVersion::V5,
+            Some(false) => MqttVersion::V311,
+            None => version(raw.version.as_ref()),
+        },
         credentials,
         keep_alive,
         backlog,
         window: raw.window.unwrap_or(100),
         max_packet_size: max_packet_size.unwrap_or(DEFAULT_PACKET),
+        max_payload: rules.max_payload,
+        rate: rules.rate,
+        clean: rules.clean,
         status_topic,
+        platform: chosen,
         broker: broker?,
     })
 }
@@ -169,7 +216,7 @@ fn client_id(given: Option<String>, device: &str, path: &KeyPath, report: &mut R
     }
 }
 
-fn version(given: Option<&NumberOrText>) -> MqttVersion {
+pub(super) fn version(given: Option<&NumberOrText>) -> MqttVersion {
     // The protocol's own level number of 3.1.1 is 4, and some tools name it so.
     match given {
         Some(NumberOrText::Number(number)) if *number == 5.0 => MqttVersion::V5,

@@ -7,7 +7,7 @@ use super::super::model::{Calibration, Change, Filter, Quantity};
 use super::super::problem::{KeyPath, Report, did_you_mean_or_list, quoted};
 use super::super::raw::{self, NumberOrText};
 use super::super::units::convert;
-use super::mqtt::{qos, template};
+use super::mqtt::{Publishing, qos};
 use super::sensor::{Delivery, House, Subject, picture};
 use super::{DAY, duration};
 use crate::reading::{SensorId, Shape, ValueKind};
@@ -18,6 +18,7 @@ pub(super) struct Of<'a> {
     pub(super) id: &'a SensorId,
     pub(super) interval: Duration,
     pub(super) delivery: Option<&'a Delivery>,
+    pub(super) publishing: Option<&'a Publishing>,
 }
 
 /// Checks what is said of a sensor's quantities; those not named get the defaults.
@@ -225,7 +226,7 @@ fn delivery(
     }
     let sensor = of.delivery?;
     let topic_path = path.key("topic");
-    let own = raw.topic.as_deref().and_then(|text| template(text, &topic_path, report));
+    let own = raw.topic.as_deref().and_then(|text| of.publishing?.own_topic(text, &topic_path, report));
     let mut delivery = sensor.clone();
     if let Some(topic) = own {
         // A topic of its own is a message of its own.
@@ -245,6 +246,9 @@ fn delivery(
     delivery.buffer = raw.buffer.unwrap_or(delivery.buffer);
     if kind == ValueKind::Image {
         delivery.shape = raw.format.map_or(delivery.picture, picture);
+        if let Some(topic) = of.publishing.and_then(|common| common.picture_topic.as_ref()) {
+            delivery.topic = topic.clone();
+        }
     }
     Some(delivery)
 }

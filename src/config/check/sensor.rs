@@ -12,7 +12,7 @@ use super::super::model::{Device, Sensor};
 use super::super::problem::{KeyPath, Report, quoted};
 use super::super::raw;
 use super::super::topic::{Template, check_level, check_topic};
-use super::mqtt::{Publishing, qos, template};
+use super::mqtt::{Publishing, qos};
 use super::topics::{Owner, Topics};
 use super::{DAY, duration, quantity};
 use crate::reading::{BRIDGE, Channel, Publish, Qos, STATE, SensorId, Shape, ValueKind};
@@ -82,7 +82,9 @@ impl<'a> House<'a> {
     ) -> Self {
         let mut topics = Topics::default();
         if let Some(publishing) = publishing {
-            topics.claim_status(&publishing.status_topic);
+            if let Some(topic) = &publishing.status_topic {
+                topics.claim_status(topic);
+            }
         }
         Self { device, publishing, drivers, folder, topics, seats: Vec::new() }
     }
@@ -159,7 +161,7 @@ impl<'a> House<'a> {
             let quantities = quantity::check(
                 raw_quantities,
                 &*driver,
-                quantity::Of { id, interval, delivery: delivery.as_ref() },
+                quantity::Of { id, interval, delivery: delivery.as_ref(), publishing: self.publishing },
                 self,
                 &path.key("quantities"),
                 report,
@@ -169,7 +171,11 @@ impl<'a> House<'a> {
                 let hint = "leave it out: only pictures have a choice".to_owned();
                 report.suggest(&path.key("format"), "the sensor takes no pictures", Some(hint));
             }
-            let delivery = if pictures { delivery.map(Delivery::beside_pictures) } else { delivery };
+            let delivery = if pictures && !self.laid_down() {
+                delivery.map(Delivery::beside_pictures)
+            } else {
+                delivery
+            };
             let state =
                 Subject { sensor: id, quantity: STATE.into(), unit: String::new(), kind: ValueKind::Text };
             let state = self.channel(state, delivery.as_ref(), path, report);
@@ -199,14 +205,7 @@ impl<'a> House<'a> {
             Ok(driver) => return Some(driver),
             Err(problems) => problems,
         };
-        for problem in problems {
-            let steps = problem.key.split('.').filter(|step| !step.is_empty());
-            let at = steps.fold(path.clone(), |path, step| path.key(step));
-            // The shape check may have said the same in other words, and taken the value out.
-            if !report.has_problem_at(&at) {
-                report.problem(&at, problem.message);
-            }
-        }
+        report.options(path, problems);
         None
     }
 
@@ -244,15 +243,15 @@ impl<'a> House<'a> {
     ) -> Option<Delivery> {
         let common = self.publishing?;
         let topic_path = path.key("topic");
-        let topic =
-            own.and_then(|own| own.topic.as_deref()).and_then(|text| template(text, &topic_path, report));
+        let topic = own.and_then(|own| own.topic.as_deref());
+        let topic = topic.and_then(|text| common.own_topic(text, &topic_path, report));
         let (topic, topic_path) = match topic {
             Some(topic) => (topic, topic_path),
             None => (common.topic.clone(), common.topic_path.clone()),
         };
         Some(Delivery {
             shape: if topic.has_quantity() { Shape::Quantity } else { Shape::Sample },
-            picture: picture(own.and_then(|own| own.format).unwrap_or(raw::Format::Json)),
+            picture: own.and_then(|own| own.format).map_or(common.picture, picture),
             topic,
             topic_path,
             qos: own.and_then(|own| qos(own.qos)).unwrap_or(common.qos),
@@ -291,7 +290,9 @@ impl<'a> House<'a> {
         let (sensor, quantity) = (subject.sensor.as_str(), subject.quantity.as_str());
         let topic = delivery.topic.fill(&self.device.id, sensor, quantity);
         // The template is sound; long names can still make it too long.
-        if let Err(why) = check_topic(&topic) {
+        if let Err(why) = check_topic(&topic)
+            && !self.laid_down()
+        {
             report.problem(&delivery.topic_path, format!("for {sensor}/{quantity}: {why}"));
         }
         let late_topic = self.late_topic(subject, delivery.shape, report);
@@ -301,10 +302,19 @@ impl<'a> House<'a> {
             qos: delivery.qos,
             retain: delivery.retain,
             shape: delivery.shape,
+            format: self.publishing.and_then(|common| common.format.clone()),
             buffer: delivery.buffer,
         };
-        self.topics.claim(&publish, Owner::new(sensor, quantity), path, report);
+        // A platform tells what shares a topic apart.
+        if !self.laid_down() {
+            self.topics.claim(&publish, Owner::new(sensor, quantity), path, report);
+        }
         publish
+    }
+
+    /// Whether a platform lays down the topics.
+    fn laid_down(&self) -> bool {
+        self.publishing.is_some_and(|common| common.laid_down.is_some())
     }
 
     fn late_topic(&self, subject: &Subject<'_>, shape: Shape, report: &mut Report) -> Option<String> {

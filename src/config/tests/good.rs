@@ -18,7 +18,7 @@ fn the_smallest_configuration_has_all_defaults() {
     assert_eq!(mqtt.keep_alive, Duration::from_secs(30));
     assert_eq!(mqtt.backlog, Backlog::InOrder);
     assert_eq!((mqtt.window, mqtt.max_packet_size), (100, 32_000_000));
-    assert_eq!(mqtt.status_topic, "sensors/pi/status");
+    assert_eq!(mqtt.status_topic.as_deref(), Some("sensors/pi/status"));
     assert!(mqtt.credentials.is_none());
     assert_eq!(config.log.path, Path::new("/var/lib/sensor-bridge/bridge.db"));
     assert_eq!((config.log.sync, config.log.commit_interval), (Sync::Full, Duration::ZERO));
@@ -134,7 +134,7 @@ sensors:
     assert_eq!(mqtt.keep_alive, Duration::from_secs(60));
     assert_eq!(mqtt.backlog, Backlog::LiveFirst { rate: 200 });
     assert_eq!((mqtt.window, mqtt.max_packet_size), (20, 1_048_576));
-    assert_eq!(mqtt.status_topic, "castel/greenhouse-pi/alive");
+    assert_eq!(mqtt.status_topic.as_deref(), Some("castel/greenhouse-pi/alive"));
     assert_eq!(config.log.sync, Sync::Normal);
     assert_eq!(config.log.commit_interval, Duration::from_secs(1));
     let retention = Retention {
@@ -285,7 +285,8 @@ fn the_default_status_topic_follows_the_topic() {
         ("{sensor}/{quantity}", "sensor-bridge/pi/status"),
     ] {
         let yaml = format!("device: {{id: pi}}\nmqtt: {{url: \"mqtt://b\", topic: \"{topic}\"}}\n{SENSOR}");
-        assert_eq!(read(&yaml).unwrap().config.mqtt.unwrap().status_topic, expected);
+        let status = read(&yaml).unwrap().config.mqtt.unwrap().status_topic;
+        assert_eq!(status.as_deref(), Some(expected));
     }
 }
 

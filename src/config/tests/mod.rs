@@ -12,8 +12,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{Checked, Password, Problems, Secret, read_with, schema};
 use crate::bus::Buses;
+use crate::config::options::OptionProblem;
 use crate::reading::ValueKind;
-use crate::sensor::registry::{DriverKind, OptionProblem};
+use crate::sensor::registry::DriverKind;
 use crate::sensor::{Attachment, Device, Driver, QuantityInfo, SensorError};
 
 /// A driver that declares what a test needs and opens nothing.

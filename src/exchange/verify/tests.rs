@@ -24,6 +24,7 @@ fn channel(quantity: &str, shape: Shape, publish: bool) -> Channel {
             qos: Qos::AtLeastOnce,
             retain: false,
             shape,
+            format: None,
             buffer: true,
         }),
         place: None,

@@ -34,6 +34,9 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         shared.figures.connections.add(1);
         shared.figures.reconnects.set((shared.figures.connections.get() - 1).max(0));
         shared.figures.retry_ms.set(0);
+        if let Some(talk) = &mut shared.talk {
+            talk.restart();
+        }
         shared.lanes.restart();
         shared.lanes.set_boundary(committed);
         let short = shared.offline_since.elapsed() < SHORT;

@@ -38,6 +38,11 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
                     self.finish(pkid, &slot, refused, now);
                 }
             }
+            Event::Subscribing(pkid) => {
+                self.window.sent(pkid).map_err(|mismatch| Failure::Collision(mismatch.0))?;
+            }
+            Event::SubAck { pkid, granted } => self.subscribed(pkid, &granted, now),
+            Event::Message(message) => self.message(&message, now)?,
             _ => {}
         }
         Ok(())
@@ -46,7 +51,12 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
     /// A message with a packet id has come to its end.
     pub(super) fn finish(&mut self, pkid: u16, slot: &Slot, refused: Option<&'static str>, now: Instant) {
         let Some(ticket) = slot.ticket else {
-            self.status_acknowledged(refused, now);
+            if self.said == Some(pkid) {
+                self.said = None;
+                self.status_acknowledged(refused, now);
+            } else if let Some(reason) = refused {
+                self.shared.complain("platform", &format!("refused by the broker: {reason}"), now);
+            }
             return;
         };
         let shared = &mut *self.shared;
@@ -82,7 +92,7 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
     pub(super) fn status_acknowledged(&mut self, refused: Option<&'static str>, now: Instant) {
         self.status = Status::Acknowledged;
         if let Some(reason) = refused {
-            let topic = self.shared.config.status_topic.clone();
+            let topic = self.shared.config.status_topic.clone().unwrap_or_default();
             self.shared.complain(&topic, &format!("refused by the broker: {reason}"), now);
         }
         if let Phase::Farewell { deadline } = self.phase {

@@ -45,9 +45,11 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
                     // No packet id for a farewell; dropping the connection makes the broker say it for us.
                     return Err(Stop::Left);
                 }
+                self.last_words(now)?;
                 self.say("offline", now)?;
                 self.phase = Phase::Farewell { deadline };
-                if self.connected.max_qos == Qos::AtMostOnce {
+                let unanswered = self.shared.config.status_topic.is_none();
+                if unanswered || self.connected.max_qos == Qos::AtMostOnce {
                     self.disconnect(deadline);
                 }
             }

@@ -14,6 +14,7 @@ use crate::mqtt::lanes::LaneId;
 use crate::mqtt::message::{Message, cut};
 use crate::mqtt::outbox::Outbox;
 use crate::payload;
+use crate::platform;
 use crate::reading::Qos;
 
 /// A report that cannot go out at the moment is tried again after this long.
@@ -28,6 +29,10 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         if !matches!(self.phase, Phase::Running | Phase::Draining { .. }) {
             return Ok(());
         }
+        if !self.begin_talk(now)? {
+            return Ok(());
+        }
+        self.speak(now)?;
         if self.status == Status::Unsaid {
             self.say("online", now)?;
             self.status =
@@ -55,7 +60,12 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
             }
             let outgoing = outgoing(&self.connected, &mut shared.outbox, head, lane, &mut shared.buffer)?;
             match outgoing {
-                Some(outgoing) => self.hand_over(lane, outgoing, bytes > 0, now)?,
+                Some(mut outgoing) => {
+                    if let Some(talk) = self.shared.talk.as_mut().filter(|_| bytes == 0) {
+                        talk.dialogue().seal(&outgoing.topic, &mut outgoing.payload);
+                    }
+                    self.hand_over(lane, outgoing, bytes > 0, now)?;
+                }
                 None => self.pass_over(lane),
             }
             if self.probing {
@@ -84,14 +94,12 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         picture: bool,
         now: Instant,
     ) -> Result<(), Stop> {
+        let too_large = self.too_large(&outgoing);
         let shared = &mut *self.shared;
         let handshake = outgoing.qos == Qos::ExactlyOnce;
         let Some((_, ticket)) = shared.lanes.take(lane, handshake) else { return Ok(()) };
-        let size = outgoing.packet_size();
-        if size > self.max_packet {
-            // Guards against an endless loop: rumqttc ends the connection over it, and the next, and so on.
+        if let Some(reason) = too_large {
             shared.lanes.done(ticket);
-            let reason = format!("a message of {size} bytes is larger than the {} allowed", self.max_packet);
             shared.refuse(ticket.row, &outgoing.topic, reason, now);
             return Ok(());
         }
@@ -115,6 +123,20 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         Ok(())
     }
 
+    /// Why a message cannot go out, if it is too large.
+    pub(super) fn too_large(&self, outgoing: &Outgoing) -> Option<String> {
+        let (size, content) = (outgoing.packet_size(), outgoing.payload.len());
+        let most = self.shared.config.max_payload;
+        if let Some(most) = most.filter(|most| content > *most) {
+            return Some(format!(
+                "a content of {content} bytes is larger than the {most} that the platform takes"
+            ));
+        }
+        // Guards against an endless loop: rumqttc ends the connection over it, and the next, and so on.
+        (size > self.max_packet)
+            .then(|| format!("a message of {size} bytes is larger than the {} allowed", self.max_packet))
+    }
+
     pub(super) fn give(&self, outgoing: Outgoing) -> Result<(), Stop> {
         // `try`: awaiting a full queue in the task that polls would be a deadlock. It is never full, being
         // larger than the window; if it were, the connection would be given up.
@@ -124,9 +146,9 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
     /// The retained status message. At QoS 1, so that it takes a packet id like any other, and its
     /// acknowledgement shows that the connection works.
     pub(super) fn say(&mut self, word: &str, now: Instant) -> Result<(), Stop> {
+        let Some(topic) = self.shared.config.status_topic.clone() else { return Ok(()) };
         let qos = Qos::AtLeastOnce.min(self.connected.max_qos);
-        self.window.number(None, qos, now);
-        let topic = self.shared.config.status_topic.clone();
+        self.said = Some(self.window.number(None, qos, now));
         let retain = self.connected.retain_available;
         self.give(Outgoing { topic, qos, retain, payload: word.into() })
     }
@@ -150,7 +172,7 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
             return Ok(());
         }
         self.next_report = Some(now + report.every);
-        let topic = self.shared.config.facts_topic();
+        let Some(topic) = self.shared.config.facts_topic() else { return Ok(()) };
         let retain = self.connected.retain_available;
         let outgoing = Outgoing { topic, qos: Qos::AtMostOnce, retain, payload: (report.make)() };
         if outgoing.packet_size() > self.max_packet {
@@ -221,7 +243,7 @@ fn outgoing(
         let Some(image) = outbox.image(message.row())? else { return Ok(None) };
         payload::picture(message.first(), &image, late)
     } else {
-        payload::write_json(buffer, message.readings(), late);
+        platform::write(buffer, message.readings(), late);
         buffer.clone()
     };
     let topic = publish.late_topic.as_ref().filter(|_| late).unwrap_or(&publish.topic);

@@ -141,7 +141,11 @@ impl House {
             backlog: Backlog::InOrder,
             window: 100,
             max_packet_size: 64 << 20,
-            status_topic: "castel/x/status".into(),
+            status_topic: Some("castel/x/status".into()),
+            max_payload: None,
+            rate: None,
+            clean: false,
+            platform: None,
         }
     }
 

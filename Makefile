@@ -13,7 +13,7 @@ BENCH ?=
 C_COMPILER := cc=build-essential /usr/include/stdlib.h=build-essential
 TEST_TOOLS := mosquitto=mosquitto mosquitto_sub=mosquitto-clients sqlite3=sqlite3
 
-.PHONY: help demo test check format lint docs bench query-tools chaos cross cross-armv6 deb deb-test virtual-pi virtual-pi-long virtual-pi-systemd web-test pictures \
+.PHONY: help demo test check format lint docs bench query-tools chaos cross cross-armv6 deb deb-test virtual-pi virtual-pi-long virtual-pi-systemd web-test web-test-large pictures \
   aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf clean compiler test-tools
 
 help: ## this list
@@ -115,6 +115,11 @@ web-test: compiler test-tools ## the page in a headless Chromium: looks, console
 	$(CARGO) build $(FLAGS)
 	npm install --no-save --no-audit --no-fund --prefix target/web-test axe-core@4
 	python3 tests/web/check.py $(CURDIR)/target/debug/sensor-bridge target/web-test/node_modules/axe-core/axe.min.js target/web-test
+
+web-test-large: compiler test-tools ## the same page with 10 million readings of 200 sensors: how soon it opens and draws (some minutes, 1 GB)
+	@.ci/need chromium=chromium python3=python3
+	$(CARGO) build --locked --release
+	python3 tests/web/large.py $(CURDIR)/target/release/sensor-bridge target/web-test
 
 pictures: ## the pictures of README.md, made anew of the page and the terminal as they are
 	PICTURES=$(CURDIR)/docs/pictures $(MAKE) web-test

@@ -143,7 +143,7 @@ mod tests {
     use super::super::testing::*;
     use super::super::{MirrorBatch, NewMessage};
     use crate::reading::picture::{ContentType, Sha256};
-    use crate::reading::{Channel, Image, Qos, Reading, Value, ValueKind};
+    use crate::reading::{Channel, Image, Qos, Reading, Timestamp, Value, ValueKind};
 
     fn message(topic: &str, payload: &[u8]) -> NewMessage {
         NewMessage {

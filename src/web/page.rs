@@ -31,6 +31,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 const FILES: &[File] = &[
     File::of("/", HTML, include_str!("page/index.html")),
+    File::of("/early.js", SCRIPT, include_str!("page/early.js")),
     File::of("/page.js", SCRIPT, include_str!("page/page.js")),
     File::of("/plot.js", SCRIPT, include_str!("page/plot.js")),
     File::of("/style.css", "text/css; charset=utf-8", include_str!("page/style.css")).public(),

@@ -4,8 +4,8 @@ same browser needs for the same files from a server that only has files, and for
 
     large.py BINARY OUTPUT-FOLDER [READINGS]
 
-A time tells of the machine and of what else it does; requests, bytes, the server's own time for each and the ratios
-tell of the page.
+A time tells of the machine and of what else it does: targets are said to be met or not, and fail nothing. What is held
+to is what tells of the page: requests, bytes, time on the processor, and how it does beside the others in the same run.
 """
 
 import functools
@@ -22,7 +22,7 @@ from browser import Browser
 from scene import Scene
 
 PAGE = os.path.join(os.path.dirname(__file__), "../../src/web/page")
-FILES = ("index.html", "style.css", "page.js", "plot.js", "icon.svg")
+FILES = ("index.html", "style.css", "early.js", "page.js", "plot.js", "icon.svg")
 RANGES = {"1h": "last hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 
 # When there is a value to read, and a sparkline, on the screen. It runs before the page's own scripts.
@@ -110,6 +110,9 @@ class Trial:
         if not holds:
             self.faults.append(what)
 
+    def target(self, ms, most, what):
+        self.say(f"      {what}: {ms:.0f} ms; target <= {most} ms: {'ok' if ms <= most else 'MISSED'}")
+
     def opened(self, url, done, first):
         """What the browser measured of one opening; `first` without anything kept from before."""
         self.browser.call("Network.setCacheDisabled", cacheDisabled=first)
@@ -184,7 +187,10 @@ class Trial:
         scene = Scene(self.binary, history=False)
         try:
             scene.wait(r"sensor sky: ok")
+            before = scene.processor()
             opened = self.opening("6 sensors, empty log", scene)
+            # Nine times afresh and nine times again.
+            spent = (scene.processor() - before) / 18
             self.quiet("6 sensors", scene)
         finally:
             self.browser.go("about:blank")
@@ -194,10 +200,14 @@ class Trial:
             self.say(f"    {path:20} {size:10}   {took:10.1f}")
         self.say(f"  {len(opened['served'])} requests and a stream, {opened['bytes']:.0f} bytes; DOM ready takes {opened['dom'] / self.files['dom']:.2f} times as long as "
                  f"from http.server, the first value {opened['value'] / self.nothing['paint']:.2f} times as long as the first paint of nothing")
-        self.expect(len(opened["served"]) <= 9, "few requests")
-        self.expect(opened["bytes"] < 120_000, "few bytes")
-        self.expect(opened["dom"] < 100, f"DOM ready in under 100 ms ({opened['dom']:.0f})")
-        self.expect(opened["value"] < 100, f"the first value on the screen in under 100 ms ({opened['value']:.0f})")
+        self.say(f"  on the processor: the page's thread {opened['work']:.0f} ms (of an empty page {self.nothing['work']:.0f}), the daemon {spent:.1f} ms "
+                 "for each opening, its sensors included")
+        self.expect(len(opened["served"]) <= 10, "few requests")
+        self.expect(opened["bytes"] < 90_000, "few bytes")
+        self.expect(opened["dom"] < 2 * self.files["dom"], "ready as soon as the same files from a server of files")
+        self.expect(opened["work"] - self.nothing["work"] < 150, "little to do for the browser")
+        self.target(opened["dom"], 100, "DOM ready")
+        self.target(opened["value"], 100, "the first value on the screen")
 
     def many(self, readings):
         name = f"200 sensors, {'empty log' if not readings else f'{readings:,} readings'}"
@@ -232,9 +242,10 @@ class Trial:
         self.floor()
         self.small()
         empty, large = self.many(0), self.many(self.readings)
-        self.expect(large[0]["value"] < 2 * empty[0]["value"] + 20, "ten million readings do not keep the page from opening")
-        slowest = max(large[1].values())
-        self.expect(slowest < 500, f"every plot is there within half a second ({slowest:.0f} ms)")
+        self.expect(large[0]["value"] < 2 * empty[0]["value"], "ten million readings do not keep the page from opening")
+        self.expect(large[0]["work"] < 2 * empty[0]["work"], "nor are they more work for the browser")
+        for word, ms in large[1].items():
+            self.target(ms, 300, f"a plot over {word}")
 
 
 if __name__ == "__main__":

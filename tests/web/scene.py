@@ -192,6 +192,11 @@ class Scene:
         log.execute("PRAGMA journal_mode = WAL")
         log.close()
 
+    def processor(self):
+        """Milliseconds that the daemon has spent on the processor."""
+        tasks = f"/proc/{self.daemon.pid}/task"
+        return sum(int(open(f"{tasks}/{task}/schedstat").read().split()[0]) for task in os.listdir(tasks)) / 1e6
+
     def not_rolled_up(self):
         """Readings that wait for that."""
         log = sqlite3.connect(f"file:{self.folder}/bridge.db?mode=ro", uri=True, timeout=30)

@@ -116,10 +116,23 @@ function take(frame) {
 
 let source = null, lostSince = null, retry = null;
 
+// The stream that early.js has begun, and what came meanwhile; once.
+function begun() {
+  const early = window.early;
+  window.early = null;
+  if (document.hidden || early?.source.readyState === EventSource.CLOSED) {
+    early?.source.close();
+    return null;
+  }
+  return early;
+}
+
 function connect() {
   clearTimeout(retry);
-  if (source || document.hidden) return;
-  source = new EventSource("/api/live");
+  if (source) return;
+  const early = begun();
+  if (document.hidden) return;
+  source = early?.source ?? new EventSource("/api/live");
   source.onmessage = (event) => {
     if (lostSince !== null) {
       lostSince = null;
@@ -127,6 +140,7 @@ function connect() {
     }
     take(JSON.parse(event.data));
   };
+  early?.frames.forEach((data) => source.onmessage({ data }));
   source.onerror = () => {
     // The browser's own retry has no end for a server that says no.
     disconnect();

@@ -150,6 +150,8 @@ class Scene:
         log = sqlite3.connect(f"{self.folder}/bridge.db")
         channels = {(sensor, quantity): row for row, sensor, quantity in log.execute("SELECT id, sensor, quantity FROM channel")}
         row = log.execute("SELECT max(id) FROM reading").fetchone()[0]
+        # Rows rise with time, and so do pictures.
+        log.execute("DELETE FROM image")
         now = time.time_ns() // 1000
         rows, random_ = [], random.Random(7)
         broken = [(9 * HOUR, 6.5 * HOUR), (4 * DAY, 3.6 * DAY), (13 * DAY, 12 * DAY)]

@@ -117,7 +117,7 @@ class Trial:
         """What the browser measured of one opening; `first` without anything kept from before."""
         self.browser.call("Network.setCacheDisabled", cacheDisabled=first)
         self.browser.go(url)
-        self.browser.until(done, f"{url} shows what it has", 60)
+        self.browser.until(f"seen.paint && {done}", f"{url} shows what it has", 60)
         metrics = {one["name"]: one["value"] for one in self.browser.call("Performance.getMetrics")["metrics"]}
         return self.browser.run(TIMES) | {"work": metrics["TaskDuration"] * 1000, "script": metrics["ScriptDuration"] * 1000}
 
@@ -137,6 +137,8 @@ class Trial:
             self.nothing = self.median(files.url + "nothing.html")
             self.files = self.median(files.url)
         finally:
+            # Its requests for data are answered by nobody.
+            self.browser.go("about:blank")
             files.close()
         self.browser.complaints.clear()
         self.browser.requests.clear()
@@ -168,7 +170,7 @@ class Trial:
                     time.sleep(0.3)
                     self.browser.picture(f"{self.output}/{name}-{word}.png")
                 self.browser.press("Escape")
-                self.browser.until("!document.getElementById('detail').open", "it closes")
+                self.browser.until("!document.getElementById('detail').open && location.hash === ''", "it closes")
             took[word] = statistics.median(times)
         self.say(f"  plots, from click to screen, ms: " + ", ".join(f"{word} {ms:.0f}" for word, ms in took.items()))
         return took

@@ -647,6 +647,7 @@ async function goTo(album) {
     album.pictures = pictures;
     album.more = true;
     showStrip(album);
+    showTimeline(album);
     album.strip.scrollLeft = 0;
   } catch { /* It can be moved again. */ }
 }

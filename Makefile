@@ -9,6 +9,7 @@ FLAGS := --locked --features embedded-broker
 DEMO_SECONDS ?= 0
 EVENTS ?= 300
 BENCH ?=
+READINGS ?= 10000000
 
 C_COMPILER := cc=build-essential /usr/include/stdlib.h=build-essential
 TEST_TOOLS := mosquitto=mosquitto mosquitto_sub=mosquitto-clients sqlite3=sqlite3
@@ -116,10 +117,10 @@ web-test: compiler test-tools ## the page in a headless Chromium: looks, console
 	npm install --no-save --no-audit --no-fund --prefix target/web-test axe-core@4
 	python3 tests/web/check.py $(CURDIR)/target/debug/sensor-bridge target/web-test/node_modules/axe-core/axe.min.js target/web-test
 
-web-test-large: compiler test-tools ## the same page with 10 million readings of 200 sensors: how soon it opens and draws (some minutes, 1 GB)
+web-test-large: compiler test-tools ## the same page with 10 million readings of 200 sensors: how soon it opens and draws (minutes; READINGS=0 for the opening alone)
 	@.ci/need chromium=chromium python3=python3
 	$(CARGO) build --locked --release
-	python3 tests/web/large.py $(CURDIR)/target/release/sensor-bridge target/web-test
+	python3 tests/web/large.py $(CURDIR)/target/release/sensor-bridge target/web-test $(READINGS)
 
 pictures: ## the pictures of README.md, made anew of the page and the terminal as they are
 	PICTURES=$(CURDIR)/docs/pictures $(MAKE) web-test

@@ -1,6 +1,6 @@
 // The page: takes pieces of what the bridge knows as they come and shows them. Plots are drawn by plot.js.
 
-import { draw, drawSpark } from "/plot.js";
+import { DATE, HOURS, draw, drawSpark, moment, numeral } from "/plot.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -46,15 +46,15 @@ function scaled(value, factor, names) {
     place += 1;
   }
   const digits = place === 0 || Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
-  return [value.toLocaleString([], { maximumFractionDigits: digits }), names[place]];
+  return [numeral(value, digits), names[place]];
 }
 
 const bytes = (value) => scaled(value, 1000, ["B", "kB", "MB", "GB", "TB"]).join(" ");
-const count = (value) => Math.round(value).toLocaleString();
+const count = (value) => numeral(value, 0);
 
 function rate(perSecond) {
-  if (perSecond >= 0.95) return `${perSecond.toLocaleString([], { maximumFractionDigits: perSecond < 10 ? 1 : 0 })}/s`;
-  if (perSecond * 60 >= 0.95) return `${(perSecond * 60).toLocaleString([], { maximumFractionDigits: 0 })}/min`;
+  if (perSecond >= 0.95) return `${numeral(perSecond, perSecond < 10 ? 1 : 0)}/s`;
+  if (perSecond * 60 >= 0.95) return `${numeral(perSecond * 60, 0)}/min`;
   return perSecond > 0.0003 ? `${Math.round(perSecond * 3600)}/h` : "–";
 }
 
@@ -69,7 +69,7 @@ function shown(value, unit, kind) {
   const size = Math.abs(value);
   if (size >= 1e7 || (size > 0 && size < 1e-4)) return [value.toPrecision(4), unit];
   const digits = Number.isInteger(value) ? 0 : size >= 1000 ? 1 : size >= 100 ? 2 : size >= 1 ? 3 : 4;
-  return [value.toLocaleString([], { maximumFractionDigits: digits }), unit];
+  return [numeral(value, digits), unit];
 }
 
 // `memory_available` for people; the name as it is stands in the topics.
@@ -77,11 +77,12 @@ const spoken = (name) => name.replaceAll("_", " ");
 
 const joined = ([number, unit]) => (unit ? `${number} ${unit}` : number);
 
+const SECONDS = { ...HOURS, second: "2-digit" }, THEN = { ...DATE, ...HOURS }, THEN_SECONDS = { ...DATE, ...SECONDS };
+const SINCE = { ...DATE, year: "numeric" }, DAY_OF_WEEK = { ...DATE, weekday: "short" };
+
 function clockTime(t, seconds = true) {
   const today = new Date(t).toDateString() === new Date(now()).toDateString();
-  const time = { hour: "2-digit", minute: "2-digit" };
-  if (seconds) time.second = "2-digit";
-  return new Date(t).toLocaleString([], today ? time : { day: "numeric", month: "short", ...time });
+  return moment(t, today ? (seconds ? SECONDS : HOURS) : seconds ? THEN_SECONDS : THEN);
 }
 
 const MARKS = { good: "●", warn: "▲", bad: "■", none: "○" };
@@ -214,7 +215,7 @@ function showCards() {
       broker.why && { kind: "line why", text: broker.why },
       `for ${length(at - broker.since)}, since ${clockTime(broker.since, false)}`,
       retry,
-      broker.delay && broker.state !== "failed" ? `acknowledges in ${(broker.delay * 1000).toLocaleString([], { maximumFractionDigits: broker.delay < 0.01 ? 1 : 0 })} ms` : "",
+      broker.delay && broker.state !== "failed" ? `acknowledges in ${numeral(broker.delay * 1000, broker.delay < 0.01 ? 1 : 0)} ms` : "",
       broker.url,
     ]);
     const waits = broker.backlog;
@@ -231,7 +232,7 @@ function showCards() {
   if (time) {
     const synced = time.clock === "synced";
     card("clock", "Clock", [mark(synced ? "ok" : "degraded"), " ", synced ? "Synchronised" : "Not synced"], [
-      `${new Date(at).toLocaleTimeString()} here`,
+      `${moment(at, SECONDS)} here`,
       !synced && { kind: "line why", text: "Times may be wrong; they are corrected once it is right." },
     ]);
   }
@@ -241,7 +242,7 @@ function showCards() {
     const kind = share > 0.99 ? "bad" : share > 0.95 ? "warn" : "";
     card("disk", "Log and disk", [mark(log.state), " ", `${bytes(log.size)}`], [
       log.why && { kind: "line why", text: log.why },
-      `${count(log.rows)} readings` + (log.oldest ? ` since ${new Date(log.oldest).toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" })}` : ""),
+      `${count(log.rows)} readings` + (log.oldest ? ` since ${moment(Date.parse(log.oldest), SINCE)}` : ""),
       log.lost ? { kind: "line why", text: `${count(log.lost)} lost` } : "",
     ], share !== null && { share, kind, text: `${bytes(machine.disk_free)} of ${bytes(machine.disk_size)} free` });
     if (machine.memory) {
@@ -671,12 +672,12 @@ function showStrip(album) {
     const its = new Date(picture.t).toDateString();
     if (its !== day) {
       day = its;
-      items.push(h("li", { className: "day" }, new Date(picture.t).toLocaleDateString([], { weekday: "short", day: "numeric", month: "short" })));
+      items.push(h("li", { className: "day" }, moment(picture.t, DAY_OF_WEEK)));
     }
     album.items ??= new Map();
     let item = album.items.get(picture.row);
     if (!item) {
-      const time = new Date(picture.t).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+      const time = moment(picture.t, HOURS);
       const width = Math.round(Math.min(240, Math.max(80, (108 * picture.w) / picture.h)));
       const image = h("img", { src: `/picture/${picture.row}?small`, alt: "", loading: "lazy", width, height: 108 });
       const button = h("button", { type: "button", "aria-label": `Picture of ${clockTime(picture.t)}` }, image, h("time", {}, time));

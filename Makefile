@@ -11,11 +11,12 @@ EVENTS ?= 300
 FUZZ_SECONDS ?= 60
 FUZZ ?=
 BENCH ?=
+READINGS ?= 10000000
 
 C_COMPILER := cc=build-essential /usr/include/stdlib.h=build-essential
 TEST_TOOLS := mosquitto=mosquitto mosquitto_sub=mosquitto-clients sqlite3=sqlite3
 
-.PHONY: help demo test check format lint docs bench query-tools chaos fuzz cross cross-armv6 deb deb-test virtual-pi virtual-pi-long virtual-pi-systemd web-test test-sqlcipher pictures \
+.PHONY: help demo test check format lint docs bench query-tools chaos fuzz cross cross-armv6 deb deb-test virtual-pi virtual-pi-long virtual-pi-systemd web-test web-test-large test-sqlcipher pictures \
   aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf clean compiler test-tools
 
 help: ## this list
@@ -46,8 +47,7 @@ bench: compiler test-tools ## speed and size beside mosquitto and SQLite alone (
 
 query-tools: ## pandas, DuckDB and Datasette in target/query-tools, so that `make test` tries docs/queries.md with them
 	python3 -m venv target/query-tools
-	target/query-tools/bin/pip install --quiet pandas duckdb datasette
-	-target/query-tools/bin/python3 -c "import duckdb; duckdb.sql('INSTALL sqlite')"
+	target/query-tools/bin/pip install --quiet pandas datasette duckdb-extension-sqlite-scanner # and the DuckDB that it fits
 
 chaos: compiler test-tools ## brokers and daemons killed, networks cut, EVENTS=300 times (SENSOR_BRIDGE_TEST_SEED=… repeats a run)
 	CHAOS_EVENTS=$(EVENTS) $(CARGO) test $(FLAGS) --test chaos -- --nocapture
@@ -126,6 +126,11 @@ test-sqlcipher: compiler test-tools ## the log encrypted: the program built with
 	@.ci/need /usr/include/openssl/crypto.h=libssl-dev
 	$(CARGO) test --locked --features embedded-broker,sqlcipher --lib log::
 	$(CARGO) test --locked --features embedded-broker,sqlcipher --test encrypted --test privacy
+
+web-test-large: compiler test-tools ## the same page with 10 million readings of 200 sensors: how soon it opens and draws (minutes; READINGS=0 for the opening alone)
+	@.ci/need chromium=chromium python3=python3
+	$(CARGO) build --locked --release
+	python3 tests/web/large.py $(CURDIR)/target/release/sensor-bridge target/web-test $(READINGS)
 
 pictures: ## the pictures of README.md, made anew of the page and the terminal as they are
 	PICTURES=$(CURDIR)/docs/pictures $(MAKE) web-test

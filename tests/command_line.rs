@@ -161,3 +161,170 @@ fn readings_are_named_in_the_same_way_everywhere() {
     let said = refused(&bridge, &["query", "air.nonsense"]);
     assert!(said.contains("no such sensor and quantity; the log has: air humidity"), "{said}");
 }
+
+/// Every subcommand with arguments that do something, and whether it is for people: what programs read is UTF-8 in
+/// any locale. `every_command_is_tried` knows those that are not here.
+const EVERY: &[(&[&str], bool)] = &[
+    (&["init", "--print", "--yes", "--no-scan"], false),
+    (&["status"], true),
+    (&["why", "air.temperature"], true),
+    (&["check"], true),
+    (&["doctor"], true),
+    (&["read", "air"], true),
+    (&["scan"], true),
+    (&["query", "air.temperature", "-n", "3"], true),
+    (&["query", "air", "--every", "1h"], true),
+    (&["query", "--sql", "SELECT unit, count(*) FROM readings GROUP BY 1"], true),
+    (&["query", "air", "-n", "3", "--json"], false),
+    (&["tail", "-n", "3"], true),
+    (&["plot", "air.temperature"], true),
+    (&["export", "air.temperature", "--until", "1970-01-02"], false),
+    (&["export", "air.temperature", "--output", "air.csv", "--force"], true),
+    (&["import", "--dry-run", "history.csv"], true),
+    (&["import", "history.csv"], true),
+    (&["import", "wrong.csv"], true),
+    (&["verify", "--until", "1970-01-02", "history.csv"], true),
+    (&["verify", "history.csv"], true),
+    (&["backup", "copy.db", "--force"], true),
+    (&["buffer", "status"], true),
+    (&["schema"], false),
+    (&["completions", "bash"], false),
+    (&["man"], false),
+    (&["nonsense"], true),
+    (&["query", "nonsense"], true),
+    (&["plot", "nonsense.°C"], true),
+];
+
+/// A bridge that runs, with an output, something published to nobody, and files to import.
+fn at_work() -> Bridge {
+    let bridge = Bridge::start(|folder| {
+        fs::write(
+            folder.join("history.csv"),
+            "time,device,sensor,quantity,value,unit\r\n2026-01-01T00:00:00Z,pi,öfen,temperature,20.5,°C\r\n",
+        )
+        .unwrap();
+        fs::write(
+            folder.join("wrong.csv"),
+            "time,device,sensor,quantity,value,unit\r\nvorgestern früh,pi,öfen,temperature,20.5,°C\r\n",
+        )
+        .unwrap();
+        format!(
+            "device: {{ id: pi, location: {{ name: Höfen }} }}\nlog: {{ path: {folder}/bridge.db }}\n\
+             mqtt: {{ url: \"mqtt://127.0.0.1:9\" }}\noutputs:\n  - {{ id: fan, driver: digital-output, bus: gpio-sim, pin: 22 }}\n\
+             mirror:\n  - {{ id: back, topics: [\"castel/#\"], to: sqlite }}\nsensors:\n  \
+             - {{ id: air, driver: bme280, bus: sim-1, address: 0x76, interval: 100ms }}\n",
+            folder = folder.display()
+        )
+    });
+    wait_until(Duration::from_secs(30), "it answers and has readings", || {
+        let output = bridge.run(&["status", "--json"]);
+        String::from_utf8_lossy(&output.stdout).contains("\"verdict\": \"")
+    });
+    bridge
+}
+
+#[test]
+fn every_command_in_a_pipe_in_any_locale() {
+    let bridge = at_work();
+    let mut faults = Vec::new();
+    for (name, value) in [("LC_ALL", "C"), ("LANG", "de_DE.ISO-8859-1"), ("LC_ALL", "C.UTF-8")] {
+        for (arguments, for_people) in EVERY {
+            let mut command = bridge.command(arguments);
+            command.env_remove("LC_ALL").env_remove("LC_CTYPE").env_remove("LANG").env(name, value);
+            let output = command.output().unwrap();
+            let mut fault = |what: &str| {
+                let (out, error) =
+                    (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+                faults.push(format!("{value}, {arguments:?}: {what}\n{out}{error}"));
+            };
+            if output.status.code().is_none_or(|code| code > 2) {
+                fault("how it ended");
+            }
+            if output.stdout.contains(&b'\x1b') || output.stderr.contains(&b'\x1b') {
+                fault("colours in a pipe");
+            }
+            if std::str::from_utf8(&output.stdout).is_err() || std::str::from_utf8(&output.stderr).is_err() {
+                fault("not UTF-8");
+            }
+            let ascii = output.stderr.is_ascii() && (output.stdout.is_ascii() || !for_people);
+            if value != "C.UTF-8" && !ascii {
+                fault("letters that this locale does not have");
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_command_on_a_terminal_of_80_columns() {
+    if Command::new("script").arg("--version").output().is_err() {
+        eprintln!("no program `script`: terminals not tried");
+        return;
+    }
+    let bridge = at_work();
+    let mut faults = Vec::new();
+    for (arguments, _) in EVERY.iter().filter(|(_, for_people)| *for_people) {
+        let program = bridge.command(&[]);
+        let words: Vec<String> = arguments.iter().map(|word| format!("'{word}'")).collect();
+        let line = format!(
+            "stty cols 80 rows 24; {} {} --config {}",
+            program.get_program().to_string_lossy(),
+            words.join(" "),
+            bridge.folder().join("config.yaml").display()
+        );
+        for no_color in [false, true] {
+            let mut command = Command::new("script");
+            command.args(["-qc", &line, "/dev/null"]).env("LC_ALL", "C.UTF-8").env("TERM", "xterm");
+            command.current_dir(bridge.folder()).env_remove("NO_COLOR").stdin(std::process::Stdio::null());
+            if no_color {
+                command.env("NO_COLOR", "1");
+            }
+            let output = command.output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            if no_color && text.contains('\x1b') {
+                faults.push(format!("{arguments:?}: colours in spite of NO_COLOR\n{text}"));
+            }
+            // What is said of a long path is as long as that.
+            let path = bridge.folder().display().to_string();
+            let wide = |line: &&str| plain(line).chars().count() > 80 && !line.contains(&path);
+            if let Some(line) = text.lines().filter(|_| is_table(arguments)).find(wide) {
+                faults.push(format!("{arguments:?}: wider than the terminal:\n{line}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Whether lines are to fit; messages are sentences, which the terminal breaks.
+fn is_table(arguments: &[&str]) -> bool {
+    !["import", "nonsense"].contains(&arguments[0])
+        && !arguments[1..].iter().any(|word| word.contains("nonsense"))
+}
+
+/// Without what colours a line.
+fn plain(line: &str) -> String {
+    let mut plain = String::new();
+    let mut letters = line.trim_end_matches('\r').chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\x1b' => while letters.next().is_some_and(|letter| !letter.is_ascii_alphabetic()) {},
+            letter => plain.push(letter),
+        }
+    }
+    plain
+}
+
+#[test]
+fn every_command_is_tried() {
+    let bridge = Bridge::prepare(|_| String::new());
+    let help = text(&bridge.run(&["-h"]));
+    let named =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let untried: Vec<&str> = named
+        .filter_map(|line| line.split_whitespace().next())
+        // Those two go on until they are ended: what they say is in other tests.
+        .filter(|name| !["run", "demo", "help"].contains(name))
+        .filter(|name| !EVERY.iter().any(|(arguments, _)| arguments[0] == *name))
+        .collect();
+    assert_eq!(untried, [""; 0]);
+}

@@ -5,6 +5,8 @@ use std::io::{self, BufRead as _, Read as _, Write as _};
 use anyhow::bail;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
 
+use super::terminal::{self, letters, spelled};
+
 /// Longest answer, bytes.
 const LONGEST: u64 = 4096;
 
@@ -33,7 +35,7 @@ impl Asker {
         if !self.asks {
             return Ok(None);
         }
-        eprint!("{question} [{usual}]: ");
+        eprint!("{}", spelled(&format!("{question} [{usual}]: "), letters()));
         io::stderr().flush()?;
         let mut answer = String::new();
         if io::stdin().lock().take(LONGEST).read_line(&mut answer)? == 0 {
@@ -53,7 +55,7 @@ impl Asker {
                 None => return Ok(usual),
                 Some("y" | "yes") => return Ok(true),
                 Some("n" | "no") => return Ok(false),
-                Some(_) => eprintln!("y or n, please"),
+                Some(_) => terminal::say("y or n, please"),
             }
         }
     }

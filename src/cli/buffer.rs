@@ -49,7 +49,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let buffer = Reader::open(status.source.log(global)?)?.buffer()?;
     let text = match global.json {
         true => serde_json::to_string_pretty(&as_json(&buffer))?,
-        false => plain(&buffer, &now()),
+        false => terminal::page(&plain(&buffer, &now())).into_owned(),
     };
     writeln!(terminal::out(global.json), "{}", text.trim_end())?;
     Ok(ExitCode::SUCCESS)

@@ -46,7 +46,7 @@ pub fn run(_args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
             let mut text = format!("{} is good.\n\n", global.path().display());
             write_plain(&mut text, &checked)?;
             text.truncate(text.trim_end().len());
-            text
+            terminal::page(&text).into_owned()
         }
     };
     writeln!(terminal::out(global.json), "{text}").context("cannot write")?;

@@ -45,7 +45,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let verdicts = doctor::examine(global.path(), config::environment(), &user);
     let text = match global.json {
         true => serde_json::to_string_pretty(&doctor::as_json(&user, &verdicts))?,
-        false => plain(&verdicts, terminal::colours(&std::io::stdout())),
+        false => terminal::page(&plain(&verdicts, terminal::colours(&std::io::stdout()))).into_owned(),
     };
     writeln!(terminal::out(global.json), "{text}").context("cannot write")?;
     Ok(ExitCode::from(u8::from(verdicts.iter().any(Verdict::is_trouble))))

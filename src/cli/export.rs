@@ -10,9 +10,10 @@ use anyhow::{Context as _, anyhow, bail};
 
 use super::Global;
 use super::interrupt::Interrupt;
-use super::progress::Progress;
+use super::progress::{Beside, Progress};
 use super::rows::{Format, Rows, reading_cells, reading_columns};
-use super::source::{Source, now, time};
+use super::source::{Source, Which, now, time};
+use super::terminal;
 use crate::exchange::{self, influx};
 use crate::log::query::{Line, Selection};
 use crate::log::{LogFile, Reader};
@@ -23,10 +24,10 @@ use crate::reading::{Timestamp, ValueKind};
 #[command(after_help = "\
 Examples:
   sensor-bridge export --output all.csv
-  sensor-bridge export --since 30d --sensor air --output air.jsonl
+  sensor-bridge export air.temperature --since 30d --output air.jsonl
   sensor-bridge export --since yesterday | gzip > yesterday.csv.gz
   sensor-bridge export --since 1d --output day.lp          for influx write
-  sensor-bridge export --sensor sky --output sky.csv --images pictures/
+  sensor-bridge export sky --output sky.csv --images pictures/
 
 The value of a picture is its size in bytes; --images writes the pictures
 themselves, each to a file named by sensor, time and row. `sensor-bridge
@@ -36,18 +37,14 @@ these in one line, see docs/exchange.md.
 The file gets its name when it is whole and on the disk; Ctrl-C leaves nothing
 of it.")]
 pub struct Args {
+    #[command(flatten)]
+    which: Which,
     /// Not before this time: 30d, yesterday, 2026-11-20
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
     /// Before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
-    /// Only this sensor; * stands for any letters
-    #[arg(long)]
-    sensor: Option<String>,
-    /// Only this quantity; * stands for any letters
-    #[arg(long)]
-    quantity: Option<String>,
     /// csv, jsonl or influx; by the name of the file unless given
     #[arg(long, value_enum)]
     format: Option<ExportFormat>,
@@ -145,7 +142,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     }
     let count = written.with_context(|| format!("{}: not written", path.display()))?;
     let many = if count == 1 { "reading" } else { "readings" };
-    eprintln!("{count} {many} written to {}", path.display());
+    terminal::say(format_args!("{count} {many} written to {}", path.display()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -206,20 +203,12 @@ fn write<W: Write>(
     out: W,
     interrupt: &Interrupt,
 ) -> anyhow::Result<(u64, W)> {
-    let selection = Selection {
-        sensor: args.sensor.clone(),
-        quantity: args.quantity.clone(),
-        since: args.since,
-        until: args.until,
-    };
+    let selection = Selection { since: args.since, until: args.until, ..args.which.selection(reader)? };
     // Rows are not counted, which would take as long as to write them: how far we are, their times tell.
     let (first, last) = reader.bounds(&selection)?.map_or((0, 0), |(first, last)| (first.0, last.0));
     let length = last.saturating_sub(first).max(1) as f64;
+    let (out, bar) = Beside::new(out, Progress::new("exporting", "readings"), args.output.is_none());
     let mut out = Out::new(out, format);
-    let mut progress = Progress::beside_output("exporting", "readings");
-    if args.output.is_some() {
-        progress = Progress::new("exporting", "readings");
-    }
     let album =
         args.images.as_ref().map(|folder| Album::new(args.source.log(global)?, folder)).transpose()?;
     let (mut count, mut written) = (0, Ok(()));
@@ -230,7 +219,7 @@ fn write<W: Write>(
         }
         count += 1;
         if count % 1_000 == 0 {
-            progress.update_part(line.at.0.saturating_sub(first) as f64 / length, count);
+            bar.borrow_mut().update_part(line.at.0.saturating_sub(first) as f64 / length, count);
             if interrupt.asked() {
                 written = Err(anyhow!("stopped"));
             }
@@ -238,5 +227,5 @@ fn write<W: Write>(
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     written?;
-    Ok((count, out.finish()?))
+    Ok((count, out.finish()?.into_inner()))
 }

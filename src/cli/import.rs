@@ -1,6 +1,6 @@
 //! `sensor-bridge import`: a history from a file into the log.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,11 +9,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use serde_json::{Value as Json, json};
 
-use super::Global;
 use super::interrupt::Interrupt;
 use super::layout::{Layout, days};
 use super::progress::Progress;
 use super::source::{Source, now};
+use super::{Global, terminal};
 use crate::config::Config;
 use crate::enrich::clock;
 use crate::exchange::columns::Fixed;
@@ -104,7 +104,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         seen.push(one);
     }
     if refused(&seen) {
-        eprintln!("nothing was imported");
+        terminal::say("nothing was imported");
         return Ok(ExitCode::FAILURE);
     }
     for one in &seen {
@@ -179,11 +179,11 @@ fn watched<'a>(
 fn refused(seen: &[Seen<'_>]) -> bool {
     for Seen { path, survey, .. } in seen {
         for wrong in &survey.examples {
-            eprintln!("{}:{}: {}", path.display(), wrong.line, wrong.what);
+            terminal::say(format_args!("{}:{}: {}", path.display(), wrong.line, wrong.what));
         }
         let more = survey.wrong - survey.examples.len() as u64;
         if more > 0 {
-            eprintln!("{}: and {more} more", path.display());
+            terminal::say(format_args!("{}: and {more} more", path.display()));
         }
     }
     seen.iter().any(|one| one.survey.wrong > 0)
@@ -193,26 +193,26 @@ fn refused(seen: &[Seen<'_>]) -> bool {
 fn notes(Seen { path, survey, .. }: &Seen<'_>, config: Option<&Config>) {
     let path = path.display();
     if survey.missing > 0 {
-        eprintln!("{path}: {} values are missing and left out", survey.missing);
+        terminal::say(format_args!("{path}: {} values are missing and left out", survey.missing));
     }
     if !survey.unused.is_empty() {
         let unused: Vec<&str> = survey.unused.iter().map(String::as_str).collect();
-        eprintln!("{path}: not imported: {}", unused.join(", "));
+        terminal::say(format_args!("{path}: not imported: {}", unused.join(", ")));
     }
     if let Some(age) = config.and_then(|config| config.log.retention.max_age) {
         let micros = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
         let cut = Timestamp(clock::now().wall.0.saturating_sub(micros));
         if survey.series.iter().any(|found| found.first < cut) {
-            eprintln!(
+            terminal::say(format_args!(
                 "{path}: readings older than log.retention.max_age ({}) are deleted again by the daemon; raise it to keep them",
                 days(age)
-            );
+            ));
         }
     }
 }
 
 fn dry(seen: &[Seen<'_>], global: &Global) -> anyhow::Result<ExitCode> {
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out(global.json);
     if global.json {
         let files: Vec<Json> = seen.iter().map(|one| as_json(one, None)).collect();
         writeln!(out, "{}", json!({ "files": files }))?;
@@ -300,7 +300,7 @@ fn as_json(Seen { path, survey, .. }: &Seen<'_>, account: Option<&Account>) -> J
 }
 
 fn tell(accounts: &[(&Seen<'_>, Account)], global: &Global) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out(global.json);
     if global.json {
         let files: Vec<Json> = accounts.iter().map(|(one, account)| as_json(one, Some(account))).collect();
         writeln!(out, "{}", json!({ "files": files }))?;

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
-use super::Global;
 use super::ask::Asker;
+use super::{Global, terminal};
 use crate::config;
 use crate::doctor::{self, State, Verdict};
 use crate::setup::{self, Broker, Choices, Found};
@@ -96,7 +96,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         match examine(&text, path, password, args) {
             Ok(()) => break,
             Err(why) if asker.asks() && args.broker.is_none() => {
-                eprintln!("{why:#}");
+                terminal::say(format_args!("{why:#}"));
                 if choices.broker.is_some()
                     && asker.yes("Take this broker all the same?", false)?
                     && is_config(&text, path, password)
@@ -109,6 +109,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     }
     let text = setup::propose(&choices, &found);
     if args.print {
+        // A file in the making: UTF-8 in any locale.
         io::stdout().write_all(text.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -129,23 +130,23 @@ fn tell(found: &Found, silent: bool) {
             [] => "what it is cannot be told".to_owned(),
             drivers => drivers.join(" or "),
         };
-        eprintln!("found  {} {:#04x}  {what}", chip.bus, chip.address);
+        terminal::say(format_args!("found  {} {:#04x}  {what}", chip.bus, chip.address));
     }
     for sensor in found.kernel.iter().filter(|sensor| sensor.driver != "hwmon") {
-        eprintln!("found  {}  {}", sensor.driver, sensor.name);
+        terminal::say(format_args!("found  {}  {}", sensor.driver, sensor.name));
     }
     if found.camera {
-        eprintln!("found  camera  rpicam-still");
+        terminal::say(format_args!("found  camera  rpicam-still"));
     }
     for trouble in &found.troubles {
-        eprintln!("not looked at: {trouble}");
+        terminal::say(format_args!("not looked at: {trouble}"));
     }
     if found.buses.is_empty() && found.troubles.is_empty() {
-        eprintln!("no I2C bus; on a Raspberry Pi: sudo raspi-config nonint do_i2c 0");
+        terminal::say(format_args!("no I2C bus; on a Raspberry Pi: sudo raspi-config nonint do_i2c 0"));
     } else if found.chips.is_empty() && found.troubles.is_empty() {
-        eprintln!("nothing answers on {}", found.buses.join(", "));
+        terminal::say(format_args!("nothing answers on {}", found.buses.join(", ")));
     }
-    eprintln!("and this machine itself: load, memory, disk");
+    terminal::say(format_args!("and this machine itself: load, memory, disk"));
 }
 
 /// Of parts that cannot be told apart, somebody may know which it is.
@@ -158,7 +159,7 @@ fn choose_drivers(found: &mut Found, asker: &mut Asker) -> anyhow::Result<()> {
                 chip.drivers = vec![driver];
                 break;
             }
-            eprintln!("\"{answer}\" is none of them");
+            terminal::say(format_args!("\"{answer}\" is none of them"));
         }
     }
     Ok(())
@@ -277,13 +278,13 @@ fn examine(text: &str, path: &Path, password: Option<&str>, args: &Args) -> anyh
     };
     match verdict {
         Some(Verdict { what, state: State::Trouble { remedy }, .. }) if args.broker.is_some() => {
-            eprintln!("broker: {what}: {remedy}");
-            eprintln!("The configuration has it all the same.");
+            terminal::say(format_args!("broker: {what}: {remedy}"));
+            terminal::say(format_args!("The configuration has it all the same."));
             Ok(())
         }
         Some(Verdict { what, state: State::Trouble { remedy }, .. }) => bail!("{what}: {remedy}"),
         Some(verdict) => {
-            eprintln!("{}", verdict.what);
+            terminal::say(format_args!("{}", verdict.what));
             Ok(())
         }
         None => Ok(()),
@@ -322,7 +323,7 @@ fn write(path: &Path, text: &str, password: Option<&str>) -> anyhow::Result<()> 
     if path.exists() {
         let old = beside(".old");
         fs::copy(path, &old).with_context(|| old.display().to_string())?;
-        eprintln!("the old one is kept as {}", old.display());
+        terminal::say(format_args!("the old one is kept as {}", old.display()));
     }
     fs::rename(&part, path).with_context(|| path.display().to_string())?;
     File::open(folder)?.sync_all()?;
@@ -332,14 +333,16 @@ fn write(path: &Path, text: &str, password: Option<&str>) -> anyhow::Result<()> 
 fn next(path: &Path, broker: bool) {
     let of_service = path.starts_with(OF_SERVICE.0);
     let option = if of_service { String::new() } else { format!(" --config {}", path.display()) };
-    eprintln!("{} is written. Next:", path.display());
-    eprintln!("  sensor-bridge check{option}     what would run");
+    terminal::say(format_args!("{} is written. Next:", path.display()));
+    terminal::say(format_args!("  sensor-bridge check{option}     what would run"));
     match of_service {
-        true => eprintln!("  sudo systemctl restart sensor-bridge"),
-        false => eprintln!("  sensor-bridge run{option}       in the foreground; Ctrl-C ends it"),
+        true => terminal::say(format_args!("  sudo systemctl restart sensor-bridge")),
+        false => {
+            terminal::say(format_args!("  sensor-bridge run{option}       in the foreground; Ctrl-C ends it"))
+        }
     }
-    eprintln!("  sensor-bridge tail -f{option}   what is read");
+    terminal::say(format_args!("  sensor-bridge tail -f{option}   what is read"));
     if !broker {
-        eprintln!("To publish it, name your broker in the file, under mqtt.");
+        terminal::say(format_args!("To publish it, name your broker in the file, under mqtt."));
     }
 }

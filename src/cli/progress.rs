@@ -1,7 +1,9 @@
 //! A line on the terminal that says how far something is, how fast, and how long it will take; silent when nobody
 //! watches.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::cell::RefCell;
+use std::io::{IsTerminal as _, Write};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// What takes less is not worth a line.
@@ -48,10 +50,10 @@ impl Progress {
         Self { what, counted, begun, next: begun + FIRST, shown: 0, terminal }
     }
 
-    /// The same, for something that prints: silent unless standard output goes elsewhere.
-    pub fn beside_output(what: &'static str, things: &'static str) -> Self {
-        let progress = Self::new(what, things);
-        Self { terminal: progress.terminal && !std::io::stdout().is_terminal(), ..progress }
+    /// Takes the line away for good.
+    pub fn end(&mut self) {
+        self.clear();
+        self.terminal = false;
     }
 
     /// So much of so much is done.
@@ -87,6 +89,41 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// A bar beside standard output: where both are the same terminal, the bar goes when the first line comes.
+#[derive(Debug)]
+pub struct Beside<W> {
+    out: W,
+    bar: Rc<RefCell<Progress>>,
+    is_same: bool,
+}
+
+impl<W: Write> Beside<W> {
+    /// The writer, and the bar for whoever does the work. `is_output`: what is written goes to standard output.
+    pub fn new(out: W, bar: Progress, is_output: bool) -> (Self, Rc<RefCell<Progress>>) {
+        let bar = Rc::new(RefCell::new(bar));
+        (Self { out, bar: bar.clone(), is_same: is_output && std::io::stdout().is_terminal() }, bar)
+    }
+
+    /// What it wrote to; the bar is gone.
+    pub fn into_inner(self) -> W {
+        self.bar.borrow_mut().end();
+        self.out
+    }
+}
+
+impl<W: Write> Write for Beside<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.is_same && !bytes.is_empty() {
+            self.bar.borrow_mut().end();
+        }
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
     }
 }
 

@@ -1,12 +1,13 @@
 //! `sensor-bridge query`: readings out of the log, by sensor, quantity and time, or by SQL.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use super::Global;
-use super::progress::Progress;
+use super::progress::{Beside, Progress};
 use super::rows::{Cell, Format, Rows, reading_cells, reading_columns};
 use super::source::{Source, Which, now, time};
 use super::terminal;
@@ -94,11 +95,14 @@ impl From<What> for Aggregate {
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let reader = Reader::open(args.source.log(global)?)?;
     let format = args.format.unwrap_or(if global.json { Format::Json } else { Format::Table });
-    let out = BufWriter::new(io::stdout().lock());
+    let (out, bar) = Beside::new(io::stdout().lock(), Progress::new("reading", "readings"), true);
+    let out = BufWriter::new(out);
     match &args.sql {
         Some(sql) => run_sql(reader, sql, format, out)?,
-        None if args.every.is_some() || args.aggregate.is_some() => intervals(reader, args, format, out)?,
-        None => readings(reader, args, format, out)?,
+        None if args.every.is_some() || args.aggregate.is_some() => {
+            intervals(reader, args, format, out, &bar)?;
+        }
+        None => readings(reader, args, format, out, &bar)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -108,25 +112,26 @@ fn selection(args: &Args, reader: &Reader) -> anyhow::Result<Selection> {
 }
 
 /// How far a walk through the selection is, by the time of what it met.
-struct Watch {
-    progress: Progress,
+struct Watch<'a> {
+    bar: &'a RefCell<Progress>,
     first: i64,
     length: f64,
     seen: u64,
 }
 
-impl Watch {
-    fn new(reader: &mut Reader, selection: &Selection) -> anyhow::Result<Self> {
+impl<'a> Watch<'a> {
+    fn new(reader: &mut Reader, selection: &Selection, bar: &'a RefCell<Progress>) -> anyhow::Result<Self> {
         let bounds = reader.bounds(selection)?;
         let (first, last) = bounds.map_or((0, 0), |(first, last)| (first.0, last.0));
         let length = (last.saturating_sub(first)).max(1) as f64;
-        Ok(Self { progress: Progress::beside_output("reading", "readings"), first, length, seen: 0 })
+        Ok(Self { bar, first, length, seen: 0 })
     }
 
     fn saw(&mut self, line: &Line) {
         self.seen += 1;
         if self.seen.is_multiple_of(1_000) {
-            self.progress.update_part(line.at.0.saturating_sub(self.first) as f64 / self.length, self.seen);
+            let part = line.at.0.saturating_sub(self.first) as f64 / self.length;
+            self.bar.borrow_mut().update_part(part, self.seen);
         }
     }
 }
@@ -136,7 +141,13 @@ fn rows<W: Write>(out: W, format: Format, columns: Vec<String>) -> Rows<W> {
     Rows::new(out, format, columns, now().time_zone().clone(), bold).spelled(terminal::letters())
 }
 
-fn readings(mut reader: Reader, args: &Args, format: Format, out: impl Write) -> anyhow::Result<()> {
+fn readings(
+    mut reader: Reader,
+    args: &Args,
+    format: Format,
+    out: impl Write,
+    bar: &RefCell<Progress>,
+) -> anyhow::Result<()> {
     let mut rows = rows(out, format, reading_columns(format));
     match args.limit {
         Some(limit) => {
@@ -148,7 +159,7 @@ fn readings(mut reader: Reader, args: &Args, format: Format, out: impl Write) ->
         None => {
             let mut written = Ok(());
             let selection = selection(args, &reader)?;
-            let mut watch = Watch::new(&mut reader, &selection)?;
+            let mut watch = Watch::new(&mut reader, &selection, bar)?;
             reader.select(&selection, |line| {
                 watch.saw(&line);
                 written = rows.row(&reading_cells(&line, format));
@@ -161,7 +172,13 @@ fn readings(mut reader: Reader, args: &Args, format: Format, out: impl Write) ->
     Ok(())
 }
 
-fn intervals(mut reader: Reader, args: &Args, format: Format, out: impl Write) -> anyhow::Result<()> {
+fn intervals(
+    mut reader: Reader,
+    args: &Args,
+    format: Format,
+    out: impl Write,
+    bar: &RefCell<Progress>,
+) -> anyhow::Result<()> {
     let mut columns = vec!["time", "sensor", "quantity", "value", "unit", "count"];
     if format != Format::Table {
         columns.insert(1, "device");
@@ -172,7 +189,8 @@ fn intervals(mut reader: Reader, args: &Args, format: Format, out: impl Write) -
     let mut newest = VecDeque::new();
     let mut written: io::Result<()> = Ok(());
     let selection = selection(args, &reader)?;
-    reader.intervals(&selection, args.every, aggregate, &now(), |interval| {
+    let progress = |part, readings| bar.borrow_mut().update_part(part, readings);
+    reader.intervals(&selection, args.every, aggregate, &now(), progress, |interval| {
         match args.limit {
             None => written = rows.row(&interval_cells(interval, counts, format)),
             Some(limit) => {

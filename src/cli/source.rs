@@ -77,7 +77,7 @@ pub struct Which {
     sensor: Option<String>,
     /// Quantity; * stands for any letters
     quantity: Option<String>,
-    /// As export calls them.
+    /// The same, named.
     #[arg(long = "sensor", hide = true, value_name = "SENSOR", conflicts_with = "sensor")]
     only_sensor: Option<String>,
     #[arg(long = "quantity", hide = true, value_name = "QUANTITY", conflicts_with = "quantity")]
@@ -85,23 +85,35 @@ pub struct Which {
 }
 
 impl Which {
-    /// What to ask the log for. A name with a dot is a sensor of that name if there is one, else sensor and
-    /// quantity.
+    /// What to ask the log for.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn selection(&self, reader: &Reader) -> Result<Selection, LogError> {
-        let sensor = self.sensor.clone().or_else(|| self.only_sensor.clone());
-        let quantity = self.quantity.clone().or_else(|| self.only_quantity.clone());
-        if let (Some(text), None) = (&sensor, &quantity)
-            && let Some((before, after)) = text.rsplit_once('.')
-            && !reader.names()?.iter().any(|(name, _)| fits(text, &name.sensor))
-        {
-            let (sensor, quantity) = (Some(before.to_owned()), Some(after.to_owned()));
-            return Ok(Selection { sensor, quantity, ..Selection::default() });
-        }
-        Ok(Selection { sensor, quantity, ..Selection::default() })
+        let sensor = self.sensor.as_ref().or(self.only_sensor.as_ref());
+        let quantity = self.quantity.as_ref().or(self.only_quantity.as_ref());
+        selection(sensor, quantity, reader)
     }
+}
+
+/// Of a sensor and a quantity as somebody named them. A name with a dot is a sensor of that name if there is one,
+/// else sensor and quantity.
+///
+/// # Errors
+/// What SQLite says.
+pub fn selection(
+    sensor: Option<&String>,
+    quantity: Option<&String>,
+    reader: &Reader,
+) -> Result<Selection, LogError> {
+    let (mut sensor, mut quantity) = (sensor.cloned(), quantity.cloned());
+    if let (Some(text), None) = (&sensor, &quantity)
+        && let Some((before, after)) = text.rsplit_once('.')
+        && !reader.names()?.iter().any(|(name, _)| fits(text, &name.sensor))
+    {
+        (sensor, quantity) = (Some(before.to_owned()), Some(after.to_owned()));
+    }
+    Ok(Selection { sensor, quantity, ..Selection::default() })
 }
 
 /// Now, in the machine's time zone.

@@ -13,7 +13,7 @@ use super::{Global, terminal};
 use crate::config::{self, Config, Problems};
 use crate::facts::ask::Door;
 use crate::facts::socket::Answer;
-use crate::facts::words::{bytes, count, duration};
+use crate::facts::words::{bytes, count, duration, level};
 use crate::facts::{Broker, Condition, Event, LogFacts, Machine, Snapshot, Word};
 
 /// So many of the last events are shown; `--json` has all that the daemon remembers.
@@ -21,7 +21,7 @@ const EVENTS: usize = 5;
 
 /// Show how the running bridge is
 ///
-/// Broker, clock, log, every sensor and mirror, and what happened last. Asked over a socket that root and members of
+/// Broker, clock, log, every sensor, output and mirror, and what happened last. Asked over a socket that root and members of
 /// the group sensor-bridge may use.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -86,7 +86,8 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         writeln!(out, "{}", serde_json::to_string_pretty(&snapshot)?)?;
     } else {
         let colours = terminal::colours(&io::stdout());
-        out.write_all(plain(&snapshot, now().time_zone(), colours)?.as_bytes())?;
+        let text = plain(&snapshot, now().time_zone(), colours)?;
+        out.write_all(terminal::page(&text).as_bytes())?;
     }
     Ok(ExitCode::from(u8::from(!snapshot.health.healthy)))
 }
@@ -146,6 +147,9 @@ fn plain(snapshot: &Snapshot, zone: &TimeZone, colours: bool) -> io::Result<Stri
     let mut text = page.join("\n") + "\n";
     if !snapshot.sensors.is_empty() {
         text += &format!("\n{}", sensors(snapshot, zone, colours)?);
+    }
+    if !snapshot.outputs.is_empty() {
+        text += &format!("\n{}", outputs(snapshot, zone, colours)?);
     }
     if !snapshot.mirrors.is_empty() {
         text += &format!("\n{}", mirrors(snapshot, zone, colours)?);
@@ -238,7 +242,8 @@ fn machine(machine: &Machine) -> String {
 
 fn table(columns: &[&str], rows: &[Vec<String>], zone: &TimeZone, bold: bool) -> io::Result<String> {
     let columns = columns.iter().map(|name| (*name).to_owned()).collect();
-    let mut table = Rows::new(Vec::new(), Format::Table, columns, zone.clone(), bold);
+    let mut table =
+        Rows::new(Vec::new(), Format::Table, columns, zone.clone(), bold).spelled(terminal::letters());
     for row in rows {
         let cells: Vec<Cell> = row.iter().cloned().map(Cell::Text).collect();
         table.row(&cells)?;
@@ -276,6 +281,23 @@ fn sensors(snapshot: &Snapshot, zone: &TimeZone, bold: bool) -> io::Result<Strin
         }
     }
     table(&["sensor", "quantity", "value", "age", "verdict", "next", "state"], &rows, zone, bold)
+}
+
+fn outputs(snapshot: &Snapshot, zone: &TimeZone, bold: bool) -> io::Result<String> {
+    let rows: Vec<Vec<String>> = snapshot
+        .outputs
+        .iter()
+        .map(|output| {
+            vec![
+                output.output.clone(),
+                level(output.level, output.digital),
+                count(output.changes),
+                count(output.refused),
+                output.condition.state.as_str().to_owned(),
+            ]
+        })
+        .collect();
+    table(&["output", "level", "changes", "refused", "state"], &rows, zone, bold)
 }
 
 fn mirrors(snapshot: &Snapshot, zone: &TimeZone, bold: bool) -> io::Result<String> {

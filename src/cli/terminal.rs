@@ -86,6 +86,65 @@ pub fn spelled(text: &str, letters: Letters) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
+/// A page for people, its lines broken between words where the terminal ends. A line goes on below its own text, not
+/// below the name in front of it. Where there is no terminal nothing is broken.
+pub fn page(text: &str) -> Cow<'_, str> {
+    match io::stdout().is_terminal() {
+        true => Cow::Owned(folded(text, size().0)),
+        false => Cow::Borrowed(text),
+    }
+}
+
+fn folded(text: &str, columns: usize) -> String {
+    let mut page = String::with_capacity(text.len() + 80);
+    for line in text.split_inclusive('\n') {
+        let indent = " ".repeat(hanging(line).min(columns / 2));
+        let mut rest = Cow::Borrowed(line);
+        while let Some(place) = break_of(&rest, columns) {
+            page.push_str(rest[..place].trim_end());
+            page.push('\n');
+            rest = Cow::Owned(format!("{indent}{}", rest[place..].trim_start()));
+        }
+        page.push_str(&rest);
+    }
+    page
+}
+
+/// Where a line goes on below itself: behind its first gap of two spaces, as after `broker   `, else behind its indent.
+fn hanging(line: &str) -> usize {
+    let indent = line.len() - line.trim_start_matches(' ').len();
+    let text = &line[indent..];
+    match text.find("  ") {
+        Some(gap) if text.is_ascii() || text[..gap].is_ascii() => {
+            indent + gap + text[gap..].len() - text[gap..].trim_start_matches(' ').len()
+        }
+        _ => indent + 2,
+    }
+}
+
+/// The last space that fits, if the line is longer than that; what only colours has no width.
+fn break_of(line: &str, columns: usize) -> Option<usize> {
+    let begin = line.len() - line.trim_start_matches(' ').len();
+    let (mut width, mut space, mut colour) = (0, None, false);
+    for (place, letter) in line.char_indices() {
+        match letter {
+            '\n' => return None,
+            '\x1b' => colour = true,
+            _ if colour => colour = !letter.is_ascii_alphabetic(),
+            _ => {
+                if letter == ' ' && place > begin && (width <= columns || space.is_none()) {
+                    space = Some(place);
+                }
+                width += 1;
+            }
+        }
+        if width > columns && space.is_some() {
+            return space;
+        }
+    }
+    None
+}
+
 /// Standard output for people; for programs (`json`) nothing is changed on the way.
 pub fn out(json: bool) -> Out<io::StdoutLock<'static>> {
     Out::new(io::stdout().lock(), if json { Letters::Unicode } else { letters() })
@@ -162,6 +221,26 @@ mod tests {
         let text = "21.4 °C → 3 µg/m³, 5 kΩ … 語";
         assert_eq!(spelled(text, Letters::Ascii), "21.4 degC -> 3 ug/m3, 5 kOhm ... ?");
         assert_eq!(spelled(text, Letters::Unicode), text);
+    }
+
+    #[test]
+    fn pages_fit_and_go_on_below_their_text() {
+        for (columns, text, expected) in [
+            (12, "short\n", "short\n"),
+            (18, "broker   one two three\n", "broker   one two\n         three\n"),
+            (
+                18,
+                "broker   \x1b[31mone two three\x1b[0m\n",
+                "broker   \x1b[31mone two\n         three\x1b[0m\n",
+            ),
+            (12, "  why a letter\nand b", "  why a\n    letter\nand b"),
+            (12, "a_word_longer_than_that and more", "a_word_longer_than_that\n  and more"),
+            (12, "exactly twelv", "exactly\n  twelv"),
+            (12, "exactly twel", "exactly twel"),
+            (12, "", ""),
+        ] {
+            assert_eq!(folded(text, columns), expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -1,21 +1,22 @@
 //! `sensor-bridge verify`: has everything arrived that was delivered?
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
-use super::Global;
 use super::interrupt::Interrupt;
 use super::layout::Layout;
 use super::progress::Progress;
 use super::rows::{Cell, Format, Rows, local};
-use super::source::{Source, known, now, time};
+use super::source::{Source, known, now, selection, time};
+use super::{Global, terminal};
 use crate::config::topic::check_filter;
 use crate::exchange::columns::Fixed;
 use crate::exchange::verify::{ChannelReport, Received, Report, Window, compare};
+use crate::log::Reader;
 use crate::log::query::Selection;
 use crate::reading::{Timestamp, Value};
 
@@ -46,7 +47,7 @@ pub struct Args {
     /// Only what was taken before
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
-    /// Only this sensor; * stands for any letters
+    /// Only this sensor, or SENSOR.QUANTITY; * stands for any letters
     #[arg(long)]
     sensor: Option<String>,
     /// Only this quantity; * stands for any letters
@@ -87,10 +88,9 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     };
     let window = Window {
         selection: Selection {
-            sensor: args.sensor.clone(),
-            quantity: args.quantity.clone(),
             since: args.since,
             until: args.until,
+            ..selection(args.sensor.as_ref(), args.quantity.as_ref(), &Reader::open(&log)?)?
         },
         topics: args.topic.clone(),
     };
@@ -110,7 +110,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     if arrived + report.early + report.gone + report.unknown == 0 && args.received.is_none() {
         bail!("{name}: this bridge mirrors nothing of its own; name what was received: see --help");
     }
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out(global.json);
     match global.json {
         true => writeln!(out, "{}", report.as_json())?,
         false => show(&report, &mut out)?,
@@ -130,8 +130,9 @@ fn show(report: &Report, out: &mut impl Write) -> anyhow::Result<()> {
     }
     let columns = columns.into_iter().map(str::to_owned).collect();
     let zone = now().time_zone().clone();
-    let bold = io::stdout().is_terminal();
-    let mut rows = Rows::new(&mut *out, Format::Table, columns, zone.clone(), bold);
+    let bold = terminal::colours(&io::stdout());
+    let rows = Rows::new(&mut *out, Format::Table, columns, zone.clone(), bold);
+    let mut rows = rows.spelled(terminal::letters());
     for channel in &report.channels {
         let ChannelReport { delivered, received, missing, repeated, changed, out_of_order, .. } = channel;
         let mut cells = vec![Cell::Text(channel.sensor.clone()), Cell::Text(channel.quantity.clone())];

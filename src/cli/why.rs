@@ -35,7 +35,10 @@ pub struct Args {
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let answer = args.door.door(global)?.ask(&format!("why {}", args.what))?;
     let Answer::Why(why) = answer else { bail!("the daemon answered something else") };
-    let text = if global.json { serde_json::to_string_pretty(&why)? } else { plain(&why) };
+    let text = match global.json {
+        true => serde_json::to_string_pretty(&why)?,
+        false => terminal::page(&plain(&why)).into_owned(),
+    };
     writeln!(terminal::out(global.json), "{}", text.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

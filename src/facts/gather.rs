@@ -7,8 +7,8 @@ use tracing::debug;
 
 use super::pace::Counter;
 use super::snapshot::{
-    Broker, Clock, Condition, Event, Gap, Latency, LogFacts, Mirror, Part, Quantity, Sensor, Shown, Snapshot,
-    Word,
+    Broker, Clock, Condition, Event, Gap, Latency, LogFacts, Mirror, Output, Part, Quantity, Sensor, Shown,
+    Snapshot, Word,
 };
 use super::{EXTENT_HOLDS, Health, Inner, health, machine};
 use crate::config;
@@ -20,6 +20,9 @@ use crate::status::{self, BOUNDS, State, What};
 
 /// A backlog smaller than this comes and goes with every reading: to say when it will be gone is noise.
 const WORTH_TELLING: u64 = 100;
+
+/// First words of the parts that are told of by name.
+const KINDS: [&str; 3] = ["sensor", "mirror", "output"];
 
 /// The part of the board that publishes.
 pub(super) const PUBLISHER: &str = "publisher";
@@ -56,9 +59,10 @@ impl Inner {
             broker: config.mqtt.as_ref().map(|mqtt| self.broker(mqtt, now)),
             sensors: config.sensors.iter().map(|sensor| self.sensor(sensor, now, moment)).collect(),
             mirrors: config.mirrors.iter().map(|mirror| self.mirror(mirror, now, moment)).collect(),
+            outputs: config.outputs.iter().map(|output| self.output(output, now)).collect(),
             log: self.log_facts(&config.log.retention, now),
             machine: machine::read(&config.log.path),
-            parts: self.others(&config, now),
+            parts: self.others(now),
             warnings: self.board.warnings(),
             events: self.events(now, moment.wall),
         };
@@ -157,6 +161,22 @@ impl Inner {
         }
     }
 
+    fn output(&self, output: &config::Output, now: Instant) -> Output {
+        let part = self.board.part(&format!("output {}", output.id));
+        let figures = Figures::of(&part);
+        Output {
+            output: output.id.to_string(),
+            driver: output.driver.name().to_owned(),
+            condition: condition(&part, now),
+            digital: output.driver.is_digital(),
+            level: figures.get("level_thousandths").unwrap_or(0) as f64 / 1e3,
+            safe_level: output.limits.safe,
+            changes: figures.count("changes"),
+            refused: figures.count("refused"),
+            errors: figures.count("errors"),
+        }
+    }
+
     fn log_facts(&self, retention: &config::Retention, now: Instant) -> LogFacts {
         let part = self.board.part("log");
         let figures = Figures::of(&part);
@@ -207,12 +227,10 @@ impl Inner {
 
     /// What other rooms show on the board. Sensors, mirrors and outputs that the configuration no longer names stay
     /// there until the end, and are nobody's business any more.
-    fn others(&self, config: &config::Config, now: Instant) -> Vec<Part> {
-        let gone = |output: &str| !config.outputs.iter().any(|known| known.id.as_str() == output);
+    fn others(&self, now: Instant) -> Vec<Part> {
         let known = |name: &str| {
-            let told = name == "log" || name == PUBLISHER;
-            let listed = name.starts_with("sensor ") || name.starts_with("mirror ");
-            told || listed || name.strip_prefix("output ").is_some_and(gone)
+            let (kind, rest) = name.split_once(' ').unwrap_or((name, ""));
+            name == "log" || name == PUBLISHER || (!rest.is_empty() && KINDS.contains(&kind))
         };
         let parts = self.board.parts().into_iter().filter(|part| !known(part.name()));
         let part = |part: status::Part| Part {

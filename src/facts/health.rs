@@ -66,6 +66,9 @@ pub fn judge(snapshot: &Snapshot) -> Health {
     for mirror in &snapshot.mirrors {
         health.part(&format!("mirror {}", mirror.mirror), &mirror.condition, BROKER_GRACE);
     }
+    for output in &snapshot.outputs {
+        health.part(&format!("output {}", output.output), &output.condition, 0.0);
+    }
     for part in &snapshot.parts {
         health.part(&part.part, &part.condition, 0.0);
     }

@@ -40,8 +40,8 @@ use socket::{Answer, Reply};
 
 pub use health::{Health, judge};
 pub use snapshot::{
-    Broker, Clock, Condition, Event, Gap, Latency, LogFacts, Machine, Mirror, Part, Quantity, Sensor, Shown,
-    Snapshot, Word,
+    Broker, Clock, Condition, Event, Gap, Latency, LogFacts, Machine, Mirror, Output, Part, Quantity, Sensor,
+    Shown, Snapshot, Word,
 };
 pub use why::{Why, WhyQuantity};
 

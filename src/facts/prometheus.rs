@@ -1,14 +1,14 @@
 //! The facts in Prometheus' text format, version 0.0.4. Pure: from a snapshot to a text.
 //!
 //! One table names every metric, how it is labelled and where its values come from; `docs/status.md` is held to
-//! it. Labels come from the configuration alone (names of sensors, quantities, units, mirrors), never from topics,
+//! it. Labels come from the configuration alone (names of sensors, quantities, units, mirrors, outputs), never from topics,
 //! messages or reasons, so that the number of series is bounded by the configuration.
 //!
 //! Source: prometheus.io/docs/instrumenting/exposition_formats, …/practices/naming.
 
 use std::fmt::Write;
 
-use super::snapshot::{Latency, Snapshot, Word};
+use super::snapshot::{Condition, Latency, Quantity, Snapshot, Word};
 
 /// What an HTTP answer with this text declares.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -66,25 +66,17 @@ const fn gauge(
     Metric { name, kind: Kind::Gauge, help, labels, samples }
 }
 
-/// A counter or gauge per sensor, from one field.
-macro_rules! per_sensor {
-    ($make:ident, $name:literal, $help:literal, $field:ident) => {
-        $make($name, &["sensor"], $help, |snapshot, out| {
-            for sensor in &snapshot.sensors {
-                out.add(&[&sensor.sensor], sensor.$field as f64);
+/// A counter or gauge per sensor, mirror or output: of one field, or of what is made of it.
+macro_rules! per {
+    ($label:ident in $all:ident: $make:ident, $name:literal, $help:literal, |$one:ident| $value:expr) => {
+        $make($name, &[stringify!($label)], $help, |snapshot, out| {
+            for $one in &snapshot.$all {
+                out.add(&[&$one.$label], $value);
             }
         })
     };
-}
-
-/// The same per mirror.
-macro_rules! per_mirror {
-    ($make:ident, $name:literal, $help:literal, $field:ident) => {
-        $make($name, &["mirror"], $help, |snapshot, out| {
-            for mirror in &snapshot.mirrors {
-                out.add(&[&mirror.mirror], mirror.$field as f64);
-            }
-        })
+    ($label:ident in $all:ident: $make:ident, $name:literal, $help:literal, $field:ident) => {
+        per!($label in $all: $make, $name, $help, |one| one.$field as f64)
     };
 }
 
@@ -149,54 +141,36 @@ pub const METRICS: &[Metric] = &[
             out.add(&[], truth(s.clock.quality == "synced"));
         },
     ),
-    gauge(
-        "sensor_bridge_sensor_up",
-        &["sensor"],
-        "1 when the last read of the sensor was answered, else 0.",
-        |s, out| {
-            for sensor in &s.sensors {
-                out.add(
-                    &[&sensor.sensor],
-                    truth(matches!(sensor.condition.state, Word::Ok | Word::Degraded)),
-                );
-            }
-        },
-    ),
-    per_sensor!(counter, "sensor_bridge_samples_total", "Reads that the sensor answered.", samples),
-    per_sensor!(
-        counter,
+    per!(sensor in sensors: gauge, "sensor_bridge_sensor_up", "1 when the last read of the sensor was answered, else 0.", |one| works(&one.condition)),
+    per!(sensor in sensors: counter, "sensor_bridge_samples_total", "Reads that the sensor answered.", samples),
+    per!(sensor in sensors: counter,
         "sensor_bridge_readings_total",
         "Values that passed the filter and went into the log.",
         passed
     ),
-    per_sensor!(
-        counter,
+    per!(sensor in sensors: counter,
         "sensor_bridge_readings_suppressed_total",
         "Values that had not changed enough.",
         suppressed
     ),
-    per_sensor!(counter, "sensor_bridge_readings_rejected_total", "Values that cannot be true.", rejected),
-    per_sensor!(
-        counter,
+    per!(sensor in sensors: counter, "sensor_bridge_readings_rejected_total", "Values that cannot be true.", rejected),
+    per!(sensor in sensors: counter,
         "sensor_bridge_readings_dropped_total",
         "Values that the log did not take.",
         dropped
     ),
-    per_sensor!(
-        gauge,
+    per!(sensor in sensors: gauge,
         "sensor_bridge_readings_held",
         "Values kept back by min_interval at the moment.",
         held
     ),
-    per_sensor!(counter, "sensor_bridge_sensor_errors_total", "Reads that failed.", errors),
-    per_sensor!(
-        counter,
+    per!(sensor in sensors: counter, "sensor_bridge_sensor_errors_total", "Reads that failed.", errors),
+    per!(sensor in sensors: counter,
         "sensor_bridge_sensor_skipped_total",
         "Reads left out because the one before took too long.",
         skipped
     ),
-    per_sensor!(
-        counter,
+    per!(sensor in sensors: counter,
         "sensor_bridge_sensor_events_lost_total",
         "Edges of a pin that came faster than they could be taken.",
         lost
@@ -206,11 +180,9 @@ pub const METRICS: &[Metric] = &[
         &["sensor", "quantity", "unit"],
         "The last value that can be true; a picture's size, and nothing for a text.",
         |s, out| {
-            for sensor in &s.sensors {
-                for quantity in &sensor.quantities {
-                    if let Some(value) = quantity.value.as_ref().and_then(|value| value.as_f64()) {
-                        out.add(&[&sensor.sensor, &quantity.quantity, &quantity.unit], value);
-                    }
+            for (sensor, quantity) in quantities(s) {
+                if let Some(value) = quantity.value.as_ref().and_then(|value| value.as_f64()) {
+                    out.add(&[sensor, &quantity.quantity, &quantity.unit], value);
                 }
             }
         },
@@ -220,11 +192,9 @@ pub const METRICS: &[Metric] = &[
         &["sensor", "quantity"],
         "How long ago that value was taken.",
         |s, out| {
-            for sensor in &s.sensors {
-                for quantity in &sensor.quantities {
-                    if let Some(age) = quantity.age_seconds {
-                        out.add(&[&sensor.sensor, &quantity.quantity], age);
-                    }
+            for (sensor, quantity) in quantities(s) {
+                if let Some(age) = quantity.age_seconds {
+                    out.add(&[sensor, &quantity.quantity], age);
                 }
             }
         },
@@ -235,7 +205,7 @@ pub const METRICS: &[Metric] = &[
         "1 while the link to the broker works, else 0.",
         |s, out| {
             if let Some(broker) = &s.broker {
-                out.add(&[], truth(matches!(broker.condition.state, Word::Ok | Word::Degraded)));
+                out.add(&[], works(&broker.condition));
             }
         },
     ),
@@ -282,42 +252,32 @@ pub const METRICS: &[Metric] = &[
             }
         },
     },
-    gauge(
-        "sensor_bridge_mirror_up",
-        &["mirror"],
-        "1 while the mirror is connected and stores, else 0.",
-        |s, out| {
-            for mirror in &s.mirrors {
-                out.add(
-                    &[&mirror.mirror],
-                    truth(matches!(mirror.condition.state, Word::Ok | Word::Degraded)),
-                );
-            }
-        },
-    ),
-    per_mirror!(counter, "sensor_bridge_mirror_received_total", "Messages received.", received),
-    per_mirror!(counter, "sensor_bridge_mirror_stored_total", "Messages stored.", stored),
-    per_mirror!(
-        counter,
+    per!(mirror in mirrors: gauge, "sensor_bridge_mirror_up", "1 while the mirror is connected and stores, else 0.", |one| works(&one.condition)),
+    per!(mirror in mirrors: counter, "sensor_bridge_mirror_received_total", "Messages received.", received),
+    per!(mirror in mirrors: counter, "sensor_bridge_mirror_stored_total", "Messages stored.", stored),
+    per!(mirror in mirrors: counter,
         "sensor_bridge_mirror_repeats_total",
         "Messages received again and not stored again.",
         repeats
     ),
-    per_mirror!(
-        counter,
+    per!(mirror in mirrors: counter,
         "sensor_bridge_mirror_refused_total",
         "Messages refused because they did not carry what the mirror asks for.",
         refused
     ),
-    per_mirror!(
-        counter,
+    per!(mirror in mirrors: counter,
         "sensor_bridge_mirror_bad_json_total",
         "Payloads that should be JSON and are not.",
         bad_json
     ),
-    per_mirror!(counter, "sensor_bridge_mirror_reconnects_total", "Connections lost.", reconnects),
+    per!(mirror in mirrors: counter, "sensor_bridge_mirror_reconnects_total", "Connections lost.", reconnects),
+    per!(output in outputs: gauge, "sensor_bridge_output_up", "1 while the output can be driven, else 0.", |one| works(&one.condition)),
+    per!(output in outputs: gauge, "sensor_bridge_output_level_percent", "What the output is set to; 100 is on.", level),
+    per!(output in outputs: counter, "sensor_bridge_output_changes_total", "Times that the output came to another level.", changes),
+    per!(output in outputs: counter, "sensor_bridge_output_refused_total", "Commands that the rules of the output forbade.", refused),
+    per!(output in outputs: counter, "sensor_bridge_output_errors_total", "Attempts to drive the output that failed.", errors),
     gauge("sensor_bridge_log_up", &[], "1 while the log can write, else 0.", |s, out| {
-        out.add(&[], truth(matches!(s.log.condition.state, Word::Ok | Word::Degraded)));
+        out.add(&[], works(&s.log.condition));
     }),
     of_log!(counter, "sensor_bridge_log_readings_total", "Readings committed.", written),
     of_log!(counter, "sensor_bridge_log_messages_total", "Mirrored messages committed.", messages),
@@ -417,6 +377,16 @@ impl Samples<'_> {
 /// Writing into a `String` cannot fail.
 fn append(page: &mut String, text: std::fmt::Arguments<'_>) {
     page.write_fmt(text).unwrap_or_default();
+}
+
+fn quantities(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Quantity)> {
+    let all = snapshot.sensors.iter();
+    all.flat_map(|sensor| sensor.quantities.iter().map(|quantity| (sensor.sensor.as_str(), quantity)))
+}
+
+/// 1 for what does what it is for, even if something should be looked at.
+fn works(condition: &Condition) -> f64 {
+    truth(matches!(condition.state, Word::Ok | Word::Degraded))
 }
 
 fn truth(is: bool) -> f64 {

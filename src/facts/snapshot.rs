@@ -31,6 +31,9 @@ pub struct Snapshot {
     pub sensors: Vec<Sensor>,
     /// Every configured mirror, in the order of the configuration.
     pub mirrors: Vec<Mirror>,
+    /// Every configured output, in the order of the configuration.
+    #[serde(default)]
+    pub outputs: Vec<Output>,
     /// The SQLite log.
     pub log: LogFacts,
     /// Memory and disk.
@@ -237,6 +240,30 @@ pub struct Mirror {
     pub per_second: f64,
     /// Since the last message; none before the first.
     pub last_message_seconds: Option<f64>,
+}
+
+/// An output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// Name.
+    pub output: String,
+    /// Driver.
+    pub driver: String,
+    /// Its state.
+    #[serde(flatten)]
+    pub condition: Condition,
+    /// Whether it knows only on and off.
+    pub digital: bool,
+    /// Level, percent; the one it is on its way to while it changes slowly.
+    pub level: f64,
+    /// Level that it returns to by itself, percent.
+    pub safe_level: f64,
+    /// Times that it has come to another level.
+    pub changes: u64,
+    /// Commands that its rules forbade.
+    pub refused: u64,
+    /// Attempts to drive it that failed.
+    pub errors: u64,
 }
 
 /// The SQLite log.

@@ -87,6 +87,17 @@ pub(crate) fn snapshot() -> Snapshot {
             per_second: 0.5,
             last_message_seconds: Some(1.5),
         }],
+        outputs: vec![Output {
+            output: "fan".into(),
+            driver: "pwm".into(),
+            condition: ok(93_784.0),
+            digital: false,
+            level: 42.5,
+            safe_level: 0.0,
+            changes: 12,
+            refused: 1,
+            errors: 2,
+        }],
         log: LogFacts {
             condition: ok(93_784.0),
             rows: 4_000_000,

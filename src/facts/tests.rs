@@ -21,6 +21,8 @@ log: { path: DB, retention: { max_size: 1GB } }
 mqtt: { url: mqtt://broker.example }
 sensors:
   - { id: air, driver: sim, interval: 1s, quantities: { value: { change: 0.1, heartbeat: 5m } } }
+outputs:
+  - { id: fan, driver: digital-output, bus: gpio-sim, pin: 22 }
 mirror:
   - { id: back, topics: [\"a/#\"], to: sqlite }
 ";
@@ -73,6 +75,9 @@ fn the_board_becomes_facts() {
     part("mirror back").figure("last_us").set(98_500_000);
     part("sensor gone").set(State::Stopped);
     part("output gone").set(State::Stopped);
+    part("output fan").set(State::Ok);
+    part("output fan").figure("level_thousandths").set(100_000);
+    part("output fan").figure("changes").add(3);
     part("commands").figure("done").add(2);
     let snapshot = house.facts.snapshot();
     let broker = snapshot.broker.as_ref().unwrap();
@@ -84,6 +89,8 @@ fn the_board_becomes_facts() {
     assert_eq!(snapshot.mirrors[0].condition.reason.as_deref(), Some("no JSON"));
     let parts: Vec<&str> = snapshot.parts.iter().map(|part| part.part.as_str()).collect();
     assert_eq!(parts, ["commands"], "those that the configuration no longer names are left out");
+    let fan = &snapshot.outputs[0];
+    assert_eq!((fan.output.as_str(), fan.level, fan.digital, fan.changes), ("fan", 100.0, true, 3));
     assert!(snapshot.health.healthy, "the broker has been away for an instant: {:?}", snapshot.health);
     assert_eq!(snapshot.health.warnings.len(), 2);
     assert_eq!(snapshot.log.max_size_bytes, Some(1_000_000_000));

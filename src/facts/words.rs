@@ -29,6 +29,15 @@ pub fn bytes(bytes: u64) -> String {
     if unit == "B" || size >= 99.95 { format!("{size:.0} {unit}") } else { format!("{size:.1} {unit}") }
 }
 
+/// Of an output: `on`, `off`, `40 %`.
+pub fn level(percent: f64, digital: bool) -> String {
+    match (digital, percent) {
+        (_, 0.0) => "off".to_owned(),
+        (true, _) => "on".to_owned(),
+        (false, percent) => format!("{percent} %"),
+    }
+}
+
 /// `1,234,567`
 pub fn count(number: u64) -> String {
     let digits = number.to_string();

@@ -54,7 +54,8 @@ const AT_ONCE: usize = 500;
 impl Reader {
     /// The readings selected, gathered into intervals of length `every`, or one for everything, in the order of
     /// time and by quantity. `aggregate` `None`: the mean of numbers and the last of texts. Intervals are aligned
-    /// to midnight in the time zone of `origin`; one without readings is left out.
+    /// to midnight in the time zone of `origin`; one without readings is left out. `progress` hears which part is
+    /// done, and how many readings that were.
     ///
     /// # Errors
     /// As [`Reader::select`].
@@ -64,13 +65,15 @@ impl Reader {
         every: Option<Every>,
         aggregate: Option<Aggregate>,
         origin: &Zoned,
+        mut progress: impl FnMut(f64, u64),
         mut each: impl FnMut(Interval) -> ControlFlow<()>,
     ) -> Result<(), LogError> {
         let channels = self.selected(selection)?;
+        let bounds = self.bounds(selection)?.map_or((0, 0), |(first, last)| (first.0, last.0));
         // One snapshot for everything that is read.
         let transaction = self.connection.unchecked_transaction().map_err(at(&self.path))?;
         let gather = Gather { connection: &transaction, channels, every, origin };
-        gather.run(selection.range(), aggregate, &mut each).map_err(at(&self.path))
+        gather.run(selection.range(), aggregate, bounds, &mut progress, &mut each).map_err(at(&self.path))
     }
 }
 
@@ -91,8 +94,14 @@ impl Gather<'_> {
         &self,
         (since, until): (i64, i64),
         aggregate: Option<Aggregate>,
+        (first, last): (i64, i64),
+        progress: &mut dyn FnMut(f64, u64),
         each: &mut dyn FnMut(Interval) -> ControlFlow<()>,
     ) -> rusqlite::Result<()> {
+        let length = last.saturating_sub(first).max(1) as f64;
+        let part = |time: i64| time.clamp(first, last).saturating_sub(first) as f64 / length;
+        let mut readings = 0;
+
         let longest = self.every.map_or(i64::MAX, |every| match every {
             Every::Micros(micros) => micros,
             Every::Days(_) => 24 * 3_600_000_000,
@@ -105,8 +114,10 @@ impl Gather<'_> {
             let (begin, end) = self.some_intervals(next, until);
             let range = (begin.max(position), end.min(until));
             let mut found = BTreeMap::new();
-            for (id, channel) in &self.channels {
-                self.gather(&pieces, (*id, channel), (next, range), longest, &mut found)?;
+            for (place, (id, channel)) in self.channels.iter().enumerate() {
+                readings += self.gather(&pieces, (*id, channel), (next, range), longest, &mut found)?;
+                let share = (place + 1) as f64 / self.channels.len() as f64;
+                progress(part(range.0) + (part(range.1) - part(range.0)) * share, readings);
             }
             for ((begin, ..), sums) in found {
                 let interval = sums.interval(Timestamp(begin), aggregate);
@@ -147,6 +158,7 @@ impl Gather<'_> {
         (begin, end)
     }
 
+    /// One channel's readings of some intervals; answers how many they are.
     fn gather(
         &self,
         pieces: &Pieces<'_>,
@@ -154,7 +166,8 @@ impl Gather<'_> {
         (next, range): (i64, (i64, i64)),
         longest: i64,
         found: &mut BTreeMap<Key, Sums>,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<u64> {
+        let mut count = 0;
         let begin = |time| self.every.map_or(next, |every| every.interval(time, self.origin).0);
         let mut sums = |time: i64, add: &dyn Fn(&mut Sums)| {
             let (sensor, quantity) = (channel.sensor.to_string(), channel.quantity.to_string());
@@ -169,11 +182,16 @@ impl Gather<'_> {
             while let Some(row) = rows.next()? {
                 let (time, value) = (row.get(0)?, value_of(row.get_ref(1)?, channel.kind)?);
                 sums(time, &|sums| sums.add_text(time, &value));
+                count += 1;
             }
-            return Ok(());
+            return Ok(count);
         }
         let fits = |from: i64, to: i64| self.every.is_none() || begin(from) == begin(to - 1);
-        pieces.each(id, range, longest, &fits, &mut |sum| sums(sum.first_at, &|sums| sums.add(sum)))
+        pieces.each(id, range, longest, &fits, &mut |sum| {
+            sums(sum.first_at, &|sums| sums.add(sum));
+            count += sum.count.unsigned_abs();
+        })?;
+        Ok(count)
     }
 }
 
@@ -270,11 +288,18 @@ mod tests {
         let mut reader = Reader::open(&folder.path()).unwrap();
         let mut found = Vec::new();
         reader
-            .intervals(&Selection::default(), every, aggregate, &origin, |one| {
-                let minutes = (one.begin.0 - NOON) / 60_000_000;
-                found.push((minutes, one.channel.quantity.to_string(), one.value.to_string(), one.count));
-                ControlFlow::Continue(())
-            })
+            .intervals(
+                &Selection::default(),
+                every,
+                aggregate,
+                &origin,
+                |_, _| {},
+                |one| {
+                    let minutes = (one.begin.0 - NOON) / 60_000_000;
+                    found.push((minutes, one.channel.quantity.to_string(), one.value.to_string(), one.count));
+                    ControlFlow::Continue(())
+                },
+            )
             .unwrap();
         found
     }

@@ -1,8 +1,8 @@
 //! What a person sees at a glance: the last message of every topic, which pictures there are. Each answer is
 //! bounded and found by an index, however large the log is. The readings are in `latest` and `series`.
 
-use rusqlite::Row;
 use rusqlite::types::ValueRef;
+use rusqlite::{OptionalExtension as _, Row};
 
 use super::channel;
 use super::error::{LogError, at};
@@ -72,7 +72,8 @@ impl Reader {
         read().map_err(at(&self.path))
     }
 
-    /// The pictures of a channel of this name that are still there, with `row < before`, newest first.
+    /// The pictures of a channel of this name that are still there, with `row < before` and taken up to `until`,
+    /// newest first; and when the oldest of all was taken.
     ///
     /// # Errors
     /// What SQLite says.
@@ -80,24 +81,30 @@ impl Reader {
         &mut self,
         sensor: &str,
         quantity: &str,
-        before: i64,
+        (before, until): (i64, Timestamp),
         limit: u32,
-    ) -> Result<Vec<Shot>, LogError> {
+    ) -> Result<(Vec<Shot>, Option<Timestamp>), LogError> {
         self.channels = channel::load(&self.connection).map_err(at(&self.path))?;
         let named = self.channels.iter().filter(|(_, channel)| {
             channel.sensor.as_str() == sensor && channel.quantity.as_str() == quantity
         });
         let ids: Vec<String> = named.map(|(id, _)| id.to_string()).collect();
         // Pictures are few beside readings, and their rows rise: the newest are at the end of their table.
-        let sql = format!(
-            "SELECT image.row, time, width, height, octet_length(data)
-             FROM image JOIN reading ON reading.id = image.row
-             WHERE image.row < ?1 AND reading.channel IN ({}) ORDER BY image.row DESC LIMIT ?2",
+        let ours = format!(
+            "FROM image JOIN reading ON reading.id = image.row WHERE reading.channel IN ({})",
             ids.join(",")
         );
-        let read = || -> rusqlite::Result<Vec<Shot>> {
-            let mut statement = self.connection.prepare(&sql)?;
-            statement.query_map([before, i64::from(limit)], shot)?.collect()
+        let read = || -> rusqlite::Result<_> {
+            let mut statement = self.connection.prepare(&format!(
+                "SELECT image.row, time, width, height, octet_length(data) {ours}
+                   AND image.row < ?1 AND time <= ?2 ORDER BY image.row DESC LIMIT ?3"
+            ))?;
+            let shots = statement.query_map([before, until.0, i64::from(limit)], shot)?;
+            let oldest = self
+                .connection
+                .query_row(&format!("SELECT time {ours} ORDER BY image.row LIMIT 1"), [], |row| row.get(0))
+                .optional()?;
+            Ok((shots.collect::<Result<_, _>>()?, oldest.map(Timestamp)))
         };
         read().map_err(at(&self.path))
     }
@@ -136,7 +143,7 @@ mod tests {
     use super::super::testing::*;
     use super::super::{MirrorBatch, NewMessage};
     use crate::reading::picture::{ContentType, Sha256};
-    use crate::reading::{Channel, Image, Qos, Reading, Value, ValueKind};
+    use crate::reading::{Channel, Image, Qos, Reading, Timestamp, Value, ValueKind};
 
     fn message(topic: &str, payload: &[u8]) -> NewMessage {
         NewMessage {
@@ -201,11 +208,17 @@ mod tests {
         until_committed(&log, 5);
         let mut reader = log.reader().unwrap();
         let sensor = sky.sensor.as_str();
-        let shots = reader.shots(sensor, "image", i64::MAX, 2).unwrap();
+        let always = Timestamp(i64::MAX);
+        let (shots, oldest) = reader.shots(sensor, "image", (i64::MAX, always), 2).unwrap();
+        assert_eq!(oldest, Some(Timestamp(NOON + 1)));
         let found: Vec<_> = shots.iter().map(|shot| (shot.row, shot.size, shot.at.0 - NOON)).collect();
         assert_eq!(found, [(5, 500, 5), (4, 400, 4)]);
-        let rows: Vec<_> = reader.shots(sensor, "image", 4, 9).unwrap().iter().map(|shot| shot.row).collect();
-        assert_eq!(rows, [3, 2, 1]);
-        assert_eq!(reader.shots("nobody", "image", 9, 9).unwrap(), []);
+        let mut rows = |before, until| -> Vec<i64> {
+            let shots = reader.shots(sensor, "image", (before, until), 9).unwrap().0;
+            shots.iter().map(|shot| shot.row).collect()
+        };
+        assert_eq!(rows(4, always), [3, 2, 1]);
+        assert_eq!(rows(i64::MAX, Timestamp(NOON + 2)), [2, 1]);
+        assert_eq!(reader.shots("nobody", "image", (9, always), 9).unwrap(), (Vec::new(), None));
     }
 }

@@ -1,6 +1,6 @@
 //! Roll-ups: what the readings of a channel in an hour or some minutes come to, kept so that a month is drawn from
-//! some hundred rows instead of a million. Written by the writer in small steps between commits, many readings at a
-//! time; a roll-up that is missing is never wrong, so nobody waits for them. Whoever asks reads them by `pieces`.
+//! some hundred rows instead of a million. Written by the writer along with what it commits anyway, many readings at a
+//! time, so that they cost no fsync; a roll-up that is missing is never wrong. Whoever asks reads them by `pieces`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -37,8 +37,11 @@ pub(super) const LEVELS: [Level; 3] =
 /// Rows that wait before a step is worth it: whoever asks reads them all, in some milliseconds.
 const WAITING: i64 = 32_768;
 
-/// Rows rolled up in one transaction.
+/// Rows rolled up in one transaction. Fewer would write the same roll-ups, and their pages, more often.
 const ROWS: i64 = 8_192;
+
+/// More rows wait than commits can take along: an older log was taken over. Then steps are committed by themselves.
+const FAR_BEHIND: i64 = 2 * WAITING;
 
 /// More rows than this are not read besides: then roll-ups are not used at all until they have caught up, which
 /// they must only after an older log was taken over.
@@ -47,7 +50,7 @@ pub(super) const MOST_WAITING: i64 = 4 * WAITING;
 /// Intervals made anew in one transaction.
 const STALE: i64 = 64;
 
-/// Between two steps: so long at least, and so many times as long as a step takes.
+/// Between two steps, along with a commit or not: so long at least, and so many times as long as a step takes.
 const PAUSE: Duration = Duration::from_millis(20);
 const REST: u32 = 4;
 
@@ -374,24 +377,55 @@ pub(super) fn forget(
 #[derive(Debug)]
 pub(super) struct Roller {
     rolled: i64,
+    last: i64,
     due: Option<Instant>,
+    /// In the transaction that is to be committed next: what it did, and when the next step is due.
+    along: Option<(Stepped, Option<Instant>)>,
 }
 
 impl Roller {
     /// For a log that is rolled up to a row, with `last` as its last.
     pub fn new(rolled: i64, last: i64) -> Self {
-        let mut roller = Self { rolled, due: None };
+        let mut roller = Self { rolled, last, due: None, along: None };
         roller.after_commit(last, Instant::now());
         roller
     }
 
-    /// When the next step is due; `None` while there is little to roll up.
+    /// When the next step of its own is due; `None` while commits take along what there is.
     pub fn due(&self) -> Option<Instant> {
-        self.due
+        self.due.filter(|_| self.last - self.rolled > FAR_BEHIND)
+    }
+
+    /// How many rows are to go along with a commit of so many readings; 0 for none.
+    pub fn rows_along(&self, readings: usize, now: Instant) -> i64 {
+        match self.due {
+            // However rare the commits are, more goes than comes.
+            Some(due) if due <= now => {
+                i64::try_from(readings).unwrap_or(WAITING).saturating_mul(2).clamp(ROWS, WAITING)
+            }
+            _ => 0,
+        }
+    }
+
+    /// One step in somebody else's transaction, which was begun at `begun`. It counts when that is committed.
+    pub fn along(&mut self, connection: &Connection, rows: i64, begun: Instant) -> rusqlite::Result<()> {
+        let stepped = step(connection, rows)?;
+        self.along = Some((stepped, next(stepped, begun)));
+        Ok(())
+    }
+
+    /// Nothing was committed: not again soon, should this have been the reason.
+    pub fn put_off(&mut self, now: Instant) {
+        self.along = None;
+        self.due = self.due.map(|due| due.max(now + RETRY));
     }
 
     /// The last row is this now.
     pub fn after_commit(&mut self, last: i64, now: Instant) {
+        self.last = last;
+        if let Some((stepped, due)) = self.along.take() {
+            (self.rolled, self.due) = (stepped.rolled, due);
+        }
         if self.due.is_none() && last - self.rolled >= WAITING {
             self.due = Some(now);
         }
@@ -403,8 +437,7 @@ impl Roller {
         match store.chore(|connection| step(connection, ROWS)) {
             Ok(stepped) => {
                 self.rolled = stepped.rolled;
-                let now = Instant::now();
-                self.due = stepped.more.then(|| now + PAUSE.max((now - begun) * REST));
+                self.due = next(stepped, begun);
             }
             Err(reason) => {
                 tracing::debug!("log: rolling up: {reason}");
@@ -412,6 +445,12 @@ impl Roller {
             }
         }
     }
+}
+
+/// When the step after one that was begun at `begun` is due.
+fn next(stepped: Stepped, begun: Instant) -> Option<Instant> {
+    let now = Instant::now();
+    stepped.more.then(|| now + PAUSE.max((now - begun) * REST))
 }
 
 /// Everything at once: for tests and for measuring.

@@ -3,6 +3,8 @@
 //!
 //! For the rows themselves, and for several quantities at once, there is `query`.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, params};
@@ -145,75 +147,118 @@ impl Reader {
     /// What SQLite says; [`LogError::Query`] for a name that the log does not have, with those it has, and for
     /// texts.
     pub fn series(&self, ask: &Ask) -> Result<Series, LogError> {
+        self.several(std::slice::from_ref(ask))?.remove(0)
+    }
+
+    /// Several quantities, each as [`Reader::series`] answers it, of one moment; what all of them need is read once.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn several(&self, asks: &[Ask]) -> Result<Vec<Result<Series, LogError>>, LogError> {
         let running = look::is_written(&self.path) != Some(false);
         // One snapshot for everything that is read.
         let transaction = self.connection.unchecked_transaction().map_err(at(&self.path))?;
-        let (newest, channels) = self.named(ask)?;
-        let range = (ask.from.max(TIMES.0), ask.to.min(TIMES.1));
-        let found = read(&transaction, &channels, range, ask.buckets.clamp(1, MOST_BUCKETS));
-        let (width, before, buckets) = found.map_err(at(&self.path))?;
-        let subject =
-            silence::Subject { sensor: &ask.sensor, channels: &channels, rhythm: ask.rhythm, running };
-        let gaps = silence::gaps(&transaction, &subject, range, width, &buckets).map_err(at(&self.path))?;
-        Ok(Series { unit: newest.unit.clone(), kind: newest.kind, width, before, buckets, gaps })
-    }
-
-    /// The newest channel of the name, and the row ids of all that are the same series.
-    fn named(&self, ask: &Ask) -> Result<(Channel, Vec<i64>), LogError> {
         let all = channel::load(&self.connection).map_err(at(&self.path))?;
-        let mut same: Vec<_> = all
+        let asked: Vec<Result<Asked<'_>, LogError>> = asks
             .iter()
-            .filter(|(_, channel)| {
-                channel.sensor.as_str() == ask.sensor
-                    && channel.quantity.as_str() == ask.quantity
-                    && ask.unit.as_ref().is_none_or(|unit| *unit == channel.unit)
+            .map(|ask| {
+                let (newest, channels) = named(&all, ask)?;
+                Asked::new(&transaction, ask, newest, channels).map_err(at(&self.path))
             })
             .collect();
-        same.sort_by_key(|(id, _)| **id);
-        let Some((_, newest)) = same.last().copied() else {
-            return Err(super::query::no_such(all.values()));
-        };
-        if newest.kind == ValueKind::Text {
-            let Ask { sensor, quantity, .. } = ask;
-            let reason = format!("{sensor} {quantity} is text, and no number; see it with `query`");
-            return Err(LogError::Query(reason));
-        }
-        same.retain(|(_, channel)| channel.unit == newest.unit && channel.kind != ValueKind::Text);
-        Ok((newest.as_ref().clone(), same.into_iter().map(|(id, _)| *id).collect()))
+        let found = || asked.iter().flatten();
+        let longest = found().map(|asked| asked.width).max().unwrap_or(0);
+        let wanted: HashSet<i64> = found().flat_map(|asked| asked.channels.iter().copied()).collect();
+        let pieces = Pieces::new(&transaction, longest, |channel| wanted.contains(&channel))
+            .map_err(at(&self.path))?;
+        let answer = |asked: Asked<'_>| asked.answer(&transaction, &pieces, running).map_err(at(&self.path));
+        Ok(asked.into_iter().map(|asked| asked.and_then(answer)).collect())
     }
 }
 
-type Found = (i64, Option<(i64, f64)>, Vec<Bucket>);
+/// The newest channel of the name, and the row ids of all that are the same series.
+fn named<'a>(all: &'a HashMap<i64, Arc<Channel>>, ask: &Ask) -> Result<(&'a Channel, Vec<i64>), LogError> {
+    let mut same: Vec<_> = all
+        .iter()
+        .filter(|(_, channel)| {
+            channel.sensor.as_str() == ask.sensor
+                && channel.quantity.as_str() == ask.quantity
+                && ask.unit.as_ref().is_none_or(|unit| *unit == channel.unit)
+        })
+        .collect();
+    same.sort_by_key(|(id, _)| **id);
+    let Some((_, newest)) = same.last().copied() else {
+        return Err(super::query::no_such(all.values()));
+    };
+    if newest.kind == ValueKind::Text {
+        let Ask { sensor, quantity, .. } = ask;
+        let reason = format!("{sensor} {quantity} is text, and no number; see it with `query`");
+        return Err(LogError::Query(reason));
+    }
+    same.retain(|(_, channel)| channel.unit == newest.unit && channel.kind != ValueKind::Text);
+    Ok((newest, same.into_iter().map(|(id, _)| *id).collect()))
+}
 
-fn read(
-    connection: &Connection,
-    channels: &[i64],
-    (from, to): (i64, i64),
+/// A question, and what must be known before it is answered.
+struct Asked<'a> {
+    ask: &'a Ask,
+    newest: &'a Channel,
+    channels: Vec<i64>,
+    range: (i64, i64),
     most: usize,
-) -> rusqlite::Result<Found> {
-    let before = last_before(connection, channels, from)?;
-    if from >= to {
-        return Ok((0, before, Vec::new()));
+    /// Of a bucket, µs; 0 where there can be none.
+    width: i64,
+}
+
+impl<'a> Asked<'a> {
+    fn new(
+        connection: &Connection,
+        ask: &'a Ask,
+        newest: &'a Channel,
+        channels: Vec<i64>,
+    ) -> rusqlite::Result<Self> {
+        let range = (ask.from.max(TIMES.0), ask.to.min(TIMES.1));
+        let most = ask.buckets.clamp(1, MOST_BUCKETS);
+        let width = match range.0 < range.1 {
+            true => width(range.1 - range.0, most, covered(connection, &channels, range)?),
+            false => 0,
+        };
+        Ok(Self { ask, newest, channels, range, most, width })
     }
-    let width = width(to - from, most, covered(connection, channels, (from, to))?);
-    let pieces = Pieces::new(connection, width, |channel| channels.contains(&channel))?;
-    let mut buckets = Buckets::new((from, to), width);
-    for channel in channels {
-        let fits = |begin: i64, end: i64| begin.div_euclid(width) == (end - 1).div_euclid(width);
-        pieces.each(*channel, (from, to), width, &fits, &mut |sum| buckets.add(sum))?;
+
+    fn answer(self, connection: &Connection, pieces: &Pieces<'_>, running: bool) -> rusqlite::Result<Series> {
+        let Self { ask, newest, channels, range, .. } = &self;
+        let before = last_before(connection, channels, range.0)?;
+        let (width, buckets) = match self.width {
+            0 => (0, Vec::new()),
+            _ => self.buckets(connection, pieces)?,
+        };
+        let subject = silence::Subject { sensor: &ask.sensor, channels, rhythm: ask.rhythm, running };
+        let gaps = silence::gaps(connection, &subject, *range, width, &buckets)?;
+        Ok(Series { unit: newest.unit.clone(), kind: newest.kind, width, before, buckets, gaps })
     }
-    let buckets = buckets.finish();
-    let count: u64 = buckets.iter().map(|bucket| bucket.count).sum();
-    if count > most as u64 {
-        return Ok((width, before, buckets));
+
+    /// Or reading by reading, with the width 0, if they are few.
+    fn buckets(&self, connection: &Connection, pieces: &Pieces<'_>) -> rusqlite::Result<(i64, Vec<Bucket>)> {
+        let Self { range, width, .. } = *self;
+        let mut buckets = Buckets::new(range, width);
+        for channel in &self.channels {
+            let fits = |begin: i64, end: i64| begin.div_euclid(width) == (end - 1).div_euclid(width);
+            pieces.each(*channel, range, width, &fits, &mut |sum| buckets.add(sum))?;
+        }
+        let buckets = buckets.finish();
+        let count: u64 = buckets.iter().map(|bucket| bucket.count).sum();
+        if count > self.most as u64 {
+            return Ok((width, buckets));
+        }
+        let mut points = Vec::new();
+        let rows = Pieces::of_rows(connection);
+        for channel in &self.channels {
+            rows.each(*channel, range, 0, &|_, _| false, &mut |sum| points.push(Bucket::of(sum)))?;
+        }
+        points.sort_by_key(|point| point.begin);
+        Ok((0, points))
     }
-    let mut points = Vec::new();
-    let rows = Pieces::of_rows(connection);
-    for channel in channels {
-        rows.each(*channel, (from, to), 0, &|_, _| false, &mut |sum| points.push(Bucket::of(sum)))?;
-    }
-    points.sort_by_key(|point| point.begin);
-    Ok((0, before, points))
 }
 
 fn last_before(connection: &Connection, channels: &[i64], time: i64) -> rusqlite::Result<Option<(i64, f64)>> {

@@ -61,6 +61,9 @@ pub(super) enum Answer {
     Refused(String),
 }
 
+/// Something of the writer's own that goes along with a commit.
+pub(super) type Along<'a> = &'a mut dyn FnMut(&Connection) -> rusqlite::Result<()>;
+
 /// Why a transaction was rolled back.
 #[derive(Debug)]
 enum Abort {
@@ -109,30 +112,49 @@ impl Store {
         self.gap_channel.load(Ordering::Relaxed) != 0
     }
 
-    /// Commits a batch. On an error nothing of it is in the database and it may be tried again.
+    /// Commits a batch. On an error nothing of it is in the database and it may be tried again. What goes `along` is
+    /// the writer's own, in the same transaction: it costs no fsync, and when it fails the batch is committed without.
     ///
     /// First without savepoints, which cost a copy of each page touched; only when a request turns out to
     /// be wrong by itself again with one around each, so that it alone is thrown out.
-    pub fn commit(&mut self, batch: &Batch, report: bool, now: Moment) -> Result<Outcome, String> {
+    pub fn commit(
+        &mut self,
+        batch: &Batch,
+        report: bool,
+        now: Moment,
+        along: Option<Along<'_>>,
+    ) -> Result<Outcome, String> {
         #[cfg(test)]
         for job in &batch.jobs {
             if let Job::Run(run, _) = job {
                 run(&self.connection);
             }
         }
-        match self.attempt(batch, report, now, false) {
+        if along.is_some()
+            && let Ok(outcome) = self.attempt(batch, report, now, false, along)
+        {
+            return Ok(outcome);
+        }
+        match self.attempt(batch, report, now, false, None) {
             Ok(outcome) => return Ok(outcome),
             Err(Fault::Disk(reason)) => return Err(reason),
             Err(Fault::Request(_)) => {}
         }
-        self.attempt(batch, report, now, true).map_err(|fault| match fault {
+        self.attempt(batch, report, now, true, None).map_err(|fault| match fault {
             Fault::Disk(reason) | Fault::Request(reason) => reason,
         })
     }
 
-    fn attempt(&mut self, batch: &Batch, report: bool, now: Moment, careful: bool) -> Result<Outcome, Fault> {
+    fn attempt(
+        &mut self,
+        batch: &Batch,
+        report: bool,
+        now: Moment,
+        careful: bool,
+        along: Option<Along<'_>>,
+    ) -> Result<Outcome, Fault> {
         let before = self.ids;
-        let outcome = self.write(batch, report, now, careful);
+        let outcome = self.write(batch, report, now, careful, along);
         outcome.map_err(|abort| {
             self.ids = before;
             self.forget();
@@ -156,7 +178,14 @@ impl Store {
         }
     }
 
-    fn write(&mut self, batch: &Batch, report: bool, now: Moment, careful: bool) -> Result<Outcome, Abort> {
+    fn write(
+        &mut self,
+        batch: &Batch,
+        report: bool,
+        now: Moment,
+        careful: bool,
+        along: Option<Along<'_>>,
+    ) -> Result<Outcome, Abort> {
         let mut outcome = Outcome::default();
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         for sample in &batch.samples {
@@ -176,6 +205,9 @@ impl Store {
         }
         if report {
             outcome.reported = self.report_gaps(now)?;
+        }
+        if let Some(along) = along {
+            along(&self.connection)?;
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(outcome)

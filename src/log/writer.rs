@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use tokio::sync::watch;
 use tracing::error;
 
@@ -15,7 +16,7 @@ use super::inbox::{Batch, Inbox, Job, Schedule, bulk};
 use super::open::beside;
 use super::retention::Sweeper;
 use super::rollup::Roller;
-use super::store::{Answer, Outcome, Store};
+use super::store::{Along, Answer, Outcome, Store};
 use crate::status::{Figure, Part, State};
 
 /// Waits between two tries on a failing disk.
@@ -211,7 +212,11 @@ impl Writer {
         let begun = Instant::now();
         let report = losses && (self.gaps_open || self.held.lost > 0);
         let lost = self.held.lost;
-        match self.store.commit(&self.held, report, (self.machine.now)()) {
+        let (roller, readings) = (&mut self.roller, self.held.samples.iter().map(Vec::len).sum());
+        let rows = roller.rows_along(readings, begun);
+        let mut along = |connection: &Connection| roller.along(connection, rows, begun);
+        let along: Option<Along<'_>> = if rows > 0 { Some(&mut along) } else { None };
+        match self.store.commit(&self.held, report, (self.machine.now)(), along) {
             Ok(outcome) => {
                 if lost > 0 || outcome.reported > 0 {
                     self.next_gap = begun + BETWEEN_GAPS;
@@ -309,6 +314,7 @@ impl Writer {
     /// The disk did not take it: keep the readings and deliveries, tell those who wait and can try again.
     fn failed(&mut self, reason: &str) {
         let now = Instant::now();
+        self.roller.put_off(now);
         let wait = self.failing.map_or(FIRST_RETRY, |failing| (failing.wait * 2).min(LAST_RETRY));
         self.failing = Some(Failing { wait, next: now + wait });
         self.part.set(State::Failed(reason.to_owned()));
@@ -328,8 +334,8 @@ impl Writer {
         }
     }
 
-    /// What is not anybody's request: retention and roll-ups, in small steps. Not on a failing disk: deleting
-    /// needs room in the WAL as well.
+    /// What is not anybody's request: retention, and roll-ups that are far behind, in small steps. Not on a failing
+    /// disk: deleting needs room in the WAL as well.
     fn chores(&mut self) {
         let due = |at: Option<Instant>| at.is_some_and(|due| due <= Instant::now());
         if self.failing.is_none() && due(self.sweeper.due()) {

@@ -46,6 +46,7 @@ pub(super) struct Seat {
     level_channel: ChannelId,
     state_channel: ChannelId,
     part: Part,
+    level: Figure,
     changes: Figure,
     refused: Figure,
     errors: Figure,
@@ -77,6 +78,7 @@ impl Seat {
             clock,
             level_channel: plan.level_channel,
             state_channel: plan.state_channel,
+            level: part.figure("level_thousandths"),
             changes: part.figure("changes"),
             refused: part.figure("refused"),
             errors: part.figure("errors"),
@@ -205,7 +207,7 @@ impl Seat {
     /// Writes the level that is due, unless a failure is being waited out.
     fn drive(&mut self, now: Duration, buses: &Buses) {
         if self.retry.is_some_and(|retry| now < retry) {
-            return;
+            return self.show();
         }
         let Some(level) = self.governor.level(now) else { return self.show() };
         let driven = match &mut self.device {
@@ -253,8 +255,9 @@ impl Seat {
         debug!("output {}: {level} %", self.id);
     }
 
-    /// Shows the state, and logs it if it is another.
+    /// Shows the level and the state, and logs the state if it is another.
     fn show(&mut self) {
+        self.level.set((self.governor.wanted() * 1000.0).round() as i64);
         let (state, text) = match (&self.failure, self.cause) {
             (Some(why), _) => (State::Failed(why.clone()), format!("failed: {why}")),
             (None, Some(cause @ (Cause::MaxOn(_) | Cause::LinkLost(_) | Cause::Failed))) => {

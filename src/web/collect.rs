@@ -78,7 +78,7 @@ impl Collector {
             let inner = self.0.clone();
             // Every few seconds it reads the log, so it goes to a thread that may wait.
             match tokio::task::spawn_blocking(move || inner.pieces()).await {
-                Ok(pieces) => site.live.show(pieces),
+                Ok(pieces) => site.live.show(pieces, Instant::now()),
                 Err(error) => warn!("web: gathering: {error}; please report this"),
             }
             tokio::select! {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -15,6 +16,10 @@ use crate::status::Figure;
 
 /// Pages that are kept up to date at once.
 pub(super) const MOST: usize = 16;
+
+/// What was seen so long ago is shown to who comes now, rather than nothing, until the next look: it is no older than
+/// what everybody else sees.
+const FRESH: Duration = Duration::from_secs(2);
 
 /// A piece that is gone is told of for so many versions. Visitors that old have long been let go of.
 const TOLD: u64 = 300;
@@ -36,6 +41,7 @@ pub(super) struct Live {
 struct Table {
     version: u64,
     pieces: BTreeMap<String, Piece>,
+    shown: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -68,20 +74,27 @@ impl Live {
         self.arrival.notified().await;
     }
 
-    /// Replaces what there is to see.
-    pub fn show(&self, pieces: Pieces) {
-        let version = self.table().replace(pieces);
+    /// Replaces what there is to see, as it is `now`.
+    pub fn show(&self, pieces: Pieces, now: Instant) {
+        let version = {
+            let mut table = self.table();
+            table.shown = Some(now);
+            table.replace(pieces)
+        };
         self.news.send_replace(version);
     }
 
     /// A stream of what there is and what changes; `None` when too many are there already.
-    pub fn stream(self: &Arc<Self>) -> Option<Body> {
+    pub fn stream(self: &Arc<Self>, now: Instant) -> Option<Body> {
         let place = self.room.clone().try_acquire_owned().ok()?;
         self.count();
         let (sender, frames) = mpsc::channel(1);
         let mut news = self.news.subscribe();
-        // What is shown may be old: the first frame comes with the next look.
-        news.mark_unchanged();
+        match self.table().shown {
+            Some(shown) if now.saturating_duration_since(shown) < FRESH => news.mark_changed(),
+            // The first frame comes with the next look.
+            _ => news.mark_unchanged(),
+        }
         self.arrival.notify_one();
         tokio::spawn(self.clone().feed(news, sender, place));
         Some(Body::Frames(frames))
@@ -180,15 +193,20 @@ mod tests {
     fn a_visitor_gets_all_and_then_what_changes() {
         test(async {
             let live = Arc::new(Live::new(Board::new().part("web").figure("visitors")));
-            live.show(pieces(&[("old", "0")]));
-            let mut body = live.stream().unwrap();
+            let start = Instant::now();
+            live.show(pieces(&[("old", "0")]), start);
+            let mut body = live.stream(start + FRESH).unwrap();
             live.arrival().await;
-            live.show(pieces(&[("a", "1"), ("b", "{}")]));
+            let start = start + FRESH;
+            live.show(pieces(&[("a", "1"), ("b", "{}")]), start);
             assert_eq!(next(&mut body).await, "id: 2\ndata: {\"a\":1,\"b\":{}}\n\n");
-            live.show(pieces(&[("a", "2"), ("c\"", "[]")]));
+            live.show(pieces(&[("a", "2"), ("c\"", "[]")]), start);
             assert_eq!(next(&mut body).await, "id: 3\ndata: {\"a\":2,\"b\":null,\"c\\\"\":[]}\n\n");
-            live.show(pieces(&[("a", "2"), ("c\"", "[]")]));
+            live.show(pieces(&[("a", "2"), ("c\"", "[]")]), start);
             assert_eq!(next(&mut body).await, "id: 4\ndata: {}\n\n");
+            // Who comes while others look need not wait for the next look.
+            let mut second = live.stream(start + Duration::from_secs(1)).unwrap();
+            assert_eq!(next(&mut second).await, "id: 4\ndata: {\"a\":2,\"c\\\"\":[]}\n\n");
         });
     }
 
@@ -196,10 +214,11 @@ mod tests {
     fn who_is_slow_gets_fewer_frames_and_misses_nothing() {
         test(async {
             let live = Arc::new(Live::new(Board::new().part("web").figure("visitors")));
-            let mut body = live.stream().unwrap();
+            let start = Instant::now();
+            let mut body = live.stream(start).unwrap();
             for number in 0..100 {
                 let (a, b) = (number.to_string(), (number / 50).to_string());
-                live.show(pieces(&[("a", &a), ("b", &b)]));
+                live.show(pieces(&[("a", &a), ("b", &b)]), start);
                 tokio::task::yield_now().await;
             }
             let mut frames = vec![next(&mut body).await];
@@ -216,13 +235,13 @@ mod tests {
         test(async {
             let board = Board::new();
             let live = Arc::new(Live::new(board.part("web").figure("visitors")));
-            let mut bodies: Vec<Body> = (0..MOST).map(|_| live.stream().unwrap()).collect();
-            assert!(live.stream().is_none() && live.is_watched());
+            let mut bodies: Vec<Body> = (0..MOST).map(|_| live.stream(Instant::now()).unwrap()).collect();
+            assert!(live.stream(Instant::now()).is_none() && live.is_watched());
             bodies.clear();
             while live.is_watched() {
                 tokio::task::yield_now().await;
             }
-            assert!(live.stream().is_some());
+            assert!(live.stream(Instant::now()).is_some());
         });
     }
 

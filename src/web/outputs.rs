@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use super::answer::{self, Answer, text};
 use super::question;
 use crate::command::{Commander, Request};
+use crate::facts::words;
 use crate::output::{Level, OutputState};
 
 /// The outputs of a bridge and those that may be set from here.
@@ -26,11 +27,7 @@ impl Outputs {
     }
 
     fn piece(&self, state: &OutputState) -> Json {
-        let level = match (state.digital, state.level) {
-            (_, 0.0) => "off".to_owned(),
-            (true, _) => "on".to_owned(),
-            (false, level) => format!("{level} %"),
-        };
+        let level = words::level(state.level, state.digital);
         let cause = state.cause.map(|cause| format!(", because {cause}")).unwrap_or_default();
         let shown = match &state.failure {
             Some(why) => format!("{level}; cannot be driven: {why}"),

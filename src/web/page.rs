@@ -16,49 +16,28 @@ struct File {
     is_public: bool,
 }
 
+impl File {
+    const fn of(path: &'static str, content_type: &'static str, text: &'static str) -> Self {
+        Self { path, content_type, text, is_public: false }
+    }
+
+    const fn public(self) -> Self {
+        Self { is_public: true, ..self }
+    }
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
 const FILES: &[File] = &[
-    File {
-        path: "/",
-        content_type: "text/html; charset=utf-8",
-        text: include_str!("page/index.html"),
-        is_public: false,
-    },
-    File {
-        path: "/login",
-        content_type: "text/html; charset=utf-8",
-        text: include_str!("page/login.html"),
-        is_public: true,
-    },
-    File {
-        path: "/style.css",
-        content_type: "text/css; charset=utf-8",
-        text: include_str!("page/style.css"),
-        is_public: true,
-    },
-    File {
-        path: "/page.js",
-        content_type: "text/javascript; charset=utf-8",
-        text: include_str!("page/page.js"),
-        is_public: false,
-    },
-    File {
-        path: "/plot.js",
-        content_type: "text/javascript; charset=utf-8",
-        text: include_str!("page/plot.js"),
-        is_public: false,
-    },
-    File {
-        path: "/login.js",
-        content_type: "text/javascript; charset=utf-8",
-        text: include_str!("page/login.js"),
-        is_public: true,
-    },
-    File {
-        path: "/icon.svg",
-        content_type: "image/svg+xml",
-        text: include_str!("page/icon.svg"),
-        is_public: true,
-    },
+    File::of("/", HTML, include_str!("page/index.html")),
+    File::of("/early.js", SCRIPT, include_str!("page/early.js")),
+    File::of("/page.js", SCRIPT, include_str!("page/page.js")),
+    File::of("/plot.js", SCRIPT, include_str!("page/plot.js")),
+    File::of("/style.css", "text/css; charset=utf-8", include_str!("page/style.css")).public(),
+    File::of("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")).public(),
+    File::of("/login", HTML, include_str!("page/login.html")).public(),
+    File::of("/login.js", SCRIPT, include_str!("page/login.js")).public(),
 ];
 
 /// Whether a file of this path may be seen by anybody.
@@ -103,7 +82,7 @@ mod tests {
 
     #[test]
     fn nothing_is_inline() {
-        for file in FILES.iter().filter(|file| file.content_type.starts_with("text/html")) {
+        for file in FILES.iter().filter(|file| file.content_type == HTML) {
             for text in ["<style", "style=", "<script>", "onclick", "onload", "javascript:"] {
                 assert!(!file.text.contains(text), "{}: {text}", file.path);
             }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::answer::{self, Answer, with};
 use super::pool::{Lane, Pool};
+use crate::reading::Timestamp;
 use crate::reading::picture::ContentType;
 use crate::sensor::camera::preview;
 
@@ -17,14 +18,20 @@ const LIMIT: u32 = 60;
 /// Of a preview, pixels: twice what the page gives it, for screens that show two of them as one.
 const PREVIEW_HEIGHT: u32 = 216;
 
-/// Which pictures a camera took before the one of row `before`, newest first.
-pub(super) async fn list(pool: Arc<Pool>, sensor: String, quantity: String, before: i64) -> Answer {
+/// Which pictures a camera took before the one of row `before` and up to a time, newest first.
+pub(super) async fn list(
+    pool: Arc<Pool>,
+    sensor: String,
+    quantity: String,
+    before: (i64, Timestamp),
+) -> Answer {
     let shots = pool.read(Lane::Quick, move |reader| reader.shots(&sensor, &quantity, before, LIMIT)).await;
-    let Some(shots) = shots else { return super::route::log_unreadable() };
+    let Some((shots, oldest)) = shots else { return super::route::log_unreadable() };
     let shots = shots.iter().map(|shot| {
         json!({"row": shot.row, "t": shot.at.0 / 1000, "w": shot.width, "h": shot.height, "size": shot.size})
     });
-    answer::json(&json!({"pictures": shots.collect::<Vec<_>>(), "limit": LIMIT}))
+    let oldest = oldest.map(|time| time.0 / 1000);
+    answer::json(&json!({"pictures": shots.collect::<Vec<_>>(), "oldest": oldest, "limit": LIMIT}))
 }
 
 /// One picture, or a preview of it. It never changes, so the browser may keep it.

@@ -127,10 +127,11 @@ pub(super) async fn sparks(pool: Arc<Pool>, wanted: Vec<Wanted>) -> Answer {
     let range = until_now(3_600);
     let read = move |reader: &mut Reader| -> Result<Json, LogError> {
         let mut all = serde_json::Map::new();
-        for one in wanted.iter().take(SPARKS) {
-            match reader.series(&one.ask(range, SPARK)) {
+        let asks: Vec<Ask> = wanted.iter().take(SPARKS).map(|one| one.ask(range, SPARK)).collect();
+        for (ask, found) in asks.iter().zip(reader.several(&asks)?) {
+            match found {
                 Ok(series) => {
-                    all.insert(format!("{}/{}", one.sensor, one.quantity), spark(&series, range));
+                    all.insert(format!("{}/{}", ask.sensor, ask.quantity), spark(&series, range));
                 }
                 Err(LogError::Query(_)) => {}
                 Err(error) => return Err(error),

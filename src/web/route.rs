@@ -17,6 +17,7 @@ use super::plots::{self, Wanted};
 use super::pool::Pool;
 use super::{collect, page, pictures, question};
 use crate::facts::{Facts, Snapshot, prometheus};
+use crate::reading::Timestamp;
 
 /// Everything that answers.
 pub(super) struct Site {
@@ -101,12 +102,17 @@ async fn look(site: &Site, path: &str, query: &str, headers: &HeaderMap, visitor
             plots::sparks(site.pool.clone(), all.collect()).await
         }
         "/api/pictures" => {
-            let before = field("before").map_or(Some(i64::MAX), |text| text.parse().ok());
-            match (field("sensor"), field("quantity"), before) {
-                (Some(sensor), Some(quantity), Some(before)) => {
-                    pictures::list(site.pool.clone(), sensor, quantity, before).await
+            let number = |name| field(name).map_or(Some(i64::MAX), |text| text.parse::<i64>().ok());
+            match (field("sensor"), field("quantity"), number("before"), number("until")) {
+                (Some(sensor), Some(quantity), Some(before), Some(until)) => {
+                    // Times of the page are ms.
+                    let until = Timestamp(until.saturating_mul(1000).saturating_add(999));
+                    pictures::list(site.pool.clone(), sensor, quantity, (before, until)).await
                 }
-                _ => text(StatusCode::BAD_REQUEST, "sensor and quantity are missing, or before is no number"),
+                _ => {
+                    let line = "sensor and quantity are missing, or before or until is no number";
+                    text(StatusCode::BAD_REQUEST, line)
+                }
             }
         }
         _ => match path.strip_prefix("/picture/").map(str::parse) {
@@ -151,7 +157,7 @@ fn wanted(site: &Site, sensor: Option<String>, quantity: Option<String>) -> Opti
 }
 
 fn live(site: &Site) -> Answer {
-    match site.live.stream() {
+    match site.live.stream(Instant::now()) {
         Some(body) => answer::with_body(StatusCode::OK, "text/event-stream", body),
         None => {
             let line = "as many pages are open as can be kept up to date; close one";

@@ -281,6 +281,13 @@ fn pictures_are_listed_shown_and_made_small() {
     assert!(rows[0] > rows[1], "newest first");
     let older = house.get(&format!("/api/pictures?sensor=sky&quantity=image&before={}", rows[0])).json();
     assert_eq!(older["pictures"][0]["row"], rows[1]);
+    let then = list["pictures"][1]["t"].as_i64().unwrap();
+    assert_eq!(list["oldest"], then);
+    let past = house.get(&format!("/api/pictures?sensor=sky&quantity=image&until={then}")).json();
+    assert_eq!(past["pictures"].as_array().unwrap().len(), 1);
+    assert_eq!(past["pictures"][0]["row"], rows[1]);
+    let bad = house.get("/api/pictures?sensor=sky&quantity=image&until=noon");
+    assert_eq!(bad.status, 400);
     let whole = house.get(&format!("/picture/{}", rows[0]));
     assert_eq!((whole.header("content-type"), &whole.body), (Some("image/jpeg"), &jpeg));
     let small = house.get(&format!("/picture/{}?small", rows[0]));

@@ -7,6 +7,7 @@ import math
 import os
 import random
 import re
+import shutil
 import socket
 import sqlite3
 import struct
@@ -76,7 +77,7 @@ sensors:
 
 
 class Scene:
-    def __init__(self, binary, sensors=0, password=None, history=True):
+    def __init__(self, binary, sensors=0, password=None, history=True, readings=0):
         self.folder = tempfile.mkdtemp(prefix="sensor-bridge-web-")
         self.binary, self.children = binary, []
         self.broker = free_port()
@@ -98,12 +99,15 @@ class Scene:
         self.config = f"{self.folder}/config.yaml"
         with open(self.config, "w") as file:
             file.write(CONFIG.format(folder=self.folder, broker=self.broker, listen=listen, password=lines, more=more))
-        if history:
+        if history or readings:
             self.bridge()
             self.wait(r"sensor sky: ok")
             time.sleep(1)
             self.stop_bridge()
+        if history:
             self.fill()
+        if readings:
+            self.fill_millions(readings)
         self.bridge()
         port = self.wait(r"web: http://[^ ]*:(\d+)/").group(1)
         self.url = f"http://127.0.0.1:{port}"
@@ -146,6 +150,8 @@ class Scene:
         log = sqlite3.connect(f"{self.folder}/bridge.db")
         channels = {(sensor, quantity): row for row, sensor, quantity in log.execute("SELECT id, sensor, quantity FROM channel")}
         row = log.execute("SELECT max(id) FROM reading").fetchone()[0]
+        # Rows rise with time, and so do pictures.
+        log.execute("DELETE FROM image")
         now = time.time_ns() // 1000
         rows, random_ = [], random.Random(7)
         broken = [(9 * HOUR, 6.5 * HOUR), (4 * DAY, 3.6 * DAY), (13 * DAY, 12 * DAY)]
@@ -176,11 +182,36 @@ class Scene:
         log.commit()
         log.close()
 
+    def fill_millions(self, readings):
+        """So many readings over thirty days, shared by the sensors that were asked for, as `tests/support/fill.rs` does."""
+        log = sqlite3.connect(f"{self.folder}/bridge.db", isolation_level=None)
+        for pragma in ("journal_mode = DELETE", "journal_mode = OFF", "synchronous = OFF", "foreign_keys = OFF", "cache_size = -200000"):
+            log.execute(f"PRAGMA {pragma}")
+        last, newest = log.execute("SELECT max(id), max(time) FROM reading").fetchone()
+        with open(os.path.join(os.path.dirname(__file__), "../support/fill.sql")) as file:
+            for sql in file.read().split("\n\n")[1:]:
+                log.execute(sql, {"quantity": "value", "readings": readings, "last": last, "newest": newest})
+        log.execute("PRAGMA journal_mode = WAL")
+        log.close()
+
+    def processor(self):
+        """Milliseconds that the daemon has spent on the processor."""
+        tasks = f"/proc/{self.daemon.pid}/task"
+        return sum(int(open(f"{tasks}/{task}/schedstat").read().split()[0]) for task in os.listdir(tasks)) / 1e6
+
+    def not_rolled_up(self):
+        """Readings that wait for that."""
+        log = sqlite3.connect(f"file:{self.folder}/bridge.db?mode=ro", uri=True, timeout=30)
+        waiting = log.execute("SELECT (SELECT max(id) FROM reading) - rolled FROM progress").fetchone()[0]
+        log.close()
+        return waiting
+
     def close(self):
         for child in self.children:
             child.terminate()
         for child in self.children:
             child.wait(20)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

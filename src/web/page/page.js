@@ -1,6 +1,6 @@
 // The page: takes pieces of what the bridge knows as they come and shows them. Plots are drawn by plot.js.
 
-import { draw, drawSpark } from "/plot.js";
+import { DATE, HOURS, draw, drawSpark, moment, numeral } from "/plot.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -46,15 +46,15 @@ function scaled(value, factor, names) {
     place += 1;
   }
   const digits = place === 0 || Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
-  return [value.toLocaleString([], { maximumFractionDigits: digits }), names[place]];
+  return [numeral(value, digits), names[place]];
 }
 
 const bytes = (value) => scaled(value, 1000, ["B", "kB", "MB", "GB", "TB"]).join(" ");
-const count = (value) => Math.round(value).toLocaleString();
+const count = (value) => numeral(value, 0);
 
 function rate(perSecond) {
-  if (perSecond >= 0.95) return `${perSecond.toLocaleString([], { maximumFractionDigits: perSecond < 10 ? 1 : 0 })}/s`;
-  if (perSecond * 60 >= 0.95) return `${(perSecond * 60).toLocaleString([], { maximumFractionDigits: 0 })}/min`;
+  if (perSecond >= 0.95) return `${numeral(perSecond, perSecond < 10 ? 1 : 0)}/s`;
+  if (perSecond * 60 >= 0.95) return `${numeral(perSecond * 60, 0)}/min`;
   return perSecond > 0.0003 ? `${Math.round(perSecond * 3600)}/h` : "–";
 }
 
@@ -69,7 +69,7 @@ function shown(value, unit, kind) {
   const size = Math.abs(value);
   if (size >= 1e7 || (size > 0 && size < 1e-4)) return [value.toPrecision(4), unit];
   const digits = Number.isInteger(value) ? 0 : size >= 1000 ? 1 : size >= 100 ? 2 : size >= 1 ? 3 : 4;
-  return [value.toLocaleString([], { maximumFractionDigits: digits }), unit];
+  return [numeral(value, digits), unit];
 }
 
 // `memory_available` for people; the name as it is stands in the topics.
@@ -77,11 +77,12 @@ const spoken = (name) => name.replaceAll("_", " ");
 
 const joined = ([number, unit]) => (unit ? `${number} ${unit}` : number);
 
+const SECONDS = { ...HOURS, second: "2-digit" }, THEN = { ...DATE, ...HOURS }, THEN_SECONDS = { ...DATE, ...SECONDS };
+const SINCE = { ...DATE, year: "numeric" }, DAY_OF_WEEK = { ...DATE, weekday: "short" };
+
 function clockTime(t, seconds = true) {
   const today = new Date(t).toDateString() === new Date(now()).toDateString();
-  const time = { hour: "2-digit", minute: "2-digit" };
-  if (seconds) time.second = "2-digit";
-  return new Date(t).toLocaleString([], today ? time : { day: "numeric", month: "short", ...time });
+  return moment(t, today ? (seconds ? SECONDS : HOURS) : seconds ? THEN_SECONDS : THEN);
 }
 
 const MARKS = { good: "●", warn: "▲", bad: "■", none: "○" };
@@ -116,10 +117,23 @@ function take(frame) {
 
 let source = null, lostSince = null, retry = null;
 
+// The stream that early.js has begun, and what came meanwhile; once.
+function begun() {
+  const early = window.early;
+  window.early = null;
+  if (document.hidden || early?.source.readyState === EventSource.CLOSED) {
+    early?.source.close();
+    return null;
+  }
+  return early;
+}
+
 function connect() {
   clearTimeout(retry);
-  if (source || document.hidden) return;
-  source = new EventSource("/api/live");
+  if (source) return;
+  const early = begun();
+  if (document.hidden) return;
+  source = early?.source ?? new EventSource("/api/live");
   source.onmessage = (event) => {
     if (lostSince !== null) {
       lostSince = null;
@@ -127,6 +141,7 @@ function connect() {
     }
     take(JSON.parse(event.data));
   };
+  early?.frames.forEach((data) => source.onmessage({ data }));
   source.onerror = () => {
     // The browser's own retry has no end for a server that says no.
     disconnect();
@@ -200,7 +215,7 @@ function showCards() {
       broker.why && { kind: "line why", text: broker.why },
       `for ${length(at - broker.since)}, since ${clockTime(broker.since, false)}`,
       retry,
-      broker.delay && broker.state !== "failed" ? `acknowledges in ${(broker.delay * 1000).toLocaleString([], { maximumFractionDigits: broker.delay < 0.01 ? 1 : 0 })} ms` : "",
+      broker.delay && broker.state !== "failed" ? `acknowledges in ${numeral(broker.delay * 1000, broker.delay < 0.01 ? 1 : 0)} ms` : "",
       broker.url,
     ]);
     const waits = broker.backlog;
@@ -217,7 +232,7 @@ function showCards() {
   if (time) {
     const synced = time.clock === "synced";
     card("clock", "Clock", [mark(synced ? "ok" : "degraded"), " ", synced ? "Synchronised" : "Not synced"], [
-      `${new Date(at).toLocaleTimeString()} here`,
+      `${moment(at, SECONDS)} here`,
       !synced && { kind: "line why", text: "Times may be wrong; they are corrected once it is right." },
     ]);
   }
@@ -227,7 +242,7 @@ function showCards() {
     const kind = share > 0.99 ? "bad" : share > 0.95 ? "warn" : "";
     card("disk", "Log and disk", [mark(log.state), " ", `${bytes(log.size)}`], [
       log.why && { kind: "line why", text: log.why },
-      `${count(log.rows)} readings` + (log.oldest ? ` since ${new Date(log.oldest).toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" })}` : ""),
+      `${count(log.rows)} readings` + (log.oldest ? ` since ${moment(Date.parse(log.oldest), SINCE)}` : ""),
       log.lost ? { kind: "line why", text: `${count(log.lost)} lost` } : "",
     ], share !== null && { share, kind, text: `${bytes(machine.disk_free)} of ${bytes(machine.disk_size)} free` });
     if (machine.memory) {
@@ -237,6 +252,19 @@ function showCards() {
       ], used !== null && { share: used, kind: used > 0.95 ? "warn" : "", text: `${bytes(machine.memory_free)} of ${bytes(machine.memory_size)} free` });
     }
   }
+}
+
+// What has no place of its own on the page: only when something is wrong with it.
+function showParts() {
+  const parts = named("part/").filter(([, part]) => part.state === "failed" || part.state === "degraded");
+  if (parts.length === 0) {
+    cards.get("parts")?.remove();
+    cards.delete("parts");
+    return;
+  }
+  const worst = parts.some(([, part]) => part.state === "failed") ? "failed" : "degraded";
+  const lines = parts.map(([name, part]) => ({ kind: "line why", text: `${name}: ${part.why}` }));
+  card("parts", "Other parts", [mark(worst), " ", WORDS[worst]], lines);
 }
 
 function showHead() {
@@ -309,10 +337,11 @@ function showRow(key) {
 
 function showAge(row, value, sensor) {
   const [kind, word] = quality(sensor, value);
-  put(row.age, value.t === null ? "" : age(now() - value.t));
+  const old = value.t === null ? "" : age(now() - value.t);
+  put(row.age, kind === "warn" ? `${MARKS.warn} ${old}` : old);
   row.age.className = `age ${kind === "warn" ? kind : ""}`;
   row.button.classList.toggle("old", kind === "warn" || kind === "bad");
-  put(row.word, ` ${value.t === null || row.age.textContent === "now" ? "" : "old, "}${word}, show the plot`);
+  put(row.word, ` ${value.t === null || old === "now" ? "" : "old, "}${word}, show the plot`);
   row.button.title = word;
 }
 
@@ -391,7 +420,8 @@ const watcher = new IntersectionObserver((entries) => {
     if (row) row.visible = entry.isIntersecting;
   }
   clearTimeout(sparkTimer);
-  sparkTimer = setTimeout(fetchSparks, 120);
+  // Whoever scrolls is not followed row by row.
+  sparkTimer = setTimeout(fetchSparks, sparkTimer === null ? 0 : 120);
 }, { rootMargin: "200px" });
 
 async function fetchSparks() {
@@ -533,6 +563,8 @@ for (const [dialog, close] of [[detail, "detail-close"], [$("viewer"), "viewer-c
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 }
 detail.addEventListener("close", () => {
+  // It is said a moment later: another plot may be open already.
+  if (detail.open) return;
   const key = opened?.key;
   opened = series = null;
   if (location.hash.startsWith("#/")) history.replaceState(null, "", location.pathname);
@@ -558,11 +590,16 @@ function showPictures() {
       const [sensor, quantity] = key.split("/");
       const strip = h("ol", { className: "strip", "aria-label": `Pictures of ${sensor}, newest first` });
       const about = h("span", { className: "muted" });
-      const box = h("div", { className: "album" }, h("div", { className: "bar" }, h("h3", {}, sensor), about), strip);
-      album = { sensor, quantity, strip, about, pictures: [], more: true, busy: false, t: undefined };
+      const line = h("input", { type: "range", step: "any", "aria-label": `Time line of ${sensor}: go to` });
+      const from = h("time"), at = h("time");
+      const timeline = h("div", { className: "timeline", hidden: true }, from, line, at);
+      const box = h("div", { className: "album" }, h("div", { className: "bar" }, h("h3", {}, sensor), about), strip, timeline);
+      album = { sensor, quantity, strip, about, timeline, line, from, at, pictures: [], newest: null, isPast: false, more: true, busy: false, t: undefined };
       albums.set(key, album);
       $("albums").append(box);
       $("pictures").hidden = false;
+      line.addEventListener("input", () => showTimeline(album));
+      line.addEventListener("change", () => goTo(album));
       strip.addEventListener("scroll", () => {
         if (strip.scrollLeft + strip.clientWidth > strip.scrollWidth - 400) older(album);
       });
@@ -578,13 +615,42 @@ async function newer(album) {
   if (album.busy) return;
   album.busy = true;
   try {
-    const { pictures } = await ask("/api/pictures", { sensor: album.sensor, quantity: album.quantity });
+    const { pictures, oldest } = await ask("/api/pictures", { sensor: album.sensor, quantity: album.quantity });
+    album.newest = pictures[0];
     const known = album.pictures[0]?.row ?? 0;
-    const fresh = pictures.filter((one) => one.row > known);
+    // Whoever looks at the past stays there.
+    const fresh = album.isPast ? [] : pictures.filter((one) => one.row > known);
     album.pictures = [...fresh, ...album.pictures];
     if (fresh.length > 0) showStrip(album);
+    if (pictures.length > 0) {
+      album.timeline.hidden = pictures[0].t - oldest < HOUR;
+      [album.line.min, album.line.max] = [oldest, pictures[0].t];
+      if (!album.isPast) album.line.value = pictures[0].t;
+      showTimeline(album);
+    }
   } catch { /* The next look tries again. */ }
   album.busy = false;
+}
+
+function showTimeline(album) {
+  const t = Number(album.line.value);
+  put(album.from, clockTime(Number(album.line.min), false));
+  put(album.at, clockTime(t, false));
+  album.line.setAttribute("aria-valuetext", clockTime(t, false));
+}
+
+// To the pictures up to the time on the time line; at its end to the newest.
+async function goTo(album) {
+  const until = Math.round(Number(album.line.value));
+  try {
+    const { pictures } = await ask("/api/pictures", { sensor: album.sensor, quantity: album.quantity, until });
+    album.isPast = until < Number(album.line.max);
+    album.pictures = pictures;
+    album.more = true;
+    showStrip(album);
+    showTimeline(album);
+    album.strip.scrollLeft = 0;
+  } catch { /* It can be moved again. */ }
 }
 
 async function older(album) {
@@ -606,12 +672,12 @@ function showStrip(album) {
     const its = new Date(picture.t).toDateString();
     if (its !== day) {
       day = its;
-      items.push(h("li", { className: "day" }, new Date(picture.t).toLocaleDateString([], { weekday: "short", day: "numeric", month: "short" })));
+      items.push(h("li", { className: "day" }, moment(picture.t, DAY_OF_WEEK)));
     }
     album.items ??= new Map();
     let item = album.items.get(picture.row);
     if (!item) {
-      const time = new Date(picture.t).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+      const time = moment(picture.t, HOURS);
       const width = Math.round(Math.min(240, Math.max(80, (108 * picture.w) / picture.h)));
       const image = h("img", { src: `/picture/${picture.row}?small`, alt: "", loading: "lazy", width, height: 108 });
       const button = h("button", { type: "button", "aria-label": `Picture of ${clockTime(picture.t)}` }, image, h("time", {}, time));
@@ -625,7 +691,7 @@ function showStrip(album) {
 }
 
 function showAlbumAge(album) {
-  const newest = album.pictures[0];
+  const newest = album.newest;
   const old = newest && age(now() - newest.t);
   put(album.about, !newest ? "no pictures yet" : old === "now" ? "the last one just now" : `the last one ${old} ago`);
 }
@@ -755,6 +821,7 @@ function show(changed) {
 // What changes because time passes.
 function tick() {
   showCards();
+  showParts();
   for (const [key, row] of rows) {
     if (!row.visible) continue;
     const value = pieces.get(`value/${key}`), sensor = pieces.get(`sensor/${row.sensor}`);

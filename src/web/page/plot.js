@@ -10,6 +10,23 @@ function make(tag, attributes = {}, text) {
   return element;
 }
 
+// What writes numbers and times takes longer to make than to use, so it is made once.
+const numerals = new Map(), clocks = new Map();
+
+export function numeral(value, most, least = 0) {
+  const key = most * 100 + least;
+  let writer = numerals.get(key);
+  if (!writer) numerals.set(key, (writer = new Intl.NumberFormat([], { minimumFractionDigits: least, maximumFractionDigits: most })));
+  return writer.format(value);
+}
+
+// `options` as for Intl.DateTimeFormat; always the same object for the same.
+export function moment(t, options) {
+  let writer = clocks.get(options);
+  if (!writer) clocks.set(options, (writer = new Intl.DateTimeFormat([], options)));
+  return writer.format(t);
+}
+
 // Steps that people count in, so that about `count` of them span `range`.
 function step(range, count) {
   const rough = range / Math.max(1, count);
@@ -17,6 +34,7 @@ function step(range, count) {
   return [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough);
 }
 
+export const DATE = { day: "numeric", month: "short" }, HOURS = { hour: "2-digit", minute: "2-digit" };
 const MINUTE = 60_000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 const STEPS = [1, 2, 5, 10, 15, 30].map((n) => n * MINUTE).concat([1, 2, 3, 6, 12].map((n) => n * HOUR), [1, 2, 5, 7].map((n) => n * DAY));
 
@@ -27,9 +45,8 @@ function timeTicks(from, to, count) {
   const ticks = [];
   for (let t = Math.ceil((from - shift) / every) * every + shift; t <= to; t += every) ticks.push(t);
   const midnight = (t) => new Date(t).getHours() === 0 && new Date(t).getMinutes() === 0;
-  const day = { day: "numeric", month: "short" }, time = { hour: "2-digit", minute: "2-digit" };
   const label = (t) => every >= DAY || (midnight(t) && to - from > 2 * HOUR)
-    ? new Date(t).toLocaleDateString([], day) : new Date(t).toLocaleTimeString([], time);
+    ? moment(t, DATE) : moment(t, HOURS);
   return ticks.map((t) => [t, label(t)]);
 }
 
@@ -112,7 +129,7 @@ export function draw(box, data, { label, format, show, why }) {
   const ticks = [];
   for (let v = Math.ceil(range[0] / every) * every; v <= range[1] + every * 1e-6; v += every) ticks.push(v);
   const text = (value) => Math.abs(value) >= 1e6 || (value !== 0 && Math.abs(value) < 1e-4)
-    ? value.toExponential(2) : value.toLocaleString([], { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+    ? value.toExponential(2) : numeral(value, decimals, decimals);
   const left = Math.max(...ticks.map((v) => text(v).length)) * 7.2 + 14;
   const right = 8, top = 10, bottom = 26;
   const span = data.to - data.from;

@@ -11,7 +11,10 @@
 
 #[cfg(test)]
 mod contract;
+mod custom;
+mod influx;
 mod senml;
+mod template;
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,7 +49,7 @@ pub type Configure = fn(&Map<String, Value>, &str) -> Result<Arc<dyn Platform>, 
 pub type Write = fn(buffer: &mut Vec<u8>, parameter: &str, sample: &[Logged], late: bool);
 
 /// By name.
-static REGISTRY: &[PlatformKind] = &[senml::KIND];
+static REGISTRY: &[PlatformKind] = &[custom::KIND, influx::KIND, senml::KIND];
 
 /// Every platform.
 pub fn registry() -> &'static [PlatformKind] {

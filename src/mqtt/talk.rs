@@ -48,6 +48,8 @@ pub(super) struct Talk {
     /// Messages of this connection that are acknowledged when what they ordered is done, by tag.
     unacknowledged: HashMap<u64, (u16, Qos)>,
     notes: Vec<String>,
+    /// It wants another connection.
+    renew: bool,
 }
 
 impl Talk {
@@ -58,6 +60,7 @@ impl Talk {
             says: VecDeque::new(),
             unacknowledged: HashMap::new(),
             notes: Vec::new(),
+            renew: false,
         }
     }
 
@@ -66,6 +69,17 @@ impl Talk {
         self.stage = Stage::New;
         self.says.clear();
         self.unacknowledged.clear();
+        self.renew = false;
+    }
+
+    /// Whether readings wait for it.
+    pub(super) fn holds(&self) -> bool {
+        self.with.dialogue.holds()
+    }
+
+    /// Whether it wants another connection.
+    pub(super) fn wants_renewal(&self) -> bool {
+        self.renew
     }
 
     pub(super) fn dialogue(&mut self) -> &mut dyn Dialogue {
@@ -111,6 +125,7 @@ impl Talk {
                 }
                 Act::Say(say) => self.says.push_back(say),
                 Act::Note(text) => self.notes.push(text),
+                Act::Renew => self.renew = true,
                 Act::Do(order) => {
                     let tag = order.tag;
                     match (self.with.orders)(order) {

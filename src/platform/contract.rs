@@ -22,6 +22,8 @@ fn cases() -> Vec<(&'static str, Json)> {
         ),
         ("senml", json!({})),
         ("senml", json!({"base_name": "urn:dev:ow:10e2073a01080063:"})),
+        ("sparkplug-b", json!({"group": "Greenhouses"})),
+        ("sparkplug-b", json!({"group": "Greenhouses", "node": "Pi 4", "primary_host": "scada"})),
     ]
 }
 

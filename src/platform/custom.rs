@@ -20,21 +20,18 @@ pub(super) const KIND: PlatformKind = PlatformKind {
 
 const COMMA: &str = ",";
 
-#[derive(Debug, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Options {
     /// The payload. `{value}`, `{sensor}` and so on are written as JSON, `{sensor:text}` for the inside of a JSON string,
     /// `{sensor:raw}` as it is; other braces stand for themselves. All placeholders: docs/platforms.md.
     #[schemars(required, extend("examples" = ["{\"t\":{value},\"ts\":{ts_ms}}"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<String>,
     /// How one reading is written where the payload says `{readings}`.
     #[schemars(extend("examples" = ["{\"n\":{quantity},\"v\":{value}}"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
     reading: Option<String>,
     /// What stands between them.
     #[schemars(extend("default" = COMMA, "examples" = ["\n"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
     separator: Option<String>,
 }
 
@@ -71,8 +68,7 @@ fn configure(given: &Map<String, Value>, _: &str) -> Result<Arc<dyn Platform>, V
     if !problems.is_empty() {
         return Err(problems);
     }
-    #[expect(clippy::expect_used, reason = "cannot fail: three texts")]
-    let parameter = serde_json::to_string(&options).expect("JSON into memory");
+    let parameter = Value::Object(given.clone()).to_string();
     Ok(Arc::new(Custom { format: Format::new(KIND.name, &parameter) }))
 }
 

@@ -135,7 +135,7 @@ impl<'a> Template<'a> {
             if !before.is_empty() {
                 parts.push(Part::Text(before));
             }
-            parts.push(placeholder(inside)?);
+            parts.push(placeholder(inside.trim())?);
             (rest, from) = (after.get(inside.len() + 1..).unwrap_or_default(), 0);
         }
         if !rest.is_empty() {
@@ -324,6 +324,7 @@ mod tests {
                 Part::Text("{")
             ]
         );
+        assert_eq!(parts("{ value }"), [Part::Field(Field::Value, Mode::Json)]);
         assert_eq!(parts("}{é}{1}{ }"), [Part::Text("}{é}{1}{ }")]);
     }
 
@@ -331,7 +332,6 @@ mod tests {
     fn mistakes_are_named() {
         for (text, expected) in [
             ("{vlaue}", "unknown placeholder \"{vlaue}\"; did you mean \"{value}\"?"),
-            ("{ value }", "unknown placeholder \"{ value }\"; did you mean \"{value}\"?"),
             ("{Value}", "unknown placeholder \"{Value}\"; did you mean \"{value}\"?"),
             ("{sensor:rwa}", "unknown way to write {sensor}: \"rwa\"; there are"),
             ("{values.}", "unknown placeholder \"{values.}\"; did you mean \"{values}\"?"),

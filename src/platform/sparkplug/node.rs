@@ -66,7 +66,8 @@ impl Node {
     }
 
     fn number(&mut self) -> u8 {
-        mem::replace(&mut self.seq, self.seq.wrapping_add(1))
+        let next = self.seq.wrapping_add(1);
+        mem::replace(&mut self.seq, next)
     }
 
     /// NBIRTH, and a DBIRTH for each device.

@@ -20,6 +20,8 @@ pub struct Conversation {
     pub orders: Box<dyn Fn(Order) -> Result<(), Order> + Send>,
     /// What came of the orders, by their tags.
     pub outcomes: mpsc::Receiver<(u64, Outcome)>,
+    /// Is told whether the platform can be heard. Must not block.
+    pub link: Box<dyn Fn(bool) + Send>,
 }
 
 impl fmt::Debug for Conversation {
@@ -80,6 +82,11 @@ impl Talk {
     /// Whether it wants another connection.
     pub(super) fn wants_renewal(&self) -> bool {
         self.renew
+    }
+
+    /// The platform can be heard, or not any more.
+    pub(super) fn link(&self, up: bool) {
+        (self.with.link)(up);
     }
 
     pub(super) fn dialogue(&mut self) -> &mut dyn Dialogue {

@@ -21,7 +21,7 @@ pub(super) const KIND: PlatformKind = PlatformKind {
 const COMMA: &str = ",";
 
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 struct Options {
     /// The payload. `{value}`, `{sensor}` and so on are written as JSON, `{sensor:text}` for the inside of a JSON string,
     /// `{sensor:raw}` as it is; other braces stand for themselves. All placeholders: docs/platforms.md.

@@ -45,10 +45,10 @@ impl Latest {
         Self((about.latest)().into_iter().map(|one| (name(&one), one)).collect())
     }
 
-    /// Not what was measured in another unit, or as another kind of value.
+    /// Not what an earlier configuration measured in another unit, or as another kind of value.
     fn get(&self, channel: &Channel) -> Option<&Logged> {
         let key = (channel.sensor.as_str().to_owned(), channel.quantity.as_str().to_owned());
-        self.0.get(&key).filter(|one| one.channel.unit == channel.unit && one.channel.kind == channel.kind)
+        self.0.get(&key).filter(|one| one.channel.unit == channel.unit && one.value.kind() == channel.kind)
     }
 }
 

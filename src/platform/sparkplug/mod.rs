@@ -37,7 +37,7 @@ pub(super) const KIND: PlatformKind = PlatformKind {
 };
 
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 struct Options {
     /// Group id: the second level of all topics.
     #[schemars(required, extend("examples" = ["Greenhouses"]))]

@@ -88,7 +88,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rumqttd", &["demo"]),
     ("rusqlite", &["log", "mirror"]),
     ("rustls", &["mqtt"]),
-    ("schemars", &["config", "sensor"]),
+    ("schemars", &["config", "platform", "sensor"]),
     ("sd_notify", &["daemon"]),
     ("signal_hook", &["daemon", "cli"]),
     ("tiny_skia", &["plot"]),

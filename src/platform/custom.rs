@@ -31,7 +31,7 @@ struct Options {
     #[schemars(extend("examples" = ["{\"n\":{quantity},\"v\":{value}}"]))]
     reading: Option<String>,
     /// What stands between them.
-    #[schemars(extend("default" = COMMA, "examples" = ["\n"]))]
+    #[schemars(extend("default" = COMMA, "examples" = ["; "]))]
     separator: Option<String>,
 }
 

@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("config", &["bus", "integrity", "platform", "reading", "sensor"]),
     ("enrich", &["reading"]),
-    ("exchange", &["config", "log", "reading"]),
+    ("exchange", &["config", "log", "payload", "reading"]),
     ("facts", &["config", "enrich", "filter", "log", "reading", "sampling", "status"]),
     ("filter", &["config", "reading"]),
     ("integrity", &[]),
@@ -64,7 +64,9 @@ const ONLY_THIS: &[(&str, &str, &[&str])] = &[
     // A driver that takes a duration or a size as an option parses it as the rest of the configuration does.
     ("sensor", "config", &["duration", "options", "size"]),
     // So does a platform.
-    ("platform", "config", &["amount", "duration", "options", "size"]),
+    ("platform", "config", &["amount", "duration", "options", "size", "topic", "units"]),
+    // How a line is written that other programs read, whichever way it goes out.
+    ("exchange", "payload", &["line_protocol"]),
     // Pictures are made small where they are decoded.
     ("web", "sensor", &["camera"]),
     // What is drawn, and by which names it is asked for; nothing is asked.
@@ -92,7 +94,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rumqttd", &["demo"]),
     ("rusqlite", &["log", "mirror"]),
     ("rustls", &["mqtt"]),
-    ("schemars", &["config", "sensor"]),
+    ("schemars", &["config", "platform", "sensor"]),
     ("sd_notify", &["daemon"]),
     ("signal_hook", &["daemon", "cli"]),
     ("tiny_skia", &["plot"]),

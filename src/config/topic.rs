@@ -246,7 +246,7 @@ impl Template {
 }
 
 /// Splits `a{b}c` into `Ok("a"), Err("b"), Ok("c")`: text and names of placeholders.
-pub(super) fn split_placeholders(text: &str) -> Result<Vec<Result<&str, &str>>, String> {
+pub(crate) fn split_placeholders(text: &str) -> Result<Vec<Result<&str, &str>>, String> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find(['{', '}']) {
@@ -271,7 +271,8 @@ pub(super) fn split_placeholders(text: &str) -> Result<Vec<Result<&str, &str>>, 
     Ok(pieces)
 }
 
-pub(super) fn unknown_placeholder(name: &str, known: &[&str]) -> TemplateError {
+/// What to say of a placeholder that is not one of `known`, all of them in braces.
+pub(crate) fn unknown_placeholder(name: &str, known: &[&str]) -> TemplateError {
     let written = format!("{{{name}}}");
     TemplateError {
         suggestion: did_you_mean_or_list(&written, known),

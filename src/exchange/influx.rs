@@ -12,6 +12,7 @@ use super::when::Unit;
 use super::{Fault, Raw, Row, shown};
 use crate::log::intake::Series;
 use crate::log::query::Line;
+use crate::payload::line_protocol::{self, Precision};
 use crate::reading::{Clock, Timestamp, Value};
 
 /// Writes one reading.
@@ -21,67 +22,33 @@ use crate::reading::{Clock, Timestamp, Value};
 /// beyond 2262.
 pub fn write(out: &mut impl Write, line: &Line) -> io::Result<()> {
     let channel = &line.channel;
-    let mut text = String::with_capacity(96);
-    name(&mut text, channel.quantity.as_str(), &[',', ' '])?;
     let clock = if line.clock == Clock::Synced { "" } else { line.clock.as_str() };
+    let quantity = channel.quantity.as_str();
     let tags = [
         ("device", channel.device.as_str()),
         ("sensor", channel.sensor.as_str()),
         ("unit", channel.unit.as_str()),
         ("clock", clock),
     ];
-    for (key, tag) in tags.iter().filter(|(_, tag)| !tag.is_empty()) {
-        text.push(',');
-        text.push_str(key);
-        text.push('=');
-        name(&mut text, tag, &[',', ' ', '='])?;
+    let names = tags.iter().map(|(_, tag)| *tag).chain([quantity]);
+    if let Some(name) = names.into_iter().find(|name| !line_protocol::can_say(name)) {
+        return Err(refused(&format!("line protocol cannot say the name \"{}\"", shown(name))));
     }
-    text.push_str(" value=");
-    field(&mut text, &line.value);
-    let nanos = line.at.0.checked_mul(1_000).ok_or_else(|| {
+    let mut text = String::with_capacity(96);
+    line_protocol::measurement(&mut text, quantity);
+    tags.iter().for_each(|(key, tag)| line_protocol::tag(&mut text, key, tag));
+    line_protocol::field(&mut text, true, "value", &line.value);
+    line_protocol::end(&mut text, line.at, Precision::Ns).ok_or_else(|| {
         refused(&format!(
             "the time {} is beyond what line protocol can say (nanoseconds in 64 bits)",
             line.at
         ))
     })?;
-    text.push_str(&format!(" {nanos}\n"));
     out.write_all(text.as_bytes())
 }
 
 fn refused(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{what}; export as CSV or JSON lines"))
-}
-
-fn name(text: &mut String, name: &str, special: &[char]) -> io::Result<()> {
-    if name.contains(['\\', '\n', '\r']) {
-        return Err(refused(&format!("line protocol cannot say the name \"{}\"", shown(name))));
-    }
-    for letter in name.chars() {
-        if special.contains(&letter) {
-            text.push('\\');
-        }
-        text.push(letter);
-    }
-    Ok(())
-}
-
-fn field(text: &mut String, value: &Value) {
-    match value {
-        Value::Float(number) => text.push_str(&number.to_string()),
-        Value::Integer(number) => text.push_str(&format!("{number}i")),
-        Value::Bool(state) => text.push_str(&state.to_string()),
-        Value::Text(words) => {
-            text.push('"');
-            for letter in words.chars() {
-                if matches!(letter, '"' | '\\') {
-                    text.push('\\');
-                }
-                text.push(letter);
-            }
-            text.push('"');
-        }
-        Value::Image(image) => text.push_str(&format!("{}i", image.bytes.len())),
-    }
 }
 
 /// Whether a line goes on after its end: a text is open. Comments have no texts.

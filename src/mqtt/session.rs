@@ -347,6 +347,7 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             }
         }
         self.renewing |= self.expires.is_some_and(|expires| now >= expires);
+        self.renewing |= self.shared.talk.as_ref().is_some_and(Talk::wants_renewal);
         self.top_up(now)?;
         self.report(now)?;
         if self.moved {
@@ -398,7 +399,7 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
         let now = Instant::now();
         let busy = !self.window.is_empty() || self.shared.saver.is_dirty();
         let check = if busy { self.next_check } else { self.heard + self.patience() };
-        let lanes = if self.window.is_open() && self.waiting == Waiting::Nothing {
+        let lanes = if self.window.is_open() && self.waiting == Waiting::Nothing && !self.holds() {
             self.shared.lanes.wake(now)
         } else {
             None

@@ -50,6 +50,8 @@ pub(super) struct Talk {
     /// Messages of this connection that are acknowledged when what they ordered is done, by tag.
     unacknowledged: HashMap<u64, (u16, Qos)>,
     notes: Vec<String>,
+    /// It wants another connection.
+    renew: bool,
 }
 
 impl Talk {
@@ -60,6 +62,7 @@ impl Talk {
             says: VecDeque::new(),
             unacknowledged: HashMap::new(),
             notes: Vec::new(),
+            renew: false,
         }
     }
 
@@ -68,6 +71,17 @@ impl Talk {
         self.stage = Stage::New;
         self.says.clear();
         self.unacknowledged.clear();
+        self.renew = false;
+    }
+
+    /// Whether readings wait for it.
+    pub(super) fn holds(&self) -> bool {
+        self.with.dialogue.holds()
+    }
+
+    /// Whether it wants another connection.
+    pub(super) fn wants_renewal(&self) -> bool {
+        self.renew
     }
 
     /// The platform can be heard, or not any more.
@@ -118,6 +132,7 @@ impl Talk {
                 }
                 Act::Say(say) => self.says.push_back(say),
                 Act::Note(text) => self.notes.push(text),
+                Act::Renew => self.renew = true,
                 Act::Do(order) => {
                     let tag = order.tag;
                     match (self.with.orders)(order) {

@@ -74,10 +74,11 @@ impl Dialogue for Parrot {
         vec![say("test/tick", "x")]
     }
 
-    fn seal(&mut self, _: &str, payload: &mut Vec<u8>) {
+    fn seal(&mut self, _: &str, payload: &mut Vec<u8>, _: Moment) -> Vec<Say> {
         self.sealed += 1;
         payload.pop();
         payload.extend_from_slice(format!(",\"seq\":{}}}", self.sealed).as_bytes());
+        Vec::new()
     }
 
     fn leaving(&mut self, _: Moment) -> Vec<Say> {

@@ -2,6 +2,7 @@
 //!
 //! Does no I/O and chooses no topic: that stands in the channel.
 
+pub mod line_protocol;
 mod picture;
 
 use std::fmt;
@@ -49,6 +50,26 @@ pub fn write_json(buffer: &mut Vec<u8>, sample: &[Logged], late: bool) {
     // serde_json fails when the writer fails (a Vec does not), on map keys that are no strings (ours are)
     // and when a Serialize of ours answers an error (none does); NaN is written as null.
     serde_json::to_writer(&mut *buffer, &message).expect("JSON into memory");
+}
+
+/// A value as it stands in the JSON: `21.4`, `true`, `"ok"`.
+pub fn value_json(value: &Value) -> String {
+    text_of(&Number(value))
+}
+
+/// Quantity → value of a sample, as it stands in the JSON.
+pub fn values_json(sample: &[Logged]) -> String {
+    text_of(&Values(sample))
+}
+
+/// Quantity → unit of a sample, of those that have one, as it stands in the JSON.
+pub fn units_json(sample: &[Logged]) -> String {
+    text_of(&Units(sample))
+}
+
+fn text_of(part: &impl Serialize) -> String {
+    #[expect(clippy::expect_used, reason = "cannot fail: see write_json")]
+    serde_json::to_string(part).expect("JSON into memory")
 }
 
 /// Fields in the order in which they are written.

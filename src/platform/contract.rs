@@ -12,7 +12,19 @@ use crate::reading::{Clock, Publish, Timestamp, Value, ValueKind};
 
 /// Options with which a platform can be configured: the least, and as much as there is.
 fn cases() -> Vec<(&'static str, Json)> {
-    vec![("senml", json!({}))]
+    vec![
+        ("custom", json!({"payload": "{\"t\":{value},\"ts\":{ts_ms}}"})),
+        ("custom", json!({"payload": "{readings}", "reading": "{id:raw} {value:raw}", "separator": "\n"})),
+        ("influx", json!({})),
+        (
+            "influx",
+            json!({"measurement": "{quantity}", "tags": {"site": "{location}", "lat": "{latitude}"}, "precision": "ms"}),
+        ),
+        ("senml", json!({})),
+        ("senml", json!({"base_name": "urn:dev:ow:10e2073a01080063:"})),
+        ("sparkplug-b", json!({"group": "Greenhouses"})),
+        ("sparkplug-b", json!({"group": "Greenhouses", "node": "Pi 4", "primary_host": "scada"})),
+    ]
 }
 
 fn configured() -> impl Iterator<Item = (&'static PlatformKind, Arc<dyn Platform>)> {

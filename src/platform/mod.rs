@@ -11,7 +11,11 @@
 
 #[cfg(test)]
 mod contract;
+mod custom;
+mod influx;
 mod senml;
+mod sparkplug;
+mod template;
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,7 +50,7 @@ pub type Configure = fn(&Map<String, Value>, &str) -> Result<Arc<dyn Platform>, 
 pub type Write = fn(buffer: &mut Vec<u8>, parameter: &str, sample: &[Logged], late: bool);
 
 /// By name.
-static REGISTRY: &[PlatformKind] = &[senml::KIND];
+static REGISTRY: &[PlatformKind] = &[custom::KIND, influx::KIND, senml::KIND, sparkplug::KIND];
 
 /// Every platform.
 pub fn registry() -> &'static [PlatformKind] {
@@ -218,6 +222,8 @@ pub enum Act {
     Do(Order),
     /// Something for the log and the board, once for each different text.
     Note(String),
+    /// End the connection without a word, so that the broker says the last will, and make a new one.
+    Renew,
 }
 
 /// Something to be carried out.
@@ -289,9 +295,16 @@ pub trait Dialogue: Send {
         Vec::new()
     }
 
+    /// Whether readings wait in the log for now, because nobody is there to take them.
+    fn holds(&self) -> bool {
+        false
+    }
+
     /// A message of readings is about to be handed over on this connection, in this order: the last chance to add what
-    /// depends on that, such as a sequence number.
-    fn seal(&mut self, _topic: &str, _payload: &mut Vec<u8>) {}
+    /// depends on that, such as a sequence number. What is answered is said before it.
+    fn seal(&mut self, _topic: &str, _payload: &mut Vec<u8>, _now: Moment) -> Vec<Say> {
+        Vec::new()
+    }
 
     /// The bridge leaves in order: said last, after the readings.
     fn leaving(&mut self, _now: Moment) -> Vec<Say> {

@@ -35,7 +35,7 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
                 let drained = !under_way
                     && self.waiting == Waiting::Nothing
                     && self.status != Status::Unsaid
-                    && self.shared.lanes.is_drained(committed);
+                    && (self.holds() || self.shared.lanes.is_drained(committed));
                 if !drained && now < leave {
                     return Ok(());
                 }

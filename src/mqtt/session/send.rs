@@ -42,6 +42,9 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         if self.probing && (self.status != Status::Acknowledged || !self.window.is_empty()) {
             return Ok(());
         }
+        if self.holds() {
+            return Ok(());
+        }
         let committed = *self.shared.committed.borrow();
         let since_boot = clock::since_boot();
         while self.window.is_open() {
@@ -69,8 +72,8 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
             )?;
             match outgoing {
                 Some(mut outgoing) => {
-                    if let Some(talk) = self.shared.talk.as_mut().filter(|_| bytes == 0) {
-                        talk.dialogue().seal(&outgoing.topic, &mut outgoing.payload);
+                    if bytes == 0 {
+                        self.seal(&mut outgoing, now)?;
                     }
                     self.hand_over(lane, outgoing, bytes > 0, now)?;
                 }

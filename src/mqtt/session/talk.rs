@@ -7,7 +7,7 @@ use crate::enrich::clock;
 use crate::mqtt::connection::{Message, Outgoing, Requests};
 use crate::mqtt::failure::Failure;
 use crate::mqtt::outbox::Outbox;
-use crate::mqtt::talk::Stage;
+use crate::mqtt::talk::{Stage, Talk};
 use crate::platform::{Heard, Outcome, Say};
 use crate::reading::Qos;
 
@@ -108,6 +108,20 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
             self.say_it(say, now)?;
         }
         self.notes(now);
+        Ok(())
+    }
+
+    /// Whether readings wait for the platform.
+    pub(super) fn holds(&self) -> bool {
+        self.shared.talk.as_ref().is_some_and(Talk::holds)
+    }
+
+    /// A message of readings goes out: what the platform adds to it, and says before it.
+    pub(super) fn seal(&mut self, outgoing: &mut Outgoing, now: Instant) -> Result<(), Stop> {
+        let Some(talk) = &mut self.shared.talk else { return Ok(()) };
+        for say in talk.dialogue().seal(&outgoing.topic, &mut outgoing.payload, clock::now()) {
+            self.say_it(say, now)?;
+        }
         Ok(())
     }
 

@@ -12,7 +12,17 @@ use crate::reading::{Clock, Publish, Timestamp, Value, ValueKind};
 
 /// Options with which a platform can be configured: the least, and as much as there is.
 fn cases() -> Vec<(&'static str, Json)> {
-    vec![("senml", json!({}))]
+    vec![
+        ("home-assistant", json!({})),
+        (
+            "home-assistant",
+            json!({
+                "discovery_prefix": "ha/discovery", "node_id": "node-1", "device_name": "Greenhouse", "area": "Garden",
+                "birth_topic": "ha/status", "birth_payload": "up", "configuration_url": "http://pi.local:8080",
+            }),
+        ),
+        ("senml", json!({})),
+    ]
 }
 
 fn configured() -> impl Iterator<Item = (&'static PlatformKind, Arc<dyn Platform>)> {

@@ -11,6 +11,7 @@
 
 #[cfg(test)]
 mod contract;
+mod home_assistant;
 mod senml;
 
 use std::fmt;
@@ -46,7 +47,7 @@ pub type Configure = fn(&Map<String, Value>, &str) -> Result<Arc<dyn Platform>, 
 pub type Write = fn(buffer: &mut Vec<u8>, parameter: &str, sample: &[Logged], late: bool);
 
 /// By name.
-static REGISTRY: &[PlatformKind] = &[senml::KIND];
+static REGISTRY: &[PlatformKind] = &[home_assistant::KIND, senml::KIND];
 
 /// Every platform.
 pub fn registry() -> &'static [PlatformKind] {

@@ -147,6 +147,7 @@ mod tests {
             received: moment(NOON),
             id: None,
             fields: None,
+            told: Vec::new(),
         }
     }
 

@@ -12,6 +12,7 @@ mod log;
 mod mirror;
 mod mqtt;
 mod output;
+mod payload;
 mod platform;
 mod quantity;
 mod sensor;

@@ -241,6 +241,7 @@ fn message(topic: &str, payload: &[u8], id: Option<(&str, i64)>) -> NewMessage {
         payload: payload.into(),
         id: id.map(|(epoch, row)| (epoch.into(), row)),
         fields: None,
+        told: Vec::new(),
     }
 }
 

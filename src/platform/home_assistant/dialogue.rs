@@ -108,7 +108,8 @@ impl Voice {
         }
         // Only what we said ourselves; and not what is said at this moment, which would come again and again.
         if retained && self.is_mine(payload) {
-            let say = Say { topic: topic.to_owned(), payload: Vec::new(), qos: Qos::AtLeastOnce, retain: true };
+            let say =
+                Say { topic: topic.to_owned(), payload: Vec::new(), qos: Qos::AtLeastOnce, retain: true };
             return Some(Act::Say(say));
         }
         let node = &self.settings.node;
@@ -220,7 +221,8 @@ impl Dialogue for Voice {
             };
             let note = Act::Note(format!("Home Assistant's command for {what}: {}", outcome.message));
             // What it shows meanwhile is what it asked for.
-            let truth = wanted.and_then(|(topic, _)| Some(value(&topic, self.set.get(&topic)?.clone().into())));
+            let truth =
+                wanted.and_then(|(topic, _)| Some(value(&topic, self.set.get(&topic)?.clone().into())));
             return std::iter::once(note).chain(truth).collect();
         }
         let Some((topic, state)) = wanted else { return Vec::new() };

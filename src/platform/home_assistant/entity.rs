@@ -281,10 +281,7 @@ impl List<'_> {
         };
         let template = format!("{{{{ '' if 'late' in value_json{missing} else {value}{more} }}}}");
         let mut body = Map::new();
-        body.insert(
-            "name".to_owned(),
-            json!(words(channel.sensor.as_str(), channel.quantity.as_str())),
-        );
+        body.insert("name".to_owned(), json!(words(channel.sensor.as_str(), channel.quantity.as_str())));
         body.insert("state_topic".to_owned(), json!(publish.topic));
         body.insert("value_template".to_owned(), json!(template));
         Some(with(body, "entity_category", category))
@@ -364,7 +361,11 @@ fn passing(channel: &Channel) -> Option<String> {
     Some(publish.topic.clone())
 }
 
-fn with<T: serde::Serialize>(mut body: Map<String, Value>, key: &str, value: Option<T>) -> Map<String, Value> {
+fn with<T: serde::Serialize>(
+    mut body: Map<String, Value>,
+    key: &str,
+    value: Option<T>,
+) -> Map<String, Value> {
     if let Some(value) = value {
         body.insert(key.to_owned(), json!(value));
     }

@@ -93,7 +93,11 @@ fn configure(given: &Map<String, Value>, device: &str) -> Result<Arc<dyn Platfor
 fn topic(text: &str) -> Result<(), String> {
     let bad = text.is_empty() || text.len() > 128 || text.starts_with('$') || text.contains(['+', '#', '\0']);
     let levels = text.split('/').any(str::is_empty);
-    if bad || levels { Err("must be a topic: levels with / between, no + and no #".to_owned()) } else { Ok(()) }
+    if bad || levels {
+        Err("must be a topic: levels with / between, no + and no #".to_owned())
+    } else {
+        Ok(())
+    }
 }
 
 /// "Discovery topic": the ids consist of `[a-zA-Z0-9_-]`.

@@ -30,7 +30,11 @@ pub(super) fn number(quantity: &str, unit: &str, kind: ValueKind) -> Class {
         Some("energy" | "volume") => INCREASING,
         Some("wind_direction") => None,
         Some("precipitation") => INCREASING,
-        _ if is_total(quantity) || quantity == "uptime" => INCREASING,
+        None | Some("distance" | "duration" | "data_size" | "weight")
+            if is_total(quantity) || quantity == "uptime" =>
+        {
+            INCREASING
+        }
         // A whole number without a unit may be bits or a code, which no mean makes sense of.
         None if kind == ValueKind::Integer && unit.is_empty() => None,
         _ => MEASUREMENT,

@@ -117,9 +117,14 @@ fn write_plain(out: &mut String, checked: &Checked) -> fmt::Result {
     for mirror in &config.mirrors {
         writeln!(
             out,
-            "\nmirror {}: qos {}, {}",
+            "\nmirror {}: qos {}, {}{}",
             mirror.id,
             mirror.qos as u8,
+            mirror
+                .payload
+                .as_ref()
+                .map(|payload| format!("{} messages ", payload.kind.name()))
+                .unwrap_or_default(),
             sink(&mirror.sink).replace("{mirror}", &mirror.id)
         )?;
         for filter in &mirror.topics {

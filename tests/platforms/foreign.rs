@@ -25,6 +25,9 @@ fn send(broker: &Mosquitto, topic: &str, payload: &str) {
 }
 
 fn rows(bridge: &Bridge, sql: &str) -> Vec<String> {
+    if !bridge.database_path().exists() {
+        return Vec::new();
+    }
     let database = bridge.database();
     let Ok(mut query) = database.prepare(sql) else { return Vec::new() };
     let columns = query.column_count();

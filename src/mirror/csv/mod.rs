@@ -214,7 +214,7 @@ impl Sink for Csv {
             let columns = self.columns.clone();
             let file = self.file_for(today)?;
             let tail = file.tail()?;
-            self.recent.seed(&tail, &columns, self.shape.is_some());
+            self.recent.seed(&tail, &columns);
         }
         Ok(session)
     }

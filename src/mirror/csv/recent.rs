@@ -65,15 +65,18 @@ impl Recent {
         self.new_seen.clear();
     }
 
-    /// Remembers what stands in the tail of a file, which begins and ends at a record. Where a message has `several`
-    /// records, a crash may have left some of the last one's only: it is taken again if it comes again.
-    pub(super) fn seed(&mut self, tail: &[u8], columns: &Columns, several: bool) {
+    /// Remembers what stands in the tail of a file, which begins and ends at a record. Where a message has a record for
+    /// each of its readings, a crash may have left some of the last one's only: it is taken again if it comes again.
+    pub(super) fn seed(&mut self, tail: &[u8], columns: &Columns) {
         let Some((topic, id)) = columns.topic_and_id() else { return };
         let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(tail);
         let mut record = csv::StringRecord::new();
         let mut last: Option<(String, String)> = None;
+        let mut whole = true;
         while let Ok(true) = reader.read_record(&mut record) {
             let (Some(topic), Some(id)) = (record.get(topic), record.get(id)) else { continue };
+            whole =
+                columns.unread().is_none_or(|at| record.get(at).is_some_and(|payload| !payload.is_empty()));
             if last.as_ref().is_some_and(|last| (&*last.0, &*last.1) == (topic, id)) {
                 continue;
             }
@@ -83,7 +86,7 @@ impl Recent {
                 self.is_new(&topic, &id);
             }
         }
-        if let Some((topic, id)) = last.filter(|(_, id)| !several && !id.is_empty()) {
+        if let Some((topic, id)) = last.filter(|(_, id)| whole && !id.is_empty()) {
             self.is_new(&topic, &id);
         }
         self.keep_new();

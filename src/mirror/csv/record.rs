@@ -44,6 +44,11 @@ impl Columns {
         Some((position(CsvColumn::Topic)?, position(CsvColumn::Id)?))
     }
 
+    /// Position of the payload of messages without readings, where others have a record for each reading.
+    pub(super) fn unread(&self) -> Option<usize> {
+        self.columns.iter().position(|column| *column == CsvColumn::Told(ToldColumn::Unread))
+    }
+
     /// Begins a piece of a file, with the header if it is the first.
     pub(super) fn encoder(&self, first: bool) -> Encoder {
         let mut writer = writer();

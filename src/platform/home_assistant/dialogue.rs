@@ -3,14 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Settings;
-use super::entity::{self, Control, Entity, ORIGIN};
+use super::announce::{self, ORIGIN};
+use super::control::{self, Control};
+use super::entity::{self, Entity};
+use super::last::Last;
 use crate::platform::{About, Act, Dialogue, Heard, Order, Outcome, Say, Wish};
-use crate::reading::{Moment, Qos, SensorId};
+use crate::reading::{Moment, Qos};
 
 /// Home Assistant subscribes to the topics of an entity some time after it has heard of it; values are said again after
 /// this, µs ("the state topics will need an update").
@@ -38,7 +40,7 @@ pub(super) struct Voice {
     /// Command topics.
     controls: BTreeMap<String, Control>,
     /// Topics of readings that do not stay on the broker, with what went out last.
-    passing: BTreeMap<String, Vec<u8>>,
+    passing: BTreeMap<String, Last>,
     /// What is set, as far as it is not among the readings: state topics and what is said there.
     set: BTreeMap<String, String>,
     /// Orders under way.
@@ -59,14 +61,18 @@ impl Voice {
         for entity in &entities {
             let Some(control) = &entity.control else { continue };
             controls.insert(settings.topic(entity.component, &entity.object, "set"), control.clone());
-            if let Some(state) = first_state(control, &about) {
+            if let Some(state) = control::first_state(control, &about) {
                 set.insert(settings.topic(entity.component, &entity.object, "state"), state);
             }
         }
         let topic = |entity: &Entity| settings.topic(entity.component, &entity.object, "config");
         Self {
             ours: entities.iter().map(topic).collect(),
-            passing: entities.into_iter().filter_map(|entity| Some((entity.passing?, Vec::new()))).collect(),
+            passing: entities
+                .into_iter()
+                .filter_map(|entity| entity.passing)
+                .map(|(topic, sampled)| (topic, Last { sampled, messages: Vec::new() }))
+                .collect(),
             settings,
             about,
             controls,
@@ -96,8 +102,10 @@ impl Voice {
     /// What is not retained, once more. Messages of readings are as they were, `id` included.
     fn again(&mut self) -> Vec<Act> {
         self.again_at = None;
-        let readings = self.passing.iter().filter(|(_, payload)| !payload.is_empty());
-        let readings = readings.map(|(topic, payload)| value(topic, payload.clone()));
+        let of_topic = |(topic, last): (&String, &Last)| -> Vec<Act> {
+            last.messages.iter().map(|(_, payload)| value(topic, payload.clone())).collect()
+        };
+        let readings = self.passing.iter().flat_map(of_topic);
         readings.chain(self.set.iter().map(|(topic, text)| value(topic, text.clone().into_bytes()))).collect()
     }
 
@@ -133,11 +141,11 @@ impl Voice {
         if self.orders.len() >= UNDER_WAY {
             return Act::Note(format!("{topic}: too many commands of Home Assistant are under way"));
         }
-        match entity::command(control, message.payload) {
+        match control::command(control, message.payload) {
             Err(why) => Act::Note(format!("{topic}: {why}")),
             Ok(command) => {
                 self.tag += 1;
-                if let Some(state) = state_after(control, message.payload) {
+                if let Some(state) = control::state_after(control, message.payload) {
                     let topic = format!("{}/state", topic.trim_end_matches("/set"));
                     self.wanted.insert(self.tag, (topic, state));
                 }
@@ -145,29 +153,6 @@ impl Voice {
                 Act::Do(Order { tag: self.tag, id: None, wish: Wish::Command(command) })
             }
         }
-    }
-}
-
-/// What a setting is at the start, if it has a state of ours.
-fn first_state(control: &Control, about: &About) -> Option<String> {
-    let interval = |id: &SensorId| about.sensors.iter().find(|sensor| sensor.id == *id);
-    match control {
-        Control::Interval(id) => Some(entity::interval_state(interval(id)?.interval)),
-        Control::Reading(_) => Some("ON".to_owned()),
-        Control::Switch(_) | Control::Level(_) | Control::Press(..) => None,
-    }
-}
-
-/// What it is once a command has been carried out.
-fn state_after(control: &Control, payload: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(payload).ok()?.trim();
-    match control {
-        Control::Interval(_) => {
-            let seconds = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
-            Some(entity::interval_state(seconds))
-        }
-        Control::Reading(_) => Some(text.to_owned()),
-        Control::Switch(_) | Control::Level(_) | Control::Press(..) => None,
     }
 }
 
@@ -196,7 +181,7 @@ impl Dialogue for Voice {
         if topic == birth {
             // A retained one is from before: the announcements have just been made.
             if !retained && payload == words.as_bytes() && self.announce_at.is_none() {
-                let spread = i64::from(entity::hash(&self.settings.node)) % SPREAD;
+                let spread = i64::from(announce::hash(&self.settings.node)) % SPREAD;
                 let soonest = self.announced.saturating_add(PAUSE);
                 self.announce_at = Some((now.since_boot + spread).max(soonest.min(now.since_boot + PAUSE)));
             }
@@ -215,11 +200,8 @@ impl Dialogue for Voice {
         let wanted = self.wanted.remove(&tag);
         let Some(control) = self.orders.remove(&tag) else { return Vec::new() };
         if outcome.rc != 200 {
-            let what = match &control {
-                Control::Switch(id) | Control::Level(id) | Control::Interval(id) | Control::Reading(id) => id,
-                Control::Press(_, id) => id,
-            };
-            let note = Act::Note(format!("Home Assistant's command for {what}: {}", outcome.message));
+            let note =
+                Act::Note(format!("Home Assistant's command for {}: {}", control.target(), outcome.message));
             // What it shows meanwhile is what it asked for.
             let truth =
                 wanted.and_then(|(topic, _)| Some(value(&topic, self.set.get(&topic)?.clone().into())));
@@ -248,8 +230,7 @@ impl Dialogue for Voice {
     fn seal(&mut self, topic: &str, payload: &mut Vec<u8>) {
         // What is late is no value of now.
         if let Some(last) = self.passing.get_mut(topic).filter(|_| !payload.ends_with(b",\"late\":true}")) {
-            last.clear();
-            last.extend_from_slice(payload);
+            last.keep(payload);
         }
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::Settings;
-use super::class;
-use crate::config::amount::format_duration;
+use super::announce::identifier;
+use super::control::Control;
+use super::{Settings, class};
 use crate::platform::{About, OutputAbout, SensorAbout};
 use crate::reading::{Channel, SensorId, Shape, ValueKind};
 
@@ -21,42 +21,9 @@ pub(super) struct Entity {
     pub(super) body: Map<String, Value>,
     /// What a message on its command topic does.
     pub(super) control: Option<Control>,
-    /// Topic of its readings, if they do not stay on the broker: said again for a Home Assistant that comes later.
-    pub(super) passing: Option<String>,
-}
-
-/// What a command topic controls.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Control {
-    /// An output that is on or off.
-    Switch(SensorId),
-    /// An output in percent.
-    Level(SensorId),
-    /// An action on a sensor without more to say.
-    Press(&'static str, SensorId),
-    /// The interval of a sensor.
-    Interval(SensorId),
-    /// Whether a sensor is read.
-    Reading(SensorId),
-}
-
-/// `[a-zA-Z0-9_-]` only. Names that need no change stay as they are, in parts joined by `_`; others get a hash of what
-/// they were, so that two never become one.
-pub(super) fn identifier(parts: &[&str]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let mut text = parts.join("_");
-    let sound = !text.is_empty() && text.len() <= super::LONGEST_ID && text.chars().all(plain);
-    if !sound {
-        let mut short: String = text.chars().map(|c| if plain(c) { c } else { '_' }).collect();
-        short.truncate(super::LONGEST_ID - 9);
-        text = format!("{short}-{:08x}", hash(&parts.join("\0")));
-    }
-    text
-}
-
-/// FNV-1a, 32 bit. In ids that must stay, so it must not change.
-pub(super) fn hash(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    /// Topic of its readings, if they do not stay on the broker: said again for a Home Assistant that comes later. And
+    /// whether its messages are whole samples.
+    pub(super) passing: Option<(String, bool)>,
 }
 
 /// All entities, and what cannot be one.
@@ -298,7 +265,7 @@ impl List<'_> {
         object: String,
         mut body: Map<String, Value>,
         control: Option<Control>,
-        passing: Option<String>,
+        passing: Option<(String, bool)>,
     ) {
         if control.is_some() {
             // No `qos`: at 0 the broker keeps no command for a bridge that is away, to be carried out hours later.
@@ -308,46 +275,6 @@ impl List<'_> {
     }
 }
 
-impl Settings {
-    /// `<discovery_prefix>/<component>/<node_id>/<object_id>/…` ("Discovery topic").
-    pub(super) fn topic(&self, component: &str, object: &str, last: &str) -> String {
-        format!("{}/{component}/{}/{object}/{last}", self.prefix, self.node)
-    }
-
-    /// Topic and payload of an announcement.
-    pub(super) fn announcement(&self, entity: &Entity, about: &About) -> (String, Vec<u8>) {
-        let mut device = json!({
-            "identifiers": [self.identifier()],
-            "name": self.name,
-            "manufacturer": "sensor-bridge",
-            "model": "sensor-bridge",
-            "sw_version": about.version,
-        });
-        for (key, value) in [("suggested_area", &self.area), ("configuration_url", &self.url)] {
-            if let Some(value) = value {
-                device[key] = json!(value);
-            }
-        }
-        let mut body = entity.body.clone();
-        body.insert("unique_id".to_owned(), json!(format!("{}_{}", self.node, entity.object)));
-        if let Some(topic) = &about.status_topic {
-            // `online` and `offline` are what it expects there.
-            body.insert("availability_topic".to_owned(), json!(topic));
-        }
-        body.insert("device".to_owned(), device);
-        body.insert("origin".to_owned(), json!({"name": ORIGIN, "sw_version": about.version}));
-        (self.topic(entity.component, &entity.object, "config"), Value::Object(body).to_string().into_bytes())
-    }
-
-    /// By which the device is known.
-    pub(super) fn identifier(&self) -> String {
-        format!("{ORIGIN}-{}", self.node)
-    }
-}
-
-/// Who announces.
-pub(super) const ORIGIN: &str = "sensor-bridge";
-
 /// Seconds after which a value that was not renewed is none any more: half as long again as it may take when nothing
 /// changes, and two readings may fail.
 fn expires(longest: Duration, interval: Duration) -> u64 {
@@ -356,9 +283,9 @@ fn expires(longest: Duration, interval: Duration) -> u64 {
 }
 
 /// The topic of a channel whose readings are not retained.
-fn passing(channel: &Channel) -> Option<String> {
+fn passing(channel: &Channel) -> Option<(String, bool)> {
     let publish = channel.publish.as_ref().filter(|publish| !publish.retain)?;
-    Some(publish.topic.clone())
+    Some((publish.topic.clone(), publish.shape == Shape::Sample))
 }
 
 fn with<T: serde::Serialize>(
@@ -377,46 +304,4 @@ fn words(sensor: &str, rest: &str) -> String {
     let text = format!("{sensor} {rest}").replace('_', " ");
     let mut letters = text.trim().chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// What a setting's state topic says.
-pub(super) fn interval_state(interval: Duration) -> String {
-    interval.as_secs_f64().to_string()
-}
-
-/// The command for what came on a command topic, or what is wrong with it.
-pub(super) fn command(control: &Control, payload: &[u8]) -> Result<Map<String, Value>, String> {
-    let text = std::str::from_utf8(payload).unwrap_or_default().trim();
-    let number = || text.parse::<f64>().ok().filter(|number| number.is_finite());
-    let shown: String = text.chars().take(40).collect();
-    let wrong = || format!("Home Assistant asks for {shown:?}, which is no value of it");
-    let command = match control {
-        Control::Switch(output) => match text {
-            "ON" => json!({"action": "set", "output": output.as_str(), "value": true}),
-            "OFF" => json!({"action": "set", "output": output.as_str(), "value": false}),
-            _ => return Err(wrong()),
-        },
-        Control::Level(output) => {
-            let percent = number().filter(|percent| (0.0..=100.0).contains(percent)).ok_or_else(wrong)?;
-            json!({"action": "set", "output": output.as_str(), "value": percent})
-        }
-        Control::Press(action, sensor) => match text {
-            "PRESS" => json!({"action": action, "sensor": sensor.as_str()}),
-            _ => return Err(wrong()),
-        },
-        Control::Interval(sensor) => {
-            let seconds = number().filter(|seconds| (0.01..=86_400.0).contains(seconds)).ok_or_else(wrong)?;
-            let interval = Duration::from_millis((seconds * 1e3).round() as u64);
-            json!({"action": "interval", "sensor": sensor.as_str(), "interval": format_duration(interval)})
-        }
-        Control::Reading(sensor) => match text {
-            "ON" => json!({"action": "resume", "sensor": sensor.as_str()}),
-            "OFF" => json!({"action": "pause", "sensor": sensor.as_str()}),
-            _ => return Err(wrong()),
-        },
-    };
-    match command {
-        Value::Object(command) => Ok(command),
-        _ => Err(wrong()),
-    }
 }

@@ -4,9 +4,12 @@
 //! Sources: home-assistant.io, "MQTT" ("MQTT Discovery", "Discovery topic", "Discovery payload", "Use the Birth and Will
 //! messages to trigger discovery") and the pages of the MQTT entities that are named beside the code.
 
+mod announce;
 mod class;
+mod control;
 mod dialogue;
 mod entity;
+mod last;
 #[cfg(test)]
 mod tests;
 
@@ -78,7 +81,7 @@ fn configure(given: &Map<String, Value>, device: &str) -> Result<Arc<dyn Platfor
     let settings = Settings {
         prefix: check("discovery_prefix", options.discovery_prefix, topic)
             .unwrap_or_else(|| "homeassistant".to_owned()),
-        node: check("node_id", options.node_id, id).unwrap_or_else(|| entity::identifier(&[device])),
+        node: check("node_id", options.node_id, id).unwrap_or_else(|| announce::identifier(&[device])),
         name: check("device_name", options.device_name, words).unwrap_or_else(|| device.to_owned()),
         area: check("area", options.area, words),
         birth: (

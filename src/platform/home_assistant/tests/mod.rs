@@ -1,4 +1,6 @@
-//! Against Home Assistant's own documents: its tables of classes and units, its rules of discovery, its templates.
+//! Against Home Assistant's own documents: its rules of discovery, its templates, its commands.
+
+mod classes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,166 +12,6 @@ use crate::payload;
 use crate::platform::contract::{about, channel, logged, moment};
 use crate::platform::{Act, Heard, Order, Outcome, Say, Wish, find};
 use crate::reading::{Channel, Logged, Qos, Value as Reading, ValueKind};
-use crate::sensor::registry;
-
-/// developers.home-assistant.io, "Sensor entity", "Available device classes", as far as we use them: units that each
-/// allows, and whether its state class is a measurement (m), a total (t), or none (-).
-const CLASSES: &[(&str, &[&str], &str)] = &[
-    ("apparent_power", &["VA"], "m"),
-    ("aqi", &[""], "m"),
-    ("battery", &["%"], "m"),
-    ("carbon_dioxide", &["ppm"], "m"),
-    ("carbon_monoxide", &["ppm"], "m"),
-    ("current", &["A", "mA"], "m"),
-    ("data_rate", &["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "B/s", "kB/s", "MB/s", "GB/s"], "m"),
-    ("data_size", &["bit", "B", "kB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"], "mt"),
-    ("distance", &["km", "m", "cm", "mm", "mi", "yd", "ft", "in"], "mt"),
-    ("duration", &["d", "h", "min", "s", "ms"], "mt"),
-    ("energy", &["Wh", "kWh", "MWh", "MJ", "GJ"], "t"),
-    ("frequency", &["Hz", "kHz", "MHz", "GHz"], "m"),
-    ("humidity", &["%"], "m"),
-    ("illuminance", &["lx"], "m"),
-    ("irradiance", &["W/m²", "BTU/(h⋅ft²)"], "m"),
-    ("moisture", &["%"], "m"),
-    ("nitrogen_dioxide", &["µg/m³"], "m"),
-    ("ozone", &["µg/m³"], "m"),
-    ("ph", &[""], "m"),
-    ("pm1", &["µg/m³"], "m"),
-    ("pm10", &["µg/m³"], "m"),
-    ("pm25", &["µg/m³"], "m"),
-    ("power", &["W", "kW", "MW", "GW", "TW"], "m"),
-    ("precipitation", &["cm", "mm", "in"], "mt"),
-    ("precipitation_intensity", &["mm/d", "mm/h", "in/d", "in/h"], "m"),
-    ("pressure", &["Pa", "hPa", "kPa", "bar", "cbar", "mbar", "mmHg", "inHg", "psi"], "m"),
-    ("signal_strength", &["dB", "dBm"], "m"),
-    ("speed", &["ft/s", "in/d", "in/h", "km/h", "kn", "m/s", "mph", "mm/d"], "m"),
-    ("sulphur_dioxide", &["µg/m³"], "m"),
-    ("temperature", &["°C", "°F", "K"], "m"),
-    ("volatile_organic_compounds", &["µg/m³"], "m"),
-    ("volatile_organic_compounds_parts", &["ppm", "ppb"], "m"),
-    ("voltage", &["V", "mV"], "m"),
-    ("volume", &["L", "mL", "gal", "fl. oz.", "m³", "ft³", "CCF"], "t"),
-    ("volume_flow_rate", &["m³/h", "ft³/min", "L/min", "gal/min"], "m"),
-    ("volume_storage", &["L", "mL", "gal", "fl. oz.", "m³", "ft³", "CCF"], "m"),
-    ("weight", &["kg", "g", "mg", "µg", "oz", "lb", "st"], "mt"),
-    ("wind_direction", &["°"], "-"),
-    ("wind_speed", &["ft/s", "km/h", "kn", "m/s", "mph"], "m"),
-];
-
-/// Quantities of our drivers that have no class there, and rightly so.
-const PLAIN: &[(&str, &str)] = &[
-    ("load_1m", ""),
-    ("load_5m", ""),
-    ("load_15m", ""),
-    ("memory_used", "%"),
-    ("disk_used", "%"),
-    ("particles_0_3um", "1/l"),
-    ("particles_0_5um", "1/l"),
-    ("particles_1um", "1/l"),
-    ("particles_2_5um", "1/l"),
-    ("particles_5um", "1/l"),
-    ("particles_10um", "1/l"),
-    ("throttled", ""),
-    ("value", ""),
-];
-
-#[track_caller]
-fn fits(quantity: &str, unit: &str, kind: ValueKind) -> class::Class {
-    let class = class::number(quantity, unit, kind);
-    if let Some(device) = class.device {
-        let row = CLASSES.iter().find(|(name, ..)| *name == device);
-        let (_, units, states) = row.unwrap_or_else(|| panic!("{quantity}: no such class: {device}"));
-        let unit = class.unit.as_deref().unwrap_or_default();
-        assert!(units.contains(&unit), "{quantity}: {device} does not allow {unit:?}");
-        let letter = match class.state {
-            Some("measurement") => 'm',
-            Some("total_increasing") => 't',
-            None => '-',
-            Some(other) => panic!("{other}"),
-        };
-        assert!(states.contains(letter), "{quantity}: {device} does not allow {:?}", class.state);
-    }
-    class
-}
-
-#[test]
-fn every_quantity_of_every_driver_has_a_class_or_is_plain_on_purpose() {
-    let options = [
-        json!({}),
-        json!({"bus": "sim-1"}),
-        json!({"bus": "sim-0.0"}),
-        json!({"pin": 4}),
-        json!({"pin": 4, "unit": "l", "per_pulse": 0.5}),
-        json!({"pin": 4, "unit": "kWh", "rate_unit": "kW", "pulses_per_unit": 1000}),
-    ];
-    let mut walked = BTreeSet::new();
-    for kind in registry() {
-        for options in &options {
-            let Ok(driver) = (kind.configure)(options.as_object().unwrap()) else { continue };
-            walked.insert(kind.name);
-            for info in driver.quantities() {
-                if !matches!(info.kind, ValueKind::Float | ValueKind::Integer) {
-                    continue;
-                }
-                let (name, unit) = (info.name.as_str(), info.unit);
-                let class = fits(name, unit, info.kind);
-                let plain = PLAIN.contains(&(name, unit)) || kind.name == "pulse-counter" && name == "rate";
-                let free = kind.name == "pulse-counter" && unit.is_empty();
-                assert!(
-                    class.device.is_some() != plain || free,
-                    "{}: {name} in {unit:?} is {class:?}: a line in class.rs, or one in PLAIN",
-                    kind.name
-                );
-            }
-        }
-    }
-    // Those whose quantities are named by the user; their units are of the table of units.
-    let open: BTreeSet<_> =
-        registry().iter().map(|kind| kind.name).filter(|name| !walked.contains(name)).collect();
-    assert!(open.is_subset(&BTreeSet::from(["hwmon", "iio", "pulse-counter"])), "{open:?}");
-}
-
-#[test]
-fn every_unit_that_can_be_chosen_fits_its_class() {
-    // config/units.rs; whatever the quantity is called.
-    let units = "°C °F K Pa hPa kPa MPa mbar bar mmHg inHg psi atm V mV µV kV A mA µA kA W mW kW MW J kJ MJ Wh kWh MWh Ω mΩ kΩ \
-                 MΩ m µm mm cm km in ft yd mi kg g mg t oz lb l ml m³ gal m/s km/h mph kn ft/s m/s² gₙ ° rad B bit kB MB GB TB \
-                 KiB MiB GiB TiB B/s bit/s kB/s MB/s kbit/s Mbit/s % 1 ‰ ppm ppb µg/m³ mg/m³ g/m³ s µs ms min h d Hz kHz MHz \
-                 GHz rpm lx klx fc T mT µT G dB dBm VA W/m² l/min l/h m³/h mm/h widgets";
-    for unit in units.split_whitespace().chain([""]) {
-        for quantity in [
-            "total",
-            "rate",
-            "x",
-            "humidity",
-            "soil_moisture",
-            "battery",
-            "wind",
-            "co2",
-            "co",
-            "tvoc",
-            "pm2_5",
-            "ph",
-            "aqi",
-            "no2",
-        ] {
-            fits(quantity, unit, ValueKind::Float);
-        }
-    }
-    let shown = |quantity, unit| {
-        let class = fits(quantity, unit, ValueKind::Float);
-        (class.device, class.state, class.unit.map(|unit| unit.into_owned()))
-    };
-    let text = |text: &str| Some(text.to_owned());
-    assert_eq!(shown("temperature", "°F"), (Some("temperature"), Some("measurement"), text("°F")));
-    assert_eq!(shown("total", "l"), (Some("volume"), Some("total_increasing"), text("L")));
-    assert_eq!(shown("total", "mm"), (Some("precipitation"), Some("total_increasing"), text("mm")));
-    assert_eq!(shown("total", "kWh"), (Some("energy"), Some("total_increasing"), text("kWh")));
-    assert_eq!(shown("level", "l"), (Some("volume_storage"), Some("measurement"), text("L")));
-    assert_eq!(shown("ratio", "1"), (None, Some("measurement"), None));
-    assert_eq!(shown("resistance", "kΩ"), (None, Some("measurement"), text("kΩ")));
-    assert_eq!(class::number("throttled", "", ValueKind::Integer).state, None, "bits have no mean");
-}
 
 fn platform(options: serde_json::Value) -> Arc<dyn Platform> {
     (find("home-assistant").unwrap().configure)(options.as_object().unwrap(), "greenhouse-pi").unwrap()
@@ -365,7 +207,7 @@ fn the_templates_read_our_messages() {
         let mut known = Arc::into_inner(about(&rules)).unwrap();
         known.sensors[0].quantities = vec![(channel.clone(), None)];
         let said = said(&voice(json!({}), &Arc::new(known)).connected(moment(0)));
-        let object = entity::identifier(&[channel.sensor.as_str(), channel.quantity.as_str()]);
+        let object = announce::identifier(&[channel.sensor.as_str(), channel.quantity.as_str()]);
         let topic = said.keys().find(|topic| topic.contains(&format!("/{object}/"))).unwrap();
         serde_json::from_str::<Value>(&said[topic]).unwrap()["value_template"].clone()
     };
@@ -456,6 +298,29 @@ fn whoever_comes_later_hears_it_all_again() {
     // Born over and over: not a flood of announcements.
     voice.heard(heard("homeassistant/status", "online"), moment(due + 5_100_000));
     assert!(voice.due().unwrap() >= due + 10_000_000);
+}
+
+#[test]
+fn of_samples_as_many_are_said_again_as_it_takes_for_every_quantity() {
+    let rules = Rules::default();
+    let mut known = Arc::into_inner(about(&rules)).unwrap();
+    for (channel, _) in &mut known.sensors[0].quantities {
+        let publish = channel.publish.as_mut().unwrap();
+        publish.shape = Shape::Sample;
+        publish.topic = "castel/air".to_owned();
+    }
+    let mut voice = voice(json!({}), &Arc::new(known));
+    voice.connected(moment(0));
+    for sample in ["{\"a\":1,\"b\":1}", "{\"c\":1}", "{\"b\":2}", "{\"c\":2,\"b\":3}", "{\"b\":4}"] {
+        voice.seal("castel/air", &mut format!("{{\"values\":{sample}}}").into_bytes());
+    }
+    let acts = voice.tick(moment(5_000_000));
+    let again = acts.iter().filter_map(|act| match act {
+        Act::Say(say) if say.topic == "castel/air" => Some(String::from_utf8(say.payload.clone()).unwrap()),
+        _ => None,
+    });
+    let expected = ["{\"a\":1,\"b\":1}", "{\"c\":2,\"b\":3}", "{\"b\":4}"];
+    assert_eq!(again.collect::<Vec<_>>(), expected.map(|sample| format!("{{\"values\":{sample}}}")));
 }
 
 #[test]
@@ -554,12 +419,12 @@ fn commands_become_ours() {
 
 #[test]
 fn ids_are_stable_and_of_the_allowed_letters() {
-    assert_eq!(entity::identifier(&["air", "pm2_5"]), "air_pm2_5");
+    assert_eq!(announce::identifier(&["air", "pm2_5"]), "air_pm2_5");
     // These stay for ever: Home Assistant knows an entity by them.
-    let odd = entity::identifier(&["Gewächshaus 1", "temperature"]);
+    let odd = announce::identifier(&["Gewächshaus 1", "temperature"]);
     assert_eq!(odd, "Gew_chshaus_1_temperature-63ba8891");
-    assert_ne!(odd, entity::identifier(&["Gewöchshaus 1", "temperature"]));
-    let long = entity::identifier(&["x".repeat(100).as_str(), "t"]);
+    assert_ne!(odd, announce::identifier(&["Gewöchshaus 1", "temperature"]));
+    let long = announce::identifier(&["x".repeat(100).as_str(), "t"]);
     assert!(long.len() <= 64 && id(&long).is_ok(), "{long}");
 }
 

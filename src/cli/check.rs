@@ -120,6 +120,11 @@ fn write_plain(out: &mut String, checked: &Checked) -> fmt::Result {
             "\nmirror {}: qos {}, {}{}",
             mirror.id,
             mirror.qos as u8,
+            mirror
+                .payload
+                .as_ref()
+                .map(|payload| format!("{} messages ", payload.kind.name()))
+                .unwrap_or_default(),
             sink(&mirror.sink).replace("{mirror}", &mirror.id),
             mirror.integrity.as_ref().map(|wanted| format!(", only with {wanted}")).unwrap_or_default()
         )?;
@@ -277,6 +282,9 @@ fn topic(channel: &Channel) -> String {
 fn sink(sink: &Sink) -> String {
     match sink {
         Sink::Sqlite { table: None } => "into the log (view messages)".to_owned(),
+        Sink::Sqlite { table: Some(table) } if table.columns.is_empty() => {
+            format!("into the log (view messages, and table {}: a row for each reading)", table.name)
+        }
         Sink::Sqlite { table: Some(table) } => {
             let columns: Vec<&str> = table.columns.keys().map(String::as_str).collect();
             format!("into the log (view messages, and table {}: {})", table.name, columns.join(", "))
@@ -453,5 +461,8 @@ fn mirror_json(mirror: &Mirror) -> Value {
         }),
         Sink::Csv { path, max_size, .. } => json!({"to": "csv", "path": path, "max_size": max_size}),
     };
-    json!({"id": mirror.id, "topics": mirror.topics, "qos": mirror.qos as u8, "sink": to})
+    let payload = mirror.payload.as_ref().map(|payload| payload.kind.name());
+    json!({
+        "id": mirror.id, "topics": mirror.topics, "qos": mirror.qos as u8, "payload": payload, "sink": to,
+    })
 }

@@ -1,6 +1,8 @@
 //! What a configuration tells an IoT platform of the bridge.
 
-use super::model::{Config, Permission};
+use std::time::Duration;
+
+use super::model::{Change, Config, Filter, Permission};
 use crate::platform::{About, OutputAbout, SensorAbout};
 use crate::reading::Logged;
 
@@ -15,7 +17,7 @@ impl Config {
             quantities: sensor
                 .quantities
                 .iter()
-                .map(|quantity| (quantity.channel.clone(), quantity.filter.heartbeat))
+                .map(|quantity| (quantity.channel.clone(), longest(&quantity.filter, sensor.interval)))
                 .collect(),
             state: sensor.state.clone(),
         });
@@ -49,5 +51,13 @@ impl Config {
         sensors
             .chain(outputs)
             .find(|channel| channel.sensor.as_str() == sensor && channel.quantity.as_str() == quantity)
+    }
+}
+
+/// The longest time without a message though nothing changes.
+fn longest(filter: &Filter, interval: Duration) -> Option<Duration> {
+    match filter.change {
+        Change::Always => Some(filter.min_interval.map_or(interval, |least| least.max(interval))),
+        _ => filter.heartbeat,
     }
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use crate::bus::BusName;
@@ -495,8 +496,41 @@ pub struct Mirror {
     pub qos: Qos,
     /// What messages must carry; the others are refused.
     pub integrity: Option<Integrity>,
+    /// Whose messages they are, if they are looked into.
+    pub payload: Option<Payload>,
     /// Where messages go.
     pub sink: Sink,
+}
+
+/// How messages of another program are read.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    /// Whose they are.
+    pub kind: PayloadKind,
+    /// Where local times are from.
+    pub zone: Option<TimeZone>,
+}
+
+/// A program whose messages are understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadKind {
+    /// ChirpStack v4, JSON.
+    ChirpStack,
+    /// Tasmota.
+    Tasmota,
+    /// Zigbee2MQTT.
+    Zigbee2Mqtt,
+}
+
+impl PayloadKind {
+    /// As in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ChirpStack => "chirpstack",
+            Self::Tasmota => "tasmota",
+            Self::Zigbee2Mqtt => "zigbee2mqtt",
+        }
+    }
 }
 
 /// Where a mirror writes.
@@ -523,7 +557,7 @@ pub enum Sink {
 pub struct Table {
     /// SQL name: letters, digits and `_`, none of the log's own.
     pub name: String,
-    /// Columns by name.
+    /// Columns by name; none for the table of readings of a mirror with a [`Payload`].
     pub columns: BTreeMap<String, TableColumn>,
 }
 
@@ -574,6 +608,27 @@ pub enum CsvColumn {
         /// Where it stands.
         path: JsonPath,
     },
+    /// Of a mirror with a [`Payload`]: what one reading says.
+    Told(ToldColumn),
+}
+
+/// What a message of another program says of one reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToldColumn {
+    /// Name of the device.
+    Device,
+    /// Part of the device.
+    Sensor,
+    /// What was measured.
+    Quantity,
+    /// Its value.
+    Value,
+    /// Its unit.
+    Unit,
+    /// When, by the message.
+    Taken,
+    /// The payload, where no reading was found in it.
+    Unread,
 }
 
 /// One output.

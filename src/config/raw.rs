@@ -685,6 +685,13 @@ pub(super) struct Mirror {
     /// Where messages go.
     #[schemars(required, extend("examples" = ["csv"]))]
     pub(super) to: Option<SinkKind>,
+    /// Messages of another program, whose readings are stored one by one: device, sensor, quantity, value, unit, time. With
+    /// `to: sqlite` into `table` (default: named as here), with `to: csv` a line each. See docs/mirror.md.
+    #[schemars(extend("examples" = ["chirpstack"]))]
+    pub(super) payload: Option<PayloadKind>,
+    /// Zone of the local times in `payload: tasmota`: a name of the tz database, or a distance from UTC. Default: unknown.
+    #[schemars(extend("examples" = ["Europe/Berlin", "+01:00"]))]
+    pub(super) time_zone: Option<String>,
     /// CSV file; `{date}` is the day (UTC), `{mirror}` the mirror's id. Only with `to: csv`.
     #[schemars(extend("examples" = ["/var/lib/sensor-bridge/{mirror}-{date}.csv"]))]
     pub(super) path: Option<String>,
@@ -711,6 +718,18 @@ pub(super) enum SinkKind {
     Sqlite,
     /// Into CSV files.
     Csv,
+}
+
+/// Whose messages they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum PayloadKind {
+    /// ChirpStack v4, events in JSON: `application/+/device/+/event/up`.
+    ChirpStack,
+    /// Tasmota: `tele/+/SENSOR`, `tele/+/STATE`.
+    Tasmota,
+    /// Zigbee2MQTT: `zigbee2mqtt/+`.
+    Zigbee2Mqtt,
 }
 
 /// Columns of a mirror.

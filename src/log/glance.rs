@@ -154,6 +154,7 @@ mod tests {
             received: moment(NOON),
             id: None,
             fields: None,
+            told: Vec::new(),
         }
     }
 

@@ -1,12 +1,12 @@
 //! What mirrors store: messages, the user's typed tables, held packet ids, intents and subscriptions.
 //! Works inside the writer's transaction and commits nothing itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 
-use super::{Intent, MirrorBatch, MirrorState, NewMessage, Stored, refused_message};
+use super::{Intent, MirrorBatch, MirrorState, NewMessage, Stored, Told, refused_message};
 use crate::config::{ColumnKind, Table};
 use crate::reading::{Clock, Qos};
 
@@ -20,6 +20,7 @@ pub(super) struct Known {
     topics: HashMap<String, i64>,
     mirrors: HashMap<String, i64>,
     tables: HashMap<String, Table>,
+    readings: HashSet<String>,
 }
 
 /// Why a batch was not stored.
@@ -46,6 +47,9 @@ pub(super) fn store(
     let mirror = mirror_id(connection, known, &batch.mirror)?;
     if let Some(table) = &batch.table {
         prepare_table(connection, known, table)?;
+    }
+    if let Some(name) = &batch.readings {
+        prepare_readings(connection, known, name)?;
     }
     let stored = insert_messages(connection, known, mirror, next, batch)?;
     refused_message::store(connection, mirror, &batch.refused)?;
@@ -103,6 +107,10 @@ fn insert_messages(
          ON CONFLICT (number, origin, mirror, topic) WHERE origin IS NOT NULL DO NOTHING",
     )?;
     let insert_fields = batch.table.as_ref().map(insert_into);
+    let insert_told = batch.readings.as_ref().map(|name| {
+        let columns = "message, time, topic, device, sensor, quantity, value, unit, taken";
+        format!("INSERT INTO {} ({columns}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)", quote(name))
+    });
     for message in &batch.messages {
         let topic = topic_id(connection, known, &message.topic)?;
         let flags = flags(message);
@@ -115,6 +123,9 @@ fn insert_messages(
         }
         if let (Some(sql), Some(fields)) = (&insert_fields, &message.fields) {
             insert_typed(connection, sql, *next, message, fields)?;
+        }
+        if let Some(sql) = &insert_told {
+            insert_readings(connection, sql, *next, message)?;
         }
         *next += 1;
     }
@@ -145,6 +156,31 @@ fn insert_typed(
     let own =
         [Sql::Integer(id), Sql::Text(message.received.wall.to_string()), Sql::Text(message.topic.clone())];
     connection.prepare_cached(sql)?.execute(params_from_iter(own.iter().chain(fields)))?;
+    Ok(())
+}
+
+fn insert_readings(
+    connection: &Connection,
+    sql: &str,
+    id: i64,
+    message: &NewMessage,
+) -> rusqlite::Result<()> {
+    let received = message.received.wall.to_string();
+    for told in &message.told {
+        let Told { device, sensor, quantity, value, unit, taken } = told;
+        let taken = taken.map(|taken| taken.to_string());
+        connection.prepare_cached(sql)?.execute(params![
+            id,
+            received,
+            message.topic,
+            device,
+            sensor,
+            quantity,
+            value,
+            unit,
+            taken
+        ])?;
+    }
     Ok(())
 }
 
@@ -199,19 +235,7 @@ fn prepare_table(connection: &Connection, known: &mut Known, table: &Table) -> R
         return Ok(());
     }
     let name = quote(&table.name);
-    let exists: bool = connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE)")?
-        .query_row([&table.name], |row| row.get(0))?;
-    let ours: bool = connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM mirror_table WHERE name = ?1 COLLATE NOCASE)")?
-        .query_row([&table.name], |row| row.get(0))?;
-    if exists && !ours {
-        return Err(StoreError::Table(format!(
-            "table \"{}\" exists already and is not a mirror's; choose another name",
-            table.name
-        )));
-    }
-    if !exists {
+    if !has_table(connection, &table.name, false)? {
         connection.execute_batch(&format!(
             "CREATE TABLE {name} (id INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE,
                time TEXT NOT NULL, topic TEXT NOT NULL)"
@@ -220,6 +244,54 @@ fn prepare_table(connection: &Connection, known: &mut Known, table: &Table) -> R
     }
     add_columns(connection, table, &name)?;
     known.tables.insert(table.name.clone(), table.clone());
+    Ok(())
+}
+
+/// Whether a mirror's table of this name is there; refuses one of another kind, or of somebody else.
+fn has_table(connection: &Connection, name: &str, of_readings: bool) -> Result<bool, StoreError> {
+    let says = |sql: &str| connection.prepare_cached(sql)?.query_row([name], |row| row.get::<_, bool>(0));
+    if !says("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE)")? {
+        return Ok(false);
+    }
+    if !says("SELECT EXISTS (SELECT 1 FROM mirror_table WHERE name = ?1 COLLATE NOCASE)")? {
+        return Err(StoreError::Table(format!(
+            "table \"{name}\" exists already and is not a mirror's; choose another name"
+        )));
+    }
+    // A column that only tables of readings have: in others it could only be one of the user's.
+    let many = says(
+        "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = 'message' AND \"notnull\" = 1)",
+    )?;
+    if many != of_readings {
+        let (is, other) = if many { ("readings", "columns") } else { ("columns", "readings") };
+        return Err(StoreError::Table(format!(
+            "table \"{name}\" holds {is} of messages, not {other}; choose another name"
+        )));
+    }
+    Ok(true)
+}
+
+/// Makes the table of readings. It has a row for each, so it has numbers of its own.
+fn prepare_readings(connection: &Connection, known: &mut Known, name: &str) -> Result<(), StoreError> {
+    if known.readings.contains(name) {
+        return Ok(());
+    }
+    if !has_table(connection, name, true)? {
+        let index = |what: &str| quote(&format!("mirror_{name}_by_{what}"));
+        connection.execute_batch(&format!(
+            "CREATE TABLE {table} (id INTEGER PRIMARY KEY,
+               message INTEGER NOT NULL REFERENCES message (id) ON DELETE CASCADE,
+               time TEXT NOT NULL, topic TEXT NOT NULL, device TEXT, sensor TEXT, quantity TEXT NOT NULL, value,
+               unit TEXT, taken TEXT);
+             CREATE INDEX {by_message} ON {table} (message);
+             CREATE INDEX {by_device} ON {table} (device, quantity, time);",
+            table = quote(name),
+            by_message = index("message"),
+            by_device = index("device"),
+        ))?;
+        connection.execute("INSERT OR IGNORE INTO mirror_table (name) VALUES (?1)", [name])?;
+    }
+    known.readings.insert(name.to_owned());
     Ok(())
 }
 

@@ -374,6 +374,25 @@ pub struct NewMessage {
     pub id: Option<(String, i64)>,
     /// Values for the user's table, in the order of its columns.
     pub fields: Option<Vec<rusqlite::types::Value>>,
+    /// Readings that it tells of, for [`MirrorBatch::readings`].
+    pub told: Vec<Told>,
+}
+
+/// A reading that a message of another program tells of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// By the name that the program gives it.
+    pub device: Option<String>,
+    /// Part of the device, if it has several.
+    pub sensor: Option<String>,
+    /// As the message calls it.
+    pub quantity: String,
+    /// A number, 0 or 1 for a truth value, a text; or nothing.
+    pub value: rusqlite::types::Value,
+    /// If it is known for certain.
+    pub unit: Option<String>,
+    /// When it was taken, as the message says.
+    pub taken: Option<Timestamp>,
 }
 
 /// A message that a mirror refused.
@@ -396,6 +415,8 @@ pub struct MirrorBatch {
     pub table: Option<config::Table>,
     /// Messages for the view `refused_messages`, of which the newest are kept.
     pub refused: Vec<RefusedMessage>,
+    /// The user's table that `NewMessage::told` go to, one row each; created when missing.
+    pub readings: Option<String>,
     /// Forget all held packet ids first (the broker has no session any more).
     pub forget_all: bool,
     /// QoS 2 packet ids taken but not released yet, with a hash of topic and payload.

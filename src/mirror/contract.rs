@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::fake::{Memory, message};
 use super::*;
-use crate::config::CsvColumn;
+use crate::config::{CsvColumn, PayloadKind, ToldColumn::Unread};
 use crate::integrity::{Integrity, Key};
 use crate::log::Machine;
 use crate::status::Board;
@@ -25,11 +25,16 @@ trait Fixture {
     fn fail(&self, fails: bool) -> bool;
 }
 
-struct OverSqlite(Memory);
+/// The shape, if messages are looked into: nothing of what follows may depend on that.
+struct OverSqlite(Memory, Option<PayloadKind>);
+
+fn shape(kind: Option<PayloadKind>) -> Option<shape::Shape> {
+    kind.map(|kind| shape::Shape::new(&config::Payload { kind, zone: None }))
+}
 
 impl Fixture for OverSqlite {
     fn sink(&self) -> Box<dyn Sink> {
-        Box::new(sqlite::Sqlite::new("m", None, Box::new(self.0.clone())))
+        Box::new(sqlite::Sqlite::new("m", None, Box::new(self.0.clone())).shaped(shape(self.1)))
     }
 
     fn rows(&self) -> Vec<(String, Vec<u8>)> {
@@ -105,13 +110,16 @@ struct OverCsv {
     folder: tempfile::TempDir,
     ledger: Memory,
     fails: Arc<AtomicBool>,
+    shape: Option<PayloadKind>,
 }
 
 impl Fixture for OverCsv {
     fn sink(&self) -> Box<dyn Sink> {
         let path = self.folder.path().join("x.csv").display().to_string();
-        let columns = [CsvColumn::Topic, CsvColumn::Id, CsvColumn::Payload];
-        let mut sink = csv::Csv::new("m", &path, &columns, None, Box::new(self.ledger.clone()));
+        let payload = if self.shape.is_some() { CsvColumn::Told(Unread) } else { CsvColumn::Payload };
+        let columns = [CsvColumn::Topic, CsvColumn::Id, payload];
+        let sink = csv::Csv::new("m", &path, &columns, None, Box::new(self.ledger.clone()));
+        let mut sink = sink.shaped(shape(self.shape));
         sink.append_half_while(self.fails.clone());
         Box::new(sink)
     }
@@ -140,14 +148,18 @@ fn refused_of(ledger: &Memory) -> Vec<(String, String)> {
 }
 
 fn fixtures() -> Vec<Box<dyn Fixture>> {
+    let csv = |shape| OverCsv {
+        folder: tempfile::tempdir().unwrap(),
+        ledger: Memory::default(),
+        fails: Arc::default(),
+        shape,
+    };
     vec![
-        Box::new(OverSqlite(Memory::default())),
+        Box::new(OverSqlite(Memory::default(), None)),
+        Box::new(OverSqlite(Memory::default(), Some(PayloadKind::ChirpStack))),
         Box::new(OverLog { folder: tempfile::tempdir().unwrap(), log: RefCell::default() }),
-        Box::new(OverCsv {
-            folder: tempfile::tempdir().unwrap(),
-            ledger: Memory::default(),
-            fails: Arc::default(),
-        }),
+        Box::new(csv(None)),
+        Box::new(csv(Some(PayloadKind::ChirpStack))),
     ]
 }
 

@@ -55,6 +55,12 @@ impl Tally {
         })
     }
 
+    /// A message that is not what its mirror expects, or not as a whole.
+    pub(super) fn refuse(&mut self, topic: &str, what: &str, why: &str) {
+        self.refused += 1;
+        self.last = Some(format!("payload of {} is no message of {what}: {why}", shown(topic)));
+    }
+
     /// Adds another's counts; its last reason, being later, wins.
     pub(super) fn add(&mut self, other: Tally) {
         self.missing += other.missing;

@@ -11,6 +11,7 @@ mod field;
 pub(crate) mod fuzz;
 mod health;
 mod identity;
+mod shape;
 mod sqlite;
 mod worker;
 
@@ -214,10 +215,13 @@ impl Ledger for Log {
 /// The sink that a mirror's configuration names. A new kind of sink is one file and one line here.
 pub fn sink(mirror: &config::Mirror, log: Log) -> Box<dyn Sink> {
     let ledger = Box::new(log.clone());
+    let shape = mirror.payload.as_ref().map(shape::Shape::new);
     let sink: Box<dyn Sink> = match &mirror.sink {
-        config::Sink::Sqlite { table } => Box::new(sqlite::Sqlite::new(&mirror.id, table.clone(), ledger)),
+        config::Sink::Sqlite { table } => {
+            Box::new(sqlite::Sqlite::new(&mirror.id, table.clone(), ledger).shaped(shape))
+        }
         config::Sink::Csv { path, columns, max_size } => {
-            Box::new(csv::Csv::new(&mirror.id, path, columns, *max_size, ledger))
+            Box::new(csv::Csv::new(&mirror.id, path, columns, *max_size, ledger).shaped(shape))
         }
     };
     match &mirror.integrity {

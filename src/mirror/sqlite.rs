@@ -1,11 +1,12 @@
-//! The SQLite sink: the log's `messages`, and a table of typed columns of the user's naming.
+//! The SQLite sink: the log's `messages`, and a table of the user's naming: of typed columns, or of the readings that
+//! messages of other programs tell of.
 //!
 //! Messages, the packet ids to remember and the typed row go into one transaction of the log's writer, so
 //! there is nothing to put right after a crash.
 
 use rusqlite::types::Value as Sql;
 
-use super::{Batch, Incoming, Ledger, Session, Sink, SinkError, Stored, csv, field, held, identity};
+use super::{Batch, Incoming, Ledger, Session, Sink, SinkError, Stored, csv, field, held, shape};
 use crate::config;
 use crate::log::{LogError, MirrorBatch, NewMessage};
 
@@ -13,12 +14,18 @@ use crate::log::{LogError, MirrorBatch, NewMessage};
 pub(super) struct Sqlite {
     mirror: String,
     table: Option<config::Table>,
+    shape: Option<shape::Shape>,
     ledger: Box<dyn Ledger>,
 }
 
 impl Sqlite {
     pub(super) fn new(mirror: &str, table: Option<config::Table>, ledger: Box<dyn Ledger>) -> Self {
-        Self { mirror: mirror.to_owned(), table, ledger }
+        Self { mirror: mirror.to_owned(), table, shape: None, ledger }
+    }
+
+    /// Takes messages for those of another program; the table then has a row for each of their readings.
+    pub(super) fn shaped(self, shape: Option<shape::Shape>) -> Self {
+        Self { shape, ..self }
     }
 }
 
@@ -50,19 +57,29 @@ impl Sqlite {
         let messages = batch
             .messages
             .iter()
-            .map(|message| NewMessage {
-                topic: message.topic.clone(),
-                received: message.received,
-                qos: message.qos,
-                retained: message.retained,
-                payload: message.payload.clone(),
-                id: identity(&message.payload).map(|(epoch, row)| (epoch.to_owned(), row)),
-                fields: fields_of(table, message, &mut fields),
+            .map(|message| {
+                let seen = match &self.shape {
+                    Some(shape) => shape.read(message, &mut fields),
+                    None => shape::Seen::of_ours(message),
+                };
+                let plain = table.filter(|_| self.shape.is_none());
+                NewMessage {
+                    topic: message.topic.clone(),
+                    received: message.received,
+                    qos: message.qos,
+                    retained: message.retained,
+                    payload: message.payload.clone(),
+                    id: seen.id,
+                    fields: fields_of(plain, message, &mut fields),
+                    told: seen.rows,
+                }
             })
             .collect();
+        let (readings, table) = if self.shape.is_some() { (table, None) } else { (None, table) };
         let stored = self.ledger.store(MirrorBatch {
             messages,
             table: table.cloned(),
+            readings: readings.map(|table| table.name.clone()),
             held: held(&batch.messages),
             ..batch.notes(&self.mirror)
         })?;

@@ -15,6 +15,14 @@ fn cases() -> Vec<(&'static str, Json)> {
     vec![
         ("custom", json!({"payload": "{\"t\":{value},\"ts\":{ts_ms}}"})),
         ("custom", json!({"payload": "{readings}", "reading": "{id:raw} {value:raw}", "separator": "\n"})),
+        ("home-assistant", json!({})),
+        (
+            "home-assistant",
+            json!({
+                "discovery_prefix": "ha/discovery", "node_id": "node-1", "device_name": "Greenhouse", "area": "Garden",
+                "birth_topic": "ha/status", "birth_payload": "up", "configuration_url": "http://pi.local:8080",
+            }),
+        ),
         ("influx", json!({})),
         (
             "influx",

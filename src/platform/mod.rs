@@ -12,6 +12,7 @@
 #[cfg(test)]
 mod contract;
 mod custom;
+mod home_assistant;
 mod influx;
 mod senml;
 mod sparkplug;
@@ -50,7 +51,8 @@ pub type Configure = fn(&Map<String, Value>, &str) -> Result<Arc<dyn Platform>, 
 pub type Write = fn(buffer: &mut Vec<u8>, parameter: &str, sample: &[Logged], late: bool);
 
 /// By name.
-static REGISTRY: &[PlatformKind] = &[custom::KIND, influx::KIND, senml::KIND, sparkplug::KIND];
+static REGISTRY: &[PlatformKind] =
+    &[custom::KIND, home_assistant::KIND, influx::KIND, senml::KIND, sparkplug::KIND];
 
 /// Every platform.
 pub fn registry() -> &'static [PlatformKind] {

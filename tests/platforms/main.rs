@@ -1,9 +1,11 @@
 //! Platforms through the real binary and a real mosquitto that lets nothing through but what the platform does; each
-//! with a small program in the platform's place.
+//! with a small program in the platform's place, made from its documentation.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
+mod foreign;
 mod formats;
+mod home_assistant;
 mod sparkplug;
 mod sparkplug_host;
 #[path = "../support/mod.rs"]

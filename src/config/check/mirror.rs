@@ -11,6 +11,7 @@ use super::super::topic::{check_filter, covers, overlaps, split_placeholders, un
 use super::columns::{csv_columns, table_columns, table_name};
 use super::integrity;
 use super::mqtt::qos;
+use super::payload;
 use super::size;
 use crate::reading::Qos;
 
@@ -34,18 +35,22 @@ pub(super) fn check(
         check_topics(&topics, &path.key("topics"), report);
         let qos = qos(raw.qos).unwrap_or(Qos::AtLeastOnce);
         let integrity = integrity::wanted(raw.integrity.as_ref(), places, &path.key("integrity"), report);
+        let payload = payload::check(&raw, &path, report);
         let sink = match raw.to {
             // Missing or unknown, and reported.
             None => continue,
-            Some(SinkKind::Sqlite) => sqlite(raw, &path, report),
-            Some(SinkKind::Csv) => csv(raw, &path, report),
+            Some(SinkKind::Sqlite) => match &payload {
+                Some(payload) => payload::table(raw, payload, &path, report),
+                None => sqlite(raw, &path, report),
+            },
+            Some(SinkKind::Csv) => csv(raw, payload.is_some(), &path, report),
         };
         match &sink {
             Sink::Sqlite { table: Some(table) } => same_table(index, table, &mut tables, &path, report),
             Sink::Csv { path: file, .. } => same_file(index, file, &id, log, &mut files, &path, report),
             Sink::Sqlite { table: None } => {}
         }
-        mirrors.push(Mirror { id, topics, qos, integrity, sink });
+        mirrors.push(Mirror { id, topics, qos, integrity, payload, sink });
     }
     mirrors
 }
@@ -101,13 +106,18 @@ fn check_topics(topics: &[String], path: &KeyPath, report: &mut Report) {
     }
 }
 
-fn sqlite(raw: raw::Mirror, path: &KeyPath, report: &mut Report) -> Sink {
+/// Keys that mean nothing here.
+pub(super) fn no_file(raw: &raw::Mirror, path: &KeyPath, report: &mut Report) {
     for (key, given) in [("path", raw.path.is_some()), ("max_size", raw.max_size.is_some())] {
         if given {
             let hint = "`to: sqlite` writes into the log (`log.path`)".to_owned();
             report.suggest(&path.key(key), "goes with `to: csv`", Some(hint));
         }
     }
+}
+
+fn sqlite(raw: raw::Mirror, path: &KeyPath, report: &mut Report) -> Sink {
+    no_file(&raw, path, report);
     let columns_path = path.key("columns");
     let columns = match raw.columns {
         Some(Columns::Map(columns)) => Some(table_columns(columns, &columns_path, report)),
@@ -142,7 +152,7 @@ fn sqlite(raw: raw::Mirror, path: &KeyPath, report: &mut Report) -> Sink {
     Sink::Sqlite { table }
 }
 
-fn csv(raw: raw::Mirror, path: &KeyPath, report: &mut Report) -> Sink {
+fn csv(raw: raw::Mirror, told: bool, path: &KeyPath, report: &mut Report) -> Sink {
     if raw.table.is_some() {
         report.problem(&path.key("table"), "goes with `to: sqlite`");
     }
@@ -157,6 +167,8 @@ fn csv(raw: raw::Mirror, path: &KeyPath, report: &mut Report) -> Sink {
     }
     let columns_path = path.key("columns");
     let columns = match raw.columns {
+        // Given all the same, they were reported.
+        _ if told => payload::columns(),
         None => vec![CsvColumn::Time, CsvColumn::Topic, CsvColumn::Payload],
         Some(Columns::List(columns)) => csv_columns(columns, &columns_path, report),
         Some(Columns::Map(_)) => {

@@ -13,6 +13,7 @@ pub(super) mod log;
 mod mirror;
 mod mqtt;
 mod output;
+mod payload;
 mod platform;
 mod pseudonym;
 mod quantity;

@@ -68,6 +68,7 @@ fn mirror(messages: &[(i64, String, String)]) -> House {
         payload: payload.clone().into_bytes(),
         id: None,
         fields: None,
+        told: Vec::new(),
     };
     let batch = MirrorBatch {
         mirror: "m".into(),

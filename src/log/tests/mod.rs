@@ -241,6 +241,7 @@ fn message(topic: &str, payload: &[u8], id: Option<(&str, i64)>) -> NewMessage {
         payload: payload.into(),
         id: id.map(|(epoch, row)| (epoch.into(), row)),
         fields: None,
+        told: Vec::new(),
     }
 }
 
@@ -320,6 +321,59 @@ fn table(name: &str, columns: &[(&str, ColumnKind)]) -> Table {
         ((*name).to_owned(), TableColumn { path: JsonPath(format!("/{name}")), kind: *kind })
     });
     Table { name: name.into(), columns: columns.collect() }
+}
+
+#[test]
+fn a_table_of_readings_has_a_row_for_each_and_is_never_one_of_columns() {
+    let folder = Folder::new();
+    let log = folder.open();
+    let told = |quantity: &str, value: Sql| Told {
+        device: Some("shed".into()),
+        sensor: None,
+        quantity: quantity.into(),
+        value,
+        unit: Some("°C".into()),
+        taken: Some(Timestamp(0)),
+    };
+    let store = |name: &str| {
+        let told = vec![told("t", Sql::Real(21.4)), told("n", Sql::Null), told("s", Sql::Text("ON".into()))];
+        let one = NewMessage { told, ..message("t", b"{}", Some(("uuid", 0))) };
+        let readings = Some(name.to_owned());
+        log.store(MirrorBatch {
+            mirror: "m".into(),
+            messages: vec![one.clone(), one],
+            readings,
+            ..Default::default()
+        })
+    };
+    assert_eq!(store("plugs").unwrap().repeats, 1, "by its id");
+    let columns =
+        MirrorBatch { table: Some(table("rooms", &[("value", ColumnKind::Real)])), ..Default::default() };
+    log.store(MirrorBatch { mirror: "m".into(), ..columns }).unwrap();
+    assert!(matches!(store("Rooms"), Err(LogError::Refused(why)) if why.contains("holds columns")));
+    assert!(matches!(store("reading"), Err(LogError::Refused(why)) if why.contains("choose another name")));
+    let columns =
+        MirrorBatch { table: Some(table("PLUGS", &[("value", ColumnKind::Real)])), ..Default::default() };
+    let refused = log.store(MirrorBatch { mirror: "m".into(), ..columns });
+    assert!(matches!(refused, Err(LogError::Refused(why)) if why.contains("holds readings")));
+    log.close().unwrap();
+    let connection = rusqlite::Connection::open(folder.path()).unwrap();
+    let rows: String = connection
+        .query_row(
+            "SELECT group_concat(device || quantity || ifnull(value, '-') || typeof(value) || unit || taken, ' ') FROM plugs",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    let taken = "°C1970-01-01T00:00:00.000000Z";
+    assert_eq!(rows, format!("shedt21.4real{taken} shedn-null{taken} shedsONtext{taken}"));
+    let mut plan = connection
+        .prepare(
+            "EXPLAIN QUERY PLAN SELECT value FROM plugs WHERE device = 'a' AND quantity = 't' AND time > 'x'",
+        )
+        .unwrap();
+    let plan: String = plan.query_row([], |row| row.get(3)).unwrap();
+    assert!(plan.contains("device=? AND quantity=? AND time>?"), "{plan}");
 }
 
 #[test]

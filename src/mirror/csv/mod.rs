@@ -22,7 +22,8 @@ use self::file::{Append, OpenFile};
 use self::name::{Names, day};
 use self::recent::Recent;
 use self::record::Columns;
-use super::{Batch, Ledger, Session, Sink, SinkError, Stored, held, identity};
+use super::shape::{Seen, Shape};
+use super::{Batch, Ledger, Session, Sink, SinkError, Stored, field, held};
 use crate::config::CsvColumn;
 use crate::enrich::clock;
 use crate::log::{Intent, MirrorBatch};
@@ -42,6 +43,7 @@ pub(super) struct Csv {
     names: Names,
     columns: Columns,
     max_size: Option<u64>,
+    shape: Option<Shape>,
     ledger: Box<dyn Ledger>,
     append: Append,
     current: Option<OpenFile>,
@@ -77,12 +79,18 @@ impl Csv {
             names: Names::new(path, mirror),
             columns: Columns::new(columns),
             max_size,
+            shape: None,
             ledger,
             append: file::append(),
             current: None,
             recent: Recent::default(),
             progress: Progress::default(),
         }
+    }
+
+    /// Takes messages for those of another program, with a record for each reading.
+    pub(super) fn shaped(self, shape: Option<Shape>) -> Self {
+        Self { shape, ..self }
     }
 
     /// The file for messages of this day (days since the epoch), opened, put right and not yet full.
@@ -143,10 +151,16 @@ impl Csv {
                 break;
             }
             segment.end += 1;
-            if identity(&message.payload).is_some_and(|id| !self.recent.is_new(&message.topic, id)) {
+            let mut fields = field::Tally::default();
+            let seen = match &self.shape {
+                Some(shape) => shape.read(message, &mut fields),
+                None => Seen::of_ours(message),
+            };
+            if seen.id().is_some_and(|id| !self.recent.is_new(&message.topic, &id)) {
                 segment.stored.repeats += 1;
             } else {
-                encoder.push(message, &mut segment.stored.fields);
+                encoder.push(message, &seen, &mut fields);
+                segment.stored.fields.add(fields);
             }
         }
         // Nothing but repeats: not even a header is due.

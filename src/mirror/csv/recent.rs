@@ -27,9 +27,9 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    /// Whether a message of ours was not seen before. It counts as seen from now on, until `forget_new`.
-    pub(super) fn is_new(&mut self, topic: &str, (epoch, row): (&str, i64)) -> bool {
-        let message = fingerprint(topic, format!("{epoch}-{row}").as_bytes());
+    /// Whether a message of this id was not seen before. It counts as seen from now on, until `forget_new`.
+    pub(super) fn is_new(&mut self, topic: &str, id: &str) -> bool {
+        let message = fingerprint(topic, id.as_bytes());
         let topic = fingerprint(topic, b"");
         let known = self.seen.contains(&message) || self.last.get(&topic) == Some(&message);
         if known || !self.new_seen.insert(message) {
@@ -65,17 +65,29 @@ impl Recent {
         self.new_seen.clear();
     }
 
-    /// Remembers what stands in the tail of a file, which begins and ends at a record.
+    /// Remembers what stands in the tail of a file, which begins and ends at a record. Where a message has a record for
+    /// each of its readings, a crash may have left some of the last one's only: it is taken again if it comes again.
     pub(super) fn seed(&mut self, tail: &[u8], columns: &Columns) {
         let Some((topic, id)) = columns.topic_and_id() else { return };
         let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(tail);
         let mut record = csv::StringRecord::new();
+        let mut last: Option<(String, String)> = None;
+        let mut whole = true;
         while let Ok(true) = reader.read_record(&mut record) {
             let (Some(topic), Some(id)) = (record.get(topic), record.get(id)) else { continue };
-            let parsed = id.split_once('-').and_then(|(epoch, row)| Some((epoch, row.parse().ok()?)));
-            if let Some(id) = parsed {
-                self.is_new(topic, id);
+            whole =
+                columns.unread().is_none_or(|at| record.get(at).is_some_and(|payload| !payload.is_empty()));
+            if last.as_ref().is_some_and(|last| (&*last.0, &*last.1) == (topic, id)) {
+                continue;
             }
+            if let Some((topic, id)) = last.replace((topic.to_owned(), id.to_owned()))
+                && !id.is_empty()
+            {
+                self.is_new(&topic, &id);
+            }
+        }
+        if let Some((topic, id)) = last.filter(|(_, id)| whole && !id.is_empty()) {
+            self.is_new(&topic, &id);
         }
         self.keep_new();
     }
@@ -88,34 +100,34 @@ mod tests {
     #[test]
     fn a_repeat_is_known_within_the_window_and_as_the_last_of_its_topic() {
         let mut recent = Recent::default();
-        assert!(recent.is_new("quiet", ("aaaaaaaa", 1)));
-        assert!(!recent.is_new("quiet", ("aaaaaaaa", 1)), "already in the same batch");
-        assert!(recent.is_new("other", ("aaaaaaaa", 1)), "another topic is another message");
+        assert!(recent.is_new("quiet", "aaaaaaaa-1"));
+        assert!(!recent.is_new("quiet", "aaaaaaaa-1"), "already in the same batch");
+        assert!(recent.is_new("other", "aaaaaaaa-1"), "another topic is another message");
         recent.keep_new();
         for row in 1..=MESSAGES as i64 + 10 {
-            assert!(recent.is_new("busy", ("aaaaaaaa", row)));
+            assert!(recent.is_new("busy", &format!("aaaaaaaa-{row}")));
             recent.keep_new();
         }
-        assert!(!recent.is_new("busy", ("aaaaaaaa", 20)), "in the window");
-        assert!(recent.is_new("busy", ("aaaaaaaa", 5)), "older than the window");
-        assert!(!recent.is_new("quiet", ("aaaaaaaa", 1)), "the last of its topic");
-        assert!(recent.is_new("quiet", ("bbbbbbbb", 1)), "another epoch");
+        assert!(!recent.is_new("busy", "aaaaaaaa-20"), "in the window");
+        assert!(recent.is_new("busy", "aaaaaaaa-5"), "older than the window");
+        assert!(!recent.is_new("quiet", "aaaaaaaa-1"), "the last of its topic");
+        assert!(recent.is_new("quiet", "bbbbbbbb-1"), "another epoch");
         assert!(recent.order.len() <= MESSAGES && recent.seen.len() <= MESSAGES);
     }
 
     #[test]
     fn what_was_not_stored_is_no_repeat() {
         let mut recent = Recent::default();
-        assert!(recent.is_new("t", ("aaaaaaaa", 1)));
+        assert!(recent.is_new("t", "aaaaaaaa-1"));
         recent.forget_new();
-        assert!(recent.is_new("t", ("aaaaaaaa", 1)));
+        assert!(recent.is_new("t", "aaaaaaaa-1"));
     }
 
     #[test]
     fn topics_are_bounded() {
         let mut recent = Recent::default();
         for topic in 0..TOPICS + 5 {
-            recent.is_new(&topic.to_string(), ("aaaaaaaa", 1));
+            recent.is_new(&topic.to_string(), "aaaaaaaa-1");
             recent.keep_new();
         }
         assert!(recent.last.len() <= TOPICS);

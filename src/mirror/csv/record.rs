@@ -5,8 +5,12 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::super::{Incoming, field, identity};
-use crate::config::CsvColumn;
+use rusqlite::types::Value as Sql;
+
+use super::super::shape::Seen;
+use super::super::{Incoming, field};
+use crate::config::{CsvColumn, ToldColumn};
+use crate::log::Told;
 
 /// What stands before a value that is base64 because it could not be written as text. A text that happens
 /// to begin so is encoded too, so that the mark always means what it says.
@@ -40,6 +44,11 @@ impl Columns {
         Some((position(CsvColumn::Topic)?, position(CsvColumn::Id)?))
     }
 
+    /// Position of the payload of messages without readings, where others have a record for each reading.
+    pub(super) fn unread(&self) -> Option<usize> {
+        self.columns.iter().position(|column| *column == CsvColumn::Told(ToldColumn::Unread))
+    }
+
     /// Begins a piece of a file, with the header if it is the first.
     pub(super) fn encoder(&self, first: bool) -> Encoder {
         let mut writer = writer();
@@ -63,6 +72,32 @@ fn heading(column: &CsvColumn) -> &str {
         CsvColumn::Retained => "retained",
         CsvColumn::Id => "id",
         CsvColumn::Field { name, .. } => name,
+        CsvColumn::Told(ToldColumn::Device) => "device",
+        CsvColumn::Told(ToldColumn::Sensor) => "sensor",
+        CsvColumn::Told(ToldColumn::Quantity) => "quantity",
+        CsvColumn::Told(ToldColumn::Value) => "value",
+        CsvColumn::Told(ToldColumn::Unit) => "unit",
+        CsvColumn::Told(ToldColumn::Taken) => "taken",
+        CsvColumn::Told(ToldColumn::Unread) => "payload",
+    }
+}
+
+/// What a reading says in this column.
+fn told(column: ToldColumn, told: &Told) -> Cow<'_, str> {
+    let text = |text: &'_ Option<String>| text.clone().unwrap_or_default().into();
+    match column {
+        ToldColumn::Device => text(&told.device),
+        ToldColumn::Sensor => text(&told.sensor),
+        ToldColumn::Quantity => Cow::Borrowed(&told.quantity),
+        ToldColumn::Value => match &told.value {
+            Sql::Integer(number) => number.to_string().into(),
+            Sql::Real(number) => number.to_string().into(),
+            Sql::Text(text) => Cow::Borrowed(text),
+            Sql::Null | Sql::Blob(_) => Cow::Borrowed(""),
+        },
+        ToldColumn::Unit => text(&told.unit),
+        ToldColumn::Taken => told.taken.map(|taken| taken.to_string()).unwrap_or_default().into(),
+        ToldColumn::Unread => Cow::Borrowed(""),
     }
 }
 
@@ -80,8 +115,17 @@ impl Encoder {
         self.writer.get_ref().len()
     }
 
-    /// Adds a message.
-    pub(super) fn push(&mut self, message: &Incoming, tally: &mut field::Tally) {
+    /// Adds a message: a record, or one for each of its readings.
+    pub(super) fn push(&mut self, message: &Incoming, seen: &Seen, tally: &mut field::Tally) {
+        if seen.rows.is_empty() {
+            self.record(message, seen, None, tally);
+        }
+        for row in &seen.rows {
+            self.record(message, seen, Some(row), tally);
+        }
+    }
+
+    fn record(&mut self, message: &Incoming, seen: &Seen, row: Option<&Told>, tally: &mut field::Tally) {
         let document = if self.parse { tally.parse(&message.topic, &message.payload) } else { None };
         for column in &self.columns {
             let writer = &mut self.writer;
@@ -93,14 +137,20 @@ impl Encoder {
                 CsvColumn::Qos => put(writer, [b'0' + message.qos as u8].as_slice()),
                 CsvColumn::Retained => put(writer, message.retained.to_string().as_bytes()),
                 CsvColumn::Id => {
-                    let id = identity(&message.payload).map(|(epoch, row)| format!("{epoch}-{row}"));
-                    put(writer, id.unwrap_or_default().as_bytes());
+                    put(writer, seen.id().unwrap_or_default().as_bytes());
                 }
                 CsvColumn::Field { path, .. } => {
                     let value = document.as_ref().and_then(|document| tally.field(document, path));
                     let text = value.map(field::text).unwrap_or_default();
                     put(writer, writable(text.as_bytes()).as_bytes());
                 }
+                CsvColumn::Told(column) => match row {
+                    Some(row) => put(writer, writable(told(*column, row).as_bytes()).as_bytes()),
+                    None if *column == ToldColumn::Unread => {
+                        put(writer, writable(&message.payload).as_bytes());
+                    }
+                    None => put(writer, b""),
+                },
             }
         }
         end(&mut self.writer);
@@ -158,7 +208,7 @@ mod tests {
 
     fn line(columns: &[CsvColumn], message: &Incoming) -> String {
         let mut encoder = Columns::new(columns).encoder(false);
-        encoder.push(message, &mut field::Tally::default());
+        encoder.push(message, &Seen::of_ours(message), &mut field::Tally::default());
         String::from_utf8(encoder.finish()).unwrap()
     }
 

@@ -295,3 +295,52 @@ fn an_intent_of_nobody_is_no_trouble() {
     place.ledger.0.lock().unwrap().state = state;
     assert_eq!(recover("m", &place.ledger).unwrap().held, [(1, 2)]);
 }
+
+/// A message that is several records may be in the file in part; it is never known for a repeat by that part.
+#[test]
+fn the_last_message_of_several_records_is_taken_again() {
+    use super::super::shape::Shape;
+    use crate::config::{Payload, PayloadKind, ToldColumn};
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.csv");
+    let columns = [
+        CsvColumn::Topic,
+        CsvColumn::Told(ToldColumn::Quantity),
+        CsvColumn::Told(ToldColumn::Value),
+        CsvColumn::Id,
+        CsvColumn::Told(ToldColumn::Unread),
+    ];
+    let ledger = Memory::default();
+    let sink = || {
+        let payload = Payload { kind: PayloadKind::ChirpStack, zone: None };
+        let path = file.display().to_string();
+        let sink =
+            Csv::new("m", &path, &columns, None, Box::new(ledger.clone())).shaped(Some(Shape::new(&payload)));
+        let mut sink: Box<dyn Sink> = Box::new(sink);
+        sink.open().unwrap();
+        sink
+    };
+    let uplink = |id: &str| {
+        let body = format!(
+            r#"{{"deduplicationId":"{id}","deviceInfo":{{"devEui":"01"}},"object":{{"a":1,"b":2.5,"c":"x"}}}}"#
+        );
+        message("up", body.as_bytes(), Qos::AtLeastOnce)
+    };
+    let give = |sink: &mut Box<dyn Sink>, id: &str| {
+        sink.store(&Batch { messages: vec![uplink(id)], ..Batch::default() }).unwrap().repeats
+    };
+    let mut first = sink();
+    assert_eq!((give(&mut first, "aa"), give(&mut first, "aa"), give(&mut first, "bb")), (0, 1, 0));
+    drop(first);
+    // A power cut between the second and the third reading of the last message.
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        text.starts_with("topic,quantity,value,id,payload\r\nup,a,1,aa,\r\nup,b,2.5,aa,\r\nup,c,x,aa,\r\n"),
+        "{text}"
+    );
+    std::fs::write(&file, text.strip_suffix("up,c,x,bb,\r\n").unwrap()).unwrap();
+    let mut second = sink();
+    assert_eq!((give(&mut second, "aa"), give(&mut second, "bb")), (1, 0));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.ends_with("up,b,2.5,bb,\r\nup,a,1,bb,\r\nup,b,2.5,bb,\r\nup,c,x,bb,\r\n"), "{text}");
+}

@@ -154,7 +154,7 @@ impl House {
 
     fn mirror(&self, topics: &[&str], qos: Qos, sink: config::Sink) -> config::Mirror {
         let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
-        config::Mirror { id: "m".into(), topics, qos, integrity: None, sink }
+        config::Mirror { id: "m".into(), topics, qos, integrity: None, payload: None, sink }
     }
 
     fn start(&self, topics: &[&str], qos: Qos, sink: config::Sink) -> Subscriber {

@@ -59,7 +59,7 @@ const ONLY_THIS: &[(&str, &str, &[&str])] = &[
     // A driver that takes a duration or a size as an option parses it as the rest of the configuration does.
     ("sensor", "config", &["duration", "options", "size"]),
     // So does a platform.
-    ("platform", "config", &["amount", "duration", "options", "size"]),
+    ("platform", "config", &["amount", "duration", "options", "size", "topic"]),
     // Pictures are made small where they are decoded.
     ("web", "sensor", &["camera"]),
     // What is drawn, and by which names it is asked for; nothing is asked.

@@ -12,7 +12,29 @@ use crate::reading::{Clock, Publish, Timestamp, Value, ValueKind};
 
 /// Options with which a platform can be configured: the least, and as much as there is.
 fn cases() -> Vec<(&'static str, Json)> {
-    vec![("senml", json!({}))]
+    vec![
+        ("senml", json!({})),
+        ("watson-iot", json!({"organization": "quickstart", "device_type": "pi"})),
+        ("watson-iot", json!({"organization": "x1y2z3", "device_type": "pi"})),
+        (
+            "watson-iot",
+            json!({
+                "organization": "x1y2z3",
+                "device_type": "pi",
+                "device_id": "greenhouse",
+                "event": "{sensor}-{quantity}",
+                "managed": {
+                    "lifetime": "1d",
+                    "device_info": {"serial_number": "7", "model": "Pi 5", "fw_version": "1"},
+                    "metadata": {"room": "greenhouse"},
+                    "reboot": ["/usr/bin/systemctl", "reboot"],
+                    "factory_reset": ["/usr/local/bin/reset"],
+                    "diagnostics": true,
+                    "unmanage_on_exit": true,
+                },
+            }),
+        ),
+    ]
 }
 
 fn configured() -> impl Iterator<Item = (&'static PlatformKind, Arc<dyn Platform>)> {

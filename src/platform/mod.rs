@@ -12,6 +12,7 @@
 #[cfg(test)]
 mod contract;
 mod senml;
+mod watson_iot;
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub type Configure = fn(&Map<String, Value>, &str) -> Result<Arc<dyn Platform>, 
 pub type Write = fn(buffer: &mut Vec<u8>, parameter: &str, sample: &[Logged], late: bool);
 
 /// By name.
-static REGISTRY: &[PlatformKind] = &[senml::KIND];
+static REGISTRY: &[PlatformKind] = &[senml::KIND, watson_iot::KIND];
 
 /// Every platform.
 pub fn registry() -> &'static [PlatformKind] {
@@ -127,6 +128,8 @@ pub struct Rules {
     pub alone: bool,
     /// The connection must be encrypted.
     pub tls: bool,
+    /// It brings no commands, whatever its dialogue hears.
+    pub no_commands: bool,
 }
 
 /// What a platform may tell of the bridge.

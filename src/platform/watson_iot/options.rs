@@ -17,7 +17,7 @@ const LONGEST: usize = 36;
 pub(super) const METADATA: usize = 8192;
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Options {
     /// Organization id, or `quickstart`: no registration and no password, but QoS 0, no commands, no management and at
     /// most one message a second.
@@ -39,16 +39,16 @@ pub(super) struct Options {
 
 /// Device management.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 struct RawManaged {
     /// After how long without a sign of life the platform takes the device for dormant, at least `1h`; the bridge says that
     /// it is there when half of it has passed. Default: never.
     #[schemars(extend("examples" = ["1d"]))]
     lifetime: Option<String>,
     /// What the device is.
-    device_info: DeviceInfo,
+    device_info: Option<DeviceInfo>,
     /// Anything else to be known of it.
-    metadata: Map<String, Value>,
+    metadata: Option<Map<String, Value>>,
     /// Program and arguments that restart the machine when the platform asks for it. Default: such a request is refused.
     #[schemars(extend("examples" = [["/usr/bin/systemctl", "reboot"]]))]
     reboot: Option<Vec<String>>,
@@ -62,7 +62,7 @@ struct RawManaged {
 
 /// What the device is, each if known.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default, rename_all(serialize = "camelCase"))]
+#[serde(deny_unknown_fields, rename_all(serialize = "camelCase"))]
 pub(super) struct DeviceInfo {
     /// Serial number.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,7 +154,8 @@ fn level(event: &str) -> Result<String, String> {
 
 fn managed(raw: RawManaged, problems: &mut Vec<OptionProblem>) -> Managed {
     let lifetime = raw.lifetime.and_then(|text| note(problems, "managed.lifetime", lifetime(&text)));
-    if serde_json::to_string(&raw.metadata).map_or(0, |text| text.len()) > METADATA {
+    let metadata = raw.metadata.unwrap_or_default();
+    if serde_json::to_string(&metadata).map_or(0, |text| text.len()) > METADATA {
         let message = format!("is larger than {METADATA} bytes as JSON");
         problems.push(OptionProblem::new("managed.metadata", message));
     }
@@ -167,8 +168,8 @@ fn managed(raw: RawManaged, problems: &mut Vec<OptionProblem>) -> Managed {
     }
     Managed {
         lifetime: lifetime.unwrap_or(0),
-        device_info: raw.device_info,
-        metadata: raw.metadata,
+        device_info: raw.device_info.unwrap_or_default(),
+        metadata,
         reboot: raw.reboot,
         factory_reset: raw.factory_reset,
         diagnostics: raw.diagnostics.unwrap_or(true),

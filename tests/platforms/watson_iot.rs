@@ -291,7 +291,7 @@ fn commands(broker: &Mosquitto, platform: &Platform, bridge: &Bridge) {
     send(broker, "iot-2/cmd/pause/fmt/json", &json!({"d": {"id": "c", "sensor": "air"}}));
     assert_eq!(answer(platform, bridge, "c")["rc"], 403);
     send(broker, "iot-2/cmd/set/fmt/json", &set("d", "heater"));
-    assert_eq!(answer(platform, bridge, "d")["rc"], 404);
+    assert_eq!(answer(platform, bridge, "d")["rc"], 403);
     Publisher::once(broker.port(), "iot-2/cmd/set/fmt/json", &["-q", "1", "-m", "on"]);
     platform.wait_for(bridge, ANSWER, |answer| answer["d"]["rc"] == 400);
 }

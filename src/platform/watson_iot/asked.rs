@@ -20,6 +20,9 @@ const LONGEST: i64 = 600 * SECOND;
 /// How often something other than `manage` is said.
 const TRIES: u32 = 5;
 
+/// A conflict is nothing to speak of before it has lasted for so many tries.
+const LASTING: u32 = 3;
+
 /// Requests without an answer, at most.
 const MOST: usize = 64;
 
@@ -74,9 +77,9 @@ pub(super) struct Requests {
 pub(super) enum Answered {
     /// It was done.
     Done(What),
-    /// It was refused, or will be said again: for the log.
+    /// It was refused, or will be said again, and somebody should know: for the log.
     Refused(String),
-    /// Nobody asked.
+    /// Nothing to be done: a conflict that may be over soon, or nobody asked.
     Nothing,
 }
 
@@ -93,13 +96,14 @@ impl Requests {
         self.open.clear();
     }
 
-    pub(super) fn has_room(&self) -> bool {
-        self.open.len() < MOST
+    /// How many more may be open.
+    pub(super) fn room(&self) -> usize {
+        MOST.saturating_sub(self.open.len())
     }
 
     /// Asks for something; `d` is the content, if there is any.
     pub(super) fn ask(&mut self, what: What, d: Option<Value>, now: Moment) -> Vec<Act> {
-        if !self.has_room() {
+        if self.room() == 0 {
             return vec![Act::Note("the platform leaves too many requests unanswered".to_owned())];
         }
         let id = self.id(now);
@@ -126,14 +130,21 @@ impl Requests {
         }
         // Everything else about a device rests on its being managed, so that is never given up.
         let passing = matches!(rc, 409 | 500) && request.tries < TRIES;
+        let lasting = request.tries >= LASTING;
         if passing || what == What::Manage {
             request.again = now.since_boot + pause(request.tries, matches!(rc, 409 | 500));
         } else {
             self.open.remove(index);
         }
-        let topic = what.topic();
-        let message: String = message.chars().filter(|c| !c.is_control()).take(200).collect();
-        Answered::Refused(format!("the platform answered {rc} to {topic}: {message}"))
+        if passing && !lasting {
+            return Answered::Nothing;
+        }
+        let mut note = format!("the platform answered {rc} to {}", what.topic());
+        if !message.is_empty() {
+            note += ": ";
+            note.extend(message.chars().filter(|c| !c.is_control()).take(200));
+        }
+        Answered::Refused(note)
     }
 
     pub(super) fn due(&self) -> Option<i64> {

@@ -12,6 +12,17 @@ use crate::reading::{self, Logged, STATE, SensorId};
 /// Longest message, characters.
 const LONGEST: usize = 500;
 
+/// Error codes told at once, at most.
+const CODES: usize = 30;
+
+/// What is to be told.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) requests: Vec<(What, Option<Value>)>,
+    /// There is more.
+    pub(super) more: bool,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Diagnostics {
@@ -36,8 +47,8 @@ impl Diagnostics {
         self.failed.clear();
     }
 
-    /// What has changed since it was told, as requests, `room` of them at most: the rest the next time.
-    pub(super) fn news(&mut self, latest: &[Logged], room: usize) -> Vec<(What, Option<Value>)> {
+    /// What has changed since it was told, as requests, `room` of them at most.
+    pub(super) fn news(&mut self, latest: &[Logged], room: usize) -> News {
         let mut news = Vec::new();
         for one in latest.iter().filter(|one| one.channel.quantity.as_str() == STATE) {
             let sensor = &one.channel.sensor;
@@ -48,8 +59,8 @@ impl Diagnostics {
             if self.told.get(sensor).map_or("ok", String::as_str) == &**state {
                 continue;
             }
-            if news.len() + self.failed.len() + 2 > room {
-                break;
+            if news.len() + self.failed.len().min(CODES) + 2 > room {
+                return News { requests: news, more: true };
             }
             self.told.insert(sensor.clone(), (**state).to_owned());
             let message: String = format!("{sensor}: {state}").chars().take(LONGEST).collect();
@@ -66,11 +77,11 @@ impl Diagnostics {
             } else if self.failed.remove(&code) {
                 // They can only be cleared all at once.
                 news.push((What::ClearErrorCodes, None));
-                let left = self.failed.iter().map(|code| Some(json!({"errorCode": code})));
+                let left = self.failed.iter().take(CODES).map(|code| Some(json!({"errorCode": code})));
                 news.extend(left.map(|d| (What::AddErrorCode, d)));
             }
         }
-        news
+        News { requests: news, more: false }
     }
 }
 

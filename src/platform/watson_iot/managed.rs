@@ -21,8 +21,12 @@ const UNMANAGE: &str = "iotdevice-1/mgmt/unmanage";
 
 const SECOND: i64 = 1_000_000;
 
-/// How often it is looked whether something fails.
-const LOOK: i64 = 10 * SECOND;
+/// It is looked for failures no more often than this.
+const LOOK: i64 = SECOND;
+
+/// A program is run so long after it was asked for: by then the request is acknowledged, and does not come again when the
+/// program ends the machine at once, again and again.
+const GRACE: i64 = SECOND;
 
 /// A machine that was told to restart and has not after this long does not: `manage` says that we are here.
 const STILL_HERE: i64 = 300 * SECOND;
@@ -44,14 +48,6 @@ impl Asked {
     }
 }
 
-/// What is done about a request.
-#[derive(Debug, PartialEq)]
-pub(super) enum Reaction {
-    Acts(Vec<Act>),
-    /// A program is to be run; then [`Management::acted`].
-    Run(Asked, Vec<String>),
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Management {
@@ -64,9 +60,12 @@ pub(super) struct Management {
     managed: bool,
     /// When `manage` is said again.
     repeat: Option<i64>,
-    /// When it is looked for failures.
-    look: Option<i64>,
-    running: Option<Asked>,
+    /// When it was looked for failures last.
+    looked: i64,
+    /// A state may have changed since.
+    stirred: bool,
+    /// The program that runs, or will at this time.
+    running: Option<(Asked, Option<i64>)>,
 }
 
 impl Management {
@@ -79,14 +78,15 @@ impl Management {
             requests: Requests::default(),
             managed: false,
             repeat: None,
-            look: None,
+            looked: i64::MIN,
+            stirred: false,
             running: None,
         }
     }
 
     pub(super) fn connected(&mut self, now: Moment) -> Vec<Act> {
         self.requests.restart();
-        (self.managed, self.repeat, self.look) = (false, None, None);
+        (self.managed, self.repeat, self.stirred) = (false, None, false);
         self.manage(now)
     }
 
@@ -105,7 +105,7 @@ impl Management {
         self.requests.ask(What::Manage, Some(d), now)
     }
 
-    pub(super) fn heard(&mut self, message: Heard<'_>, now: Moment) -> Reaction {
+    pub(super) fn heard(&mut self, message: Heard<'_>, now: Moment) -> Vec<Act> {
         if message.retained {
             // A retained request would restart the machine at each connection.
             return noted("a retained request of device management was refused");
@@ -123,10 +123,10 @@ impl Management {
             "response" => {
                 let rc = request.get("rc").and_then(Value::as_u64).unwrap_or(0);
                 let words = request.get("message").and_then(Value::as_str).unwrap_or_default();
-                return Reaction::Acts(self.answered(req_id.unwrap_or_default(), rc, words, now));
+                return self.answered(req_id.unwrap_or_default(), rc, words, now);
             }
-            "mgmt/initiate/device/reboot" => return self.start(false, req_id),
-            "mgmt/initiate/device/factory_reset" => return self.start(true, req_id),
+            "mgmt/initiate/device/reboot" => vec![self.start(false, req_id, now)],
+            "mgmt/initiate/device/factory_reset" => vec![self.start(true, req_id, now)],
             "device/update" => self.update(req_id, d, now),
             "observe" => self.observe(req_id, d, true),
             "cancel" => self.observe(req_id, d, false),
@@ -136,7 +136,7 @@ impl Management {
             }
             _ => vec![respond(req_id, &Err((501, "this request is not supported".to_owned())))],
         };
-        Reaction::Acts(acts.into_iter().flatten().collect())
+        acts.into_iter().flatten().collect()
     }
 
     /// The platform answers what we said.
@@ -171,30 +171,42 @@ impl Management {
     }
 
     fn look(&mut self, now: Moment) -> Vec<Act> {
-        self.look = Some(now.since_boot + LOOK);
-        let room = if self.requests.has_room() { 32 } else { 0 };
-        let news = self.diagnostics.news(&(self.about.latest)(), room);
-        news.into_iter().flat_map(|(what, d)| self.requests.ask(what, d, now)).collect()
+        (self.looked, self.stirred) = (now.since_boot, false);
+        let news = self.diagnostics.news(&(self.about.latest)(), self.requests.room());
+        // What there was no room for is taken up the next time.
+        self.stirred = news.more;
+        news.requests.into_iter().flat_map(|(what, d)| self.requests.ask(what, d, now)).collect()
+    }
+
+    /// A message of readings goes out.
+    pub(super) fn saw(&mut self, payload: &[u8]) {
+        const KEY: &[u8] = b"\"state\":";
+        self.stirred |= self.options.diagnostics && payload.windows(KEY.len()).any(|part| part == KEY);
     }
 
     /// "Device action requests": 202 when it begins, 500 when it fails, 501 when it is not offered.
-    fn start(&mut self, factory: bool, req_id: Option<&str>) -> Reaction {
+    fn start(&mut self, factory: bool, req_id: Option<&str>, now: Moment) -> Option<Act> {
         let program = if factory { &self.options.factory_reset } else { &self.options.reboot };
         let asked = Asked { req_id: req_id.map(str::to_owned), factory };
-        let refuse =
-            |rc, why: &str| Reaction::Acts(respond(req_id, &Err((rc, why.to_owned()))).into_iter().collect());
-        let Some(program) = program else {
-            return refuse(501, "the configuration names no program for this");
-        };
+        let refuse = |rc, why: &str| respond(req_id, &Err((rc, why.to_owned())));
         match &self.running {
+            _ if program.is_none() => refuse(501, "the configuration names no program for this"),
             // Sent again, because the connection broke: it is answered when it is done.
-            Some(running) if *running == asked && req_id.is_some() => Reaction::Acts(Vec::new()),
+            Some((running, _)) if *running == asked && req_id.is_some() => None,
             Some(_) => refuse(500, "another such request is being carried out"),
             None => {
-                self.running = Some(asked.clone());
-                Reaction::Run(asked, program.clone())
+                self.running = Some((asked, Some(now.since_boot + GRACE)));
+                None
             }
         }
+    }
+
+    /// The program that is to be run now, if one is; then [`Management::acted`].
+    pub(super) fn wanted(&mut self, now: Moment) -> Option<(Asked, Vec<String>)> {
+        let (asked, at) = self.running.as_mut()?;
+        at.take_if(|at| *at <= now.since_boot)?;
+        let program = if asked.factory { &self.options.factory_reset } else { &self.options.reboot };
+        Some((asked.clone(), program.clone()?))
     }
 
     /// The program has ended, or could not be started.
@@ -241,7 +253,9 @@ impl Management {
     }
 
     pub(super) fn due(&self) -> Option<i64> {
-        [self.requests.due(), self.repeat, self.look].into_iter().flatten().min()
+        let look = (self.managed && self.stirred).then(|| self.looked.saturating_add(LOOK));
+        let run = self.running.as_ref().and_then(|(_, at)| *at);
+        [self.requests.due(), self.repeat, look, run].into_iter().flatten().min()
     }
 
     pub(super) fn tick(&mut self, now: Moment) -> Vec<Act> {
@@ -251,7 +265,7 @@ impl Management {
             self.repeat = None;
             acts.extend(self.manage(now));
         }
-        if self.look.is_some_and(|at| at <= now.since_boot) {
+        if self.managed && self.stirred && self.looked.saturating_add(LOOK) <= now.since_boot {
             acts.extend(self.look(now));
         }
         acts
@@ -266,8 +280,8 @@ impl Management {
     }
 }
 
-fn noted(text: &str) -> Reaction {
-    Reaction::Acts(vec![Act::Note(text.to_owned())])
+fn noted(text: &str) -> Vec<Act> {
+    vec![Act::Note(text.to_owned())]
 }
 
 /// The answer to a request; none is owed to one without an id.

@@ -79,13 +79,7 @@ impl Dialogue for Talk {
             return self.command(message, now);
         }
         match &mut self.management {
-            Some(managed) if message.topic.starts_with("iotdm-1/") => match managed.heard(message, now) {
-                managed::Reaction::Acts(acts) => acts,
-                managed::Reaction::Run(asked, program) => {
-                    let id = asked.id();
-                    self.order(Under::Action(asked), id, Wish::Run(program), now)
-                }
-            },
+            Some(managed) if message.topic.starts_with("iotdm-1/") => managed.heard(message, now),
             // Left in the session by an earlier configuration that subscribed to it.
             _ => vec![Act::Note("something came that was not asked for, and was refused".to_owned())],
         }
@@ -103,7 +97,19 @@ impl Dialogue for Talk {
     }
 
     fn tick(&mut self, now: Moment) -> Vec<Act> {
-        self.management.as_mut().map_or_else(Vec::new, |managed| managed.tick(now))
+        let Some(managed) = &mut self.management else { return Vec::new() };
+        let mut acts = managed.tick(now);
+        if let Some((asked, program)) = managed.wanted(now) {
+            let id = asked.id();
+            acts.extend(self.order(Under::Action(asked), id, Wish::Run(program), now));
+        }
+        acts
+    }
+
+    fn seal(&mut self, _: &str, payload: &mut Vec<u8>) {
+        if let Some(managed) = &mut self.management {
+            managed.saw(payload);
+        }
     }
 
     fn leaving(&mut self, now: Moment) -> Vec<Say> {

@@ -58,6 +58,17 @@ fn hear(dialogue: &mut dyn Dialogue, topic: &str, payload: &Value, now: Moment) 
     dialogue.heard(Heard { topic, payload: payload.to_string().as_bytes(), retained: false }, now)
 }
 
+/// Asks for a restart, which is acknowledged before it is begun; answers the order.
+fn restart(dialogue: &mut dyn Dialogue, request: &Value) -> (u64, Option<String>, Vec<String>) {
+    assert!(hear(dialogue, "iotdm-1/mgmt/initiate/device/reboot", request, moment(0)).is_empty());
+    assert!(dialogue.due().is_some_and(|due| due <= SECOND));
+    let acts = dialogue.tick(moment(SECOND));
+    match &acts[..] {
+        [Act::Do(Order { tag, id, wish: Wish::Run(program) })] => (*tag, id.clone(), program.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Connects, and the platform says yes to `manage`; answers what is said then.
 fn managed(dialogue: &mut dyn Dialogue, now: Moment) -> Vec<Act> {
     let acts = dialogue.connected(now);
@@ -287,8 +298,7 @@ fn what_is_not_answered_or_in_conflict_is_said_again() {
     let acts = dialogue.connected(moment(0));
     let manage = one(&acts).1;
     let conflict = json!({"rc": 409, "message": "busy", "reqId": manage["reqId"]});
-    let acts = hear(&mut *dialogue, "iotdm-1/response", &conflict, moment(0));
-    assert_eq!(notes(&acts), ["the platform answered 409 to iotdevice-1/mgmt/manage: busy"]);
+    assert!(hear(&mut *dialogue, "iotdm-1/response", &conflict, moment(0)).is_empty());
     assert_eq!(dialogue.due(), Some(2 * SECOND));
     let acts = dialogue.tick(moment(2 * SECOND));
     assert_eq!(one(&acts), ("iotdevice-1/mgmt/manage", manage.clone()));
@@ -303,6 +313,8 @@ fn what_is_not_answered_or_in_conflict_is_said_again() {
     }
     assert_eq!(pauses[..3], [30, 30, 30]);
     assert_eq!(pauses[13], 600);
+    let acts = hear(&mut *dialogue, "iotdm-1/response", &conflict, moment(now));
+    assert_eq!(notes(&acts), ["the platform answered 409 to iotdevice-1/mgmt/manage: busy"]);
     // The device is not known: only a person can help, so seldom.
     let unknown = json!({"rc": 404, "reqId": manage["reqId"]});
     hear(&mut *dialogue, "iotdm-1/response", &unknown, moment(now));
@@ -332,33 +344,32 @@ fn a_restart_is_answered_as_the_configuration_allows() {
     managed(&mut *dialogue, moment(0));
     let reboot = "iotdm-1/mgmt/initiate/device/reboot";
     let request = json!({"reqId": "r-1"});
-    let acts = hear(&mut *dialogue, reboot, &request, moment(0));
-    let [Act::Do(Order { tag, id: Some(id), wish: Wish::Run(program) })] = &acts[..] else {
-        panic!("{acts:?}")
-    };
-    assert_eq!((id.as_str(), &program[..]), ("r-1", &["/sbin/reboot".to_owned(), "now".to_owned()][..]));
+    let (tag, id, program) = restart(&mut *dialogue, &request);
+    assert_eq!(
+        (id.as_deref(), &program[..]),
+        (Some("r-1"), &["/sbin/reboot".to_owned(), "now".to_owned()][..])
+    );
     assert!(hear(&mut *dialogue, reboot, &request, moment(0)).is_empty(), "the same, sent again");
     let acts2 = hear(&mut *dialogue, reboot, &json!({"reqId": "r-2"}), moment(0));
     assert_eq!(one(&acts2).1["rc"], 500, "one at a time");
     let ran = |rc| Outcome { rc, message: "exit status 1".to_owned(), data: None };
-    let done = dialogue.done(*tag, &ran(200), moment(0));
+    let done = dialogue.done(tag, &ran(200), moment(0));
     assert_eq!(one(&done), ("iotdevice-1/response", json!({"rc": 202, "reqId": "r-1"})));
     // The machine has not gone down: it is as it was before.
     let acts = dialogue.tick(moment(300 * SECOND));
     assert!(said(&acts).iter().any(|(topic, _)| *topic == "iotdevice-1/mgmt/manage"), "{acts:?}");
 
-    let acts = hear(&mut *dialogue, reboot, &json!({"reqId": "r-3"}), moment(0));
-    let [Act::Do(Order { tag, .. })] = &acts[..] else { panic!("{acts:?}") };
-    let failed = dialogue.done(*tag, &ran(500), moment(0));
+    let (tag, ..) = restart(&mut *dialogue, &json!({"reqId": "r-3"}));
+    let failed = dialogue.done(tag, &ran(500), moment(0));
     assert_eq!(
         one(&failed[..1]),
         ("iotdevice-1/response", json!({"rc": 500, "message": "exit status 1", "reqId": "r-3"}))
     );
     assert_eq!(notes(&failed).len(), 1);
     // Without a reqId it is done, and no answer is owed.
-    let acts = hear(&mut *dialogue, reboot, &json!({}), moment(0));
-    let [Act::Do(Order { tag, id: None, .. })] = &acts[..] else { panic!("{acts:?}") };
-    assert!(dialogue.done(*tag, &ran(200), moment(0)).is_empty());
+    let (tag, id, _) = restart(&mut *dialogue, &json!({}));
+    assert_eq!(id, None);
+    assert!(dialogue.done(tag, &ran(200), moment(0)).is_empty());
 
     for topic in [
         "iotdm-1/mgmt/initiate/device/factory_reset",
@@ -473,8 +484,13 @@ fn failures_are_told_as_codes_and_log() {
     for (_, request) in all {
         hear(&mut *dialogue, "iotdm-1/response", &json!({"rc": 200, "reqId": request["reqId"]}), moment(0));
     }
-    assert_eq!(dialogue.due(), Some(10 * SECOND));
+    assert_eq!(dialogue.due(), None, "it is looked when a state goes out");
+    dialogue.seal("", &mut b"{\"d\":{\"temperature\":21.4}}".to_vec());
+    assert_eq!(dialogue.due(), None);
+    dialogue.seal("", &mut b"{\"d\":{\"state\":\"ok\"}}".to_vec());
+    assert_eq!(dialogue.due(), Some(SECOND));
     assert!(dialogue.tick(moment(10 * SECOND)).is_empty(), "nothing new");
+    dialogue.seal("", &mut b"{\"d\":{\"state\":\"ok\"}}".to_vec());
     *state.lock().unwrap() = "ok";
     let acts = dialogue.tick(moment(20 * SECOND));
     let all = said(&acts);

@@ -201,6 +201,7 @@ fn broker(broker: Option<&Broker>, paint: Paint) -> Vec<String> {
     totals
         .extend((broker.refused > 0).then(|| paint.doubtful(&format!("{} refused", count(broker.refused)))));
     totals.extend((broker.discarded > 0).then(|| format!("{} given up (QoS 0)", count(broker.discarded))));
+    totals.extend((broker.thinned > 0).then(|| format!("{} gave way to newer ones", count(broker.thinned))));
     totals.push(many(broker.connections, "connection"));
     vec![link, traffic.join(", "), totals.join(", ")]
 }

@@ -96,6 +96,7 @@ impl Inner {
             published: figures.count("published"),
             refused: figures.count("refused"),
             discarded: figures.count("discarded"),
+            thinned: figures.count("thinned"),
             connections: figures.count("connections"),
             latency: latency(&part.histogram("ack")),
         }

@@ -233,6 +233,12 @@ pub const METRICS: &[Metric] = &[
         "QoS 0 readings given up because there was no connection.",
         discarded
     ),
+    of_broker!(
+        counter,
+        "sensor_bridge_thinned_total",
+        "Messages that gave way to newer ones, because the platform takes only so many a second.",
+        thinned
+    ),
     of_broker!(gauge, "sensor_bridge_in_flight", "Messages handed over and not acknowledged.", in_flight),
     of_broker!(gauge, "sensor_bridge_backlog_rows", "Rows committed and not delivered.", backlog_rows),
     of_broker!(

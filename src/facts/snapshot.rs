@@ -121,6 +121,8 @@ pub struct Broker {
     pub refused: u64,
     /// QoS 0 readings given up because there was no connection and `buffer: false`.
     pub discarded: u64,
+    /// Messages that gave way to newer ones because the platform takes only so many a second; in the log all the same.
+    pub thinned: u64,
     /// Connections made.
     pub connections: u64,
     /// From handing a message over to its acknowledgement (QoS 1 and 2).

@@ -44,6 +44,7 @@ pub(crate) fn snapshot() -> Snapshot {
             published: 123_456,
             refused: 2,
             discarded: 1,
+            thinned: 3,
             connections: 4,
             latency: Latency {
                 buckets: vec![(0.001, 10), (0.0025, 15), (120.0, 20)],

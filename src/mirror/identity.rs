@@ -3,15 +3,20 @@
 /// What every payload of ours begins with.
 const BEGINNING: &[u8] = br#"{"id":""#;
 
+/// What stands before that where a platform wants everything in an object `d`.
+const ENVELOPE: &[u8] = br#"{"d":"#;
+
 /// More digits than any row id has.
 const MAX_DIGITS: usize = 20;
 
-/// The identity `<epoch>-<row>` of a payload that begins `{"id":"<8 hex digits>-<row>"`, as all of ours do.
+/// The identity `<epoch>-<row>` of a payload that begins `{"id":"<8 hex digits>-<row>"`, as all of ours do, or with that
+/// after `{"d":`.
 ///
-/// Reads at most 38 bytes, whatever the size of the payload. Anything that is not exactly as we write it
+/// Reads at most 43 bytes, whatever the size of the payload. Anything that is not exactly as we write it
 /// (upper case, leading zeros, spaces, a row that is no row id) is not ours and has no identity: to store a
 /// foreign message twice is harmless, to drop one is not.
 pub fn identity(payload: &[u8]) -> Option<(&str, i64)> {
+    let payload = payload.strip_prefix(ENVELOPE).unwrap_or(payload);
     let (epoch, rest) = payload.strip_prefix(BEGINNING)?.split_at_checked(8)?;
     if !epoch.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
@@ -37,6 +42,8 @@ mod tests {
         for (payload, expected) in [
             (r#"{"id":"3f9c2a1b-1042","device":"x"}"#, Some(("3f9c2a1b", 1042))),
             (r#"{"id":"3f9c2a1b-1"}"#, Some(("3f9c2a1b", 1))),
+            (r#"{"d":{"id":"3f9c2a1b-1","sensor":"air"}}"#, Some(("3f9c2a1b", 1))),
+            (r#"{"d":{"d":{"id":"3f9c2a1b-1"}}}"#, None),
             (r#"{"id":"00000000-9223372036854775807"}"#, Some(("00000000", i64::MAX))),
             (r#"{"id":"00000000-9223372036854775808"}"#, None),
             (r#"{"id":"00000000-99999999999999999999999"}"#, None),

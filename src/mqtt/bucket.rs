@@ -1,8 +1,8 @@
-//! The rate of the late lane. Pure; time is an argument.
+//! How often something may happen: the rate of the late lane, and that of a platform. Pure; time is an argument.
 
 use std::time::{Duration, Instant};
 
-/// A token bucket: `rate` a second, with a burst of a twentieth of a second.
+/// A token bucket: `rate` a second, with a burst of a twentieth of a second, but of one at least.
 #[derive(Debug)]
 pub(super) struct Bucket {
     rate: f64,
@@ -11,8 +11,9 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) fn new(rate: u32, now: Instant) -> Self {
-        Self { rate: f64::from(rate.max(1)), tokens: 1.0, at: now }
+    /// `rate` a second; what is no rate counts as one in a thousand seconds.
+    pub(super) fn new(rate: f64, now: Instant) -> Self {
+        Self { rate: rate.max(0.001), tokens: 1.0, at: now }
     }
 
     pub(super) fn has_token(&mut self, now: Instant) -> bool {
@@ -20,7 +21,8 @@ impl Bucket {
         let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
         self.tokens = (self.tokens + elapsed * self.rate).min(burst);
         self.at = now;
-        self.tokens >= 1.0
+        // Many small steps do not add up to the whole that they are.
+        self.tokens >= 1.0 - 1e-6
     }
 
     pub(super) fn take(&mut self) {

@@ -21,6 +21,9 @@ pub(super) struct Lane {
     pub(super) position: i64,
     /// Read and not handed out.
     pub(super) queue: VecDeque<Message>,
+    /// With a rate only: read, and waiting for their turn, with their numbers. Their places in the order are open already,
+    /// because they take their turns in another one.
+    pub(super) waiting: VecDeque<(Message, u64)>,
     /// Handed out and not passed, in order; the first has the number `base`.
     pub(super) open: VecDeque<Entry>,
     pub(super) base: u64,
@@ -36,6 +39,7 @@ impl Lane {
         self.base += self.open.len() as u64;
         self.open.clear();
         self.queue.clear();
+        self.waiting.clear();
         self.position = position;
         self.held = None;
     }
@@ -51,6 +55,50 @@ impl Lane {
         if let Some(entry) = index.and_then(|index| self.open.get_mut(index)) {
             entry.done = true;
         }
+    }
+
+    /// Lets the next message that was read wait for its turn. Waiting messages that say nothing but what it says anew give way
+    /// to it, and it takes the first of their places in the line. Answers how many gave way.
+    pub(super) fn admit(&mut self) -> usize {
+        let Some(message) = self.queue.pop_front() else { return 0 };
+        let (mut place, mut index, mut gone) = (None, 0, 0);
+        while let Some((older, seq)) = self.waiting.get(index) {
+            if message.replaces(older) {
+                let seq = *seq;
+                self.waiting.remove(index);
+                self.done(seq);
+                place.get_or_insert(index);
+                gone += 1;
+            } else {
+                index += 1;
+            }
+        }
+        let seq = self.open(&message, false, false);
+        let mut at = place.unwrap_or(self.waiting.len());
+        self.waiting.insert(at, (message, seq));
+        // What else waits on its topic is older, and goes first.
+        for later in at + 1..self.waiting.len() {
+            if self.waiting[later].0.shares_topic(&self.waiting[at].0) {
+                self.waiting.swap(at, later);
+                at = later;
+            }
+        }
+        gone
+    }
+
+    /// Takes the message whose turn it is, with its number.
+    pub(super) fn turn(&mut self, handshake: bool) -> Option<(Message, u64)> {
+        let (message, seq) = self.waiting.pop_front()?;
+        let index = seq.checked_sub(self.base).and_then(|index| usize::try_from(index).ok());
+        if let Some(entry) = index.and_then(|index| self.open.get_mut(index)) {
+            entry.handshake = handshake;
+        }
+        Some((message, seq))
+    }
+
+    /// Messages under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.open.iter().filter(|entry| !entry.done).count() - self.waiting.len()
     }
 
     /// There is nothing to publish up to this row beyond what was read.

@@ -3,6 +3,9 @@
 //!
 //! A lane hands out messages in order and notes which are done. Only when everything up to the end of a
 //! sample is done does its progress move: that is what the cursor in the log says.
+//!
+//! With a rate, messages wait in line for their turns, and older ones give way to newer ones that say the same anew: each
+//! topic gets its turn with the newest there is, and however much is read, no more waits than there are things to say.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -69,18 +72,31 @@ pub(super) struct Lanes {
     told: i64,
     live_first: bool,
     bucket: Bucket,
+    /// Messages that may go out in all.
+    rate: Option<Bucket>,
+    /// The rate let nothing out when last asked.
+    short: bool,
+    /// Finished hand-shakes passed, and not told yet.
+    forget: Vec<i64>,
     hold: Option<Duration>,
     /// QoS 0 readings up to this row were taken while there was no connection.
     boundary: i64,
     discarded: usize,
+    thinned: usize,
     /// The late lane rests: the daemon is about to leave and live readings come first.
     resting: bool,
 }
 
 impl Lanes {
-    /// From what the log knows.
-    pub(super) fn new(state: &DeliveryState, backlog: &Backlog, policy: ClockPolicy, now: Instant) -> Self {
-        let (live_first, rate) = match backlog {
+    /// From what the log knows; `rate` is that of all messages, a second.
+    pub(super) fn new(
+        state: &DeliveryState,
+        backlog: &Backlog,
+        rate: Option<f64>,
+        policy: ClockPolicy,
+        now: Instant,
+    ) -> Self {
+        let (live_first, late_rate) = match backlog {
             Backlog::InOrder => (false, u32::MAX),
             Backlog::LiveFirst { rate } => (true, *rate),
         };
@@ -92,13 +108,17 @@ impl Lanes {
             done: done.map(|one| (one.row, true)).collect(),
             told: state.cursor,
             live_first,
-            bucket: Bucket::new(rate, now),
+            bucket: Bucket::new(f64::from(late_rate), now),
+            rate: rate.map(|rate| Bucket::new(rate, now)),
+            short: false,
+            forget: Vec::new(),
             hold: match policy {
                 ClockPolicy::Mark => None,
                 ClockPolicy::Hold(max) => Some(max),
             },
             boundary: 0,
             discarded: 0,
+            thinned: 0,
             resting: false,
         };
         lanes.restart();
@@ -185,6 +205,11 @@ impl Lanes {
         std::mem::take(&mut self.discarded)
     }
 
+    /// Messages that gave way to newer ones since the last call.
+    pub(super) fn take_thinned(&mut self) -> usize {
+        std::mem::take(&mut self.thinned)
+    }
+
     /// The lane whose next message may go out now; [`Lanes::head`] then shows it. `since_boot` in µs.
     pub(super) fn ready(
         &mut self,
@@ -193,6 +218,12 @@ impl Lanes {
         now: Instant,
         since_boot: i64,
     ) -> Result<Option<LaneId>, LogError> {
+        if let Some(rate) = &mut self.rate {
+            self.short = !rate.has_token(now);
+            if self.short {
+                return Ok(None);
+            }
+        }
         if !self.live_first && !self.ranges.is_empty() {
             // Left over from when it was `live-first`: older than everything else, so first.
             let ready = self.prepare(LaneId::Late, outbox, committed, now, since_boot)?;
@@ -208,9 +239,13 @@ impl Lanes {
 
     /// The next message of a lane that is ready.
     pub(super) fn head(&self, lane: LaneId) -> Option<&Message> {
-        match lane {
-            LaneId::Live => self.live.queue.front(),
-            LaneId::Late => self.late.queue.front(),
+        let lane = match lane {
+            LaneId::Live => &self.live,
+            LaneId::Late => &self.late,
+        };
+        match self.rate {
+            None => lane.queue.front(),
+            Some(_) => lane.waiting.front().map(|(message, _)| message),
         }
     }
 
@@ -218,6 +253,12 @@ impl Lanes {
     pub(super) fn take(&mut self, lane: LaneId, handshake: bool) -> Option<(Message, Ticket)> {
         if lane == LaneId::Late && self.live_first {
             self.bucket.take();
+        }
+        if let Some(rate) = &mut self.rate {
+            rate.take();
+            let (message, seq) = self.lane(lane).turn(handshake)?;
+            let row = message.row();
+            return Some((message, Ticket { lane, seq, row }));
         }
         let of = self.lane(lane);
         let message = of.queue.pop_front()?;
@@ -233,7 +274,8 @@ impl Lanes {
 
     /// Moves on over what is done. `None` when nothing moved.
     pub(super) fn advance(&mut self) -> Option<Progress> {
-        let mut progress = Progress::default();
+        let forget = std::mem::take(&mut self.forget);
+        let mut progress = Progress { forget, ..Progress::default() };
         self.live.advance(&mut progress.forget);
         self.late.advance(&mut progress.forget);
         if self.live.passed != self.told {
@@ -259,17 +301,23 @@ impl Lanes {
 
     /// Whether everything up to `committed` that may go out now has gone out and is done.
     pub(super) fn is_drained(&self, committed: i64) -> bool {
+        if self.short {
+            // What the rate holds back stays in the log for the next start: a turn each could take minutes.
+            return self.live.under_way() + self.late.under_way() == 0;
+        }
         let late = self.ranges.is_empty() || self.resting || self.late.held.is_some();
         let live = self.live.position >= committed && self.live.queue.is_empty() || self.live.held.is_some();
         late && live && self.live.open.is_empty() && self.late.open.is_empty()
     }
 
-    /// When to look again though nothing happens: a reading held for the clock, or a token for the late
-    /// lane.
+    /// When to look again though nothing happens: a reading held for the clock, a token for the late lane, or the next
+    /// turn.
     pub(super) fn wake(&self, now: Instant) -> Option<Instant> {
         let waits = self.live_first && !self.ranges.is_empty() && !self.resting;
         let token = (waits && self.late.held.is_none()).then(|| self.bucket.next(now));
-        [self.live.held, self.late.held, token].into_iter().flatten().min()
+        let turn = self.rate.as_ref().filter(|_| self.short).map(|rate| rate.next(now));
+        // What is held could not go out before its turn either.
+        turn.or_else(|| [self.live.held, self.late.held, token].into_iter().flatten().min())
     }
 
     fn lane(&mut self, lane: LaneId) -> &mut Lane {
@@ -279,8 +327,31 @@ impl Lanes {
         }
     }
 
-    /// Brings a message to the front of the lane that is neither done already, nor given up, nor held.
+    /// Whether the lane has a message that may go out. With a rate, everything that is there is looked at first.
     fn prepare(
+        &mut self,
+        id: LaneId,
+        outbox: &mut impl Outbox,
+        committed: i64,
+        now: Instant,
+        since_boot: i64,
+    ) -> Result<bool, LogError> {
+        if self.rate.is_none() {
+            return self.bring(id, outbox, committed, now, since_boot);
+        }
+        while self.bring(id, outbox, committed, now, since_boot)? {
+            self.thinned += self.lane(id).admit();
+            if self.lane(id).open.len() >= OPEN {
+                // Whatever gave way at the front makes room to read on.
+                self.live.advance(&mut self.forget);
+                self.late.advance(&mut self.forget);
+            }
+        }
+        Ok(!self.lane(id).waiting.is_empty())
+    }
+
+    /// Brings a message to the front of the lane that is neither done already, nor given up, nor held.
+    fn bring(
         &mut self,
         id: LaneId,
         outbox: &mut impl Outbox,
@@ -410,7 +481,7 @@ mod tests {
     }
 
     fn lanes(state: DeliveryState, backlog: Backlog) -> Lanes {
-        Lanes::new(&state, &backlog, ClockPolicy::Mark, Instant::now())
+        Lanes::new(&state, &backlog, None, ClockPolicy::Mark, Instant::now())
     }
 
     fn take(lanes: &mut Lanes, rows: &mut Rows, committed: i64) -> Option<Ticket> {
@@ -550,7 +621,7 @@ mod tests {
         rows.0[0].since_boot = Some(10_000_000);
         let policy = ClockPolicy::Hold(Duration::from_secs(60));
         let start = Instant::now();
-        let fresh = || Lanes::new(&DeliveryState::default(), &Backlog::InOrder, policy, start);
+        let fresh = || Lanes::new(&DeliveryState::default(), &Backlog::InOrder, None, policy, start);
         let mut lanes = fresh();
         assert_eq!(lanes.ready(&mut rows, 2, start, 11_000_000).unwrap(), None);
         assert_eq!(lanes.wake(start), Some(start + HOLD_CHECK));
@@ -562,6 +633,187 @@ mod tests {
         assert_eq!(lanes.ready(&mut rows, 2, later, 69_999_999).unwrap(), Some(LaneId::Live), "corrected");
         rows.0[0].since_boot = Some(10_000_000);
         assert_eq!(fresh().ready(&mut rows, 2, start, 70_000_000).unwrap(), Some(LaneId::Live), "too old");
+    }
+
+    /// A reading of this sensor's quantity, a message of its own or with others of the sensor.
+    fn told(row: i64, sensor: &str, quantity: &str, shape: Shape) -> Logged {
+        let mut told = logged(row, sensor, row, shape, false);
+        let channel = Arc::make_mut(&mut told.channel);
+        channel.quantity = quantity.into();
+        if let Some(publish) = channel.publish.as_mut().filter(|_| shape == Shape::Quantity) {
+            publish.topic = format!("t/{sensor}/{quantity}");
+        }
+        told
+    }
+
+    fn rated(rate: f64, now: Instant) -> Lanes {
+        Lanes::new(&DeliveryState::default(), &Backlog::InOrder, Some(rate), ClockPolicy::Mark, now)
+    }
+
+    /// What goes out now, as its rows.
+    fn turn(lanes: &mut Lanes, rows: &mut Rows, committed: i64, now: Instant) -> Option<(Ticket, Vec<i64>)> {
+        let lane = lanes.ready(rows, committed, now, 0).unwrap()?;
+        let head = lanes.head(lane).unwrap().row();
+        let (message, ticket) = lanes.take(lane, false).unwrap();
+        assert_eq!(head, message.row());
+        Some((ticket, message.readings().iter().map(|reading| reading.row).collect()))
+    }
+
+    #[test]
+    fn of_what_is_too_much_the_newest_of_each_topic_goes_out_in_turn() {
+        let of = |row: i64| ["a", "b", "c"][(row as usize - 1) % 3];
+        let mut rows = Rows((1..=30).map(|row| told(row, of(row), "q", Shape::Quantity)).collect());
+        let start = Instant::now();
+        let mut lanes = rated(1.0, start);
+        let mut sent = Vec::new();
+        // Three topics with a message each second, of which one may go out.
+        for tenth in 0..=100_u64 {
+            let now = start + Duration::from_millis(100 * tenth);
+            let committed = (3 * (1 + tenth as i64 / 10)).min(30);
+            if let Some((ticket, _)) = turn(&mut lanes, &mut rows, committed, now) {
+                sent.push((tenth, ticket.row));
+                lanes.done(ticket);
+                lanes.advance();
+            }
+            assert_eq!(turn(&mut lanes, &mut rows, committed, now), None);
+            let next = lanes.wake(now).expect("it is looked again at the next turn");
+            assert!(next > now && next <= now + Duration::from_secs(1));
+        }
+        let expected = [1, 5, 9, 10, 14, 18, 19, 23, 27, 28, 29];
+        assert_eq!(sent, (0..).step_by(10).zip(expected).collect::<Vec<_>>());
+        assert_eq!(lanes.cursor(), 29, "what gave way is passed");
+        assert_eq!(lanes.take_thinned() + sent.len(), 29);
+        let (last, _) = turn(&mut lanes, &mut rows, 30, start + Duration::from_secs(11)).unwrap();
+        lanes.done(last);
+        assert_eq!((last.row, lanes.advance().unwrap().cursor), (30, Some(30)));
+        assert!(lanes.is_drained(30));
+    }
+
+    #[test]
+    fn a_large_backlog_shrinks_to_what_there_is_to_say() {
+        // 20,000 messages of two topics, and one of a third before them.
+        let of = |row: i64| if row == 1 { "rare" } else { ["a", "b"][row as usize % 2] };
+        let mut rows = Rows((1..=20_001).map(|row| told(row, of(row), "q", Shape::Quantity)).collect());
+        let start = Instant::now();
+        let mut lanes = rated(1.0, start);
+        let mut sent = Vec::new();
+        for second in 0..10 {
+            let now = start + Duration::from_secs(second);
+            if let Some((ticket, _)) = turn(&mut lanes, &mut rows, 20_001, now) {
+                sent.push(ticket.row);
+                lanes.done(ticket);
+            }
+            lanes.advance();
+            assert!(lanes.live.open.len() <= OPEN + PREFETCH && lanes.live.waiting.len() <= 3);
+        }
+        assert_eq!(sent, [1, 20_000, 20_001]);
+        assert_eq!((lanes.cursor(), lanes.take_thinned()), (20_001, 19_998));
+        assert!(lanes.is_drained(20_001));
+    }
+
+    #[test]
+    fn only_what_is_said_anew_gives_way() {
+        let mut rows = Rows(vec![
+            told(1, "a", "temperature", Shape::Sample),
+            told(2, "b", "temperature", Shape::Sample),
+            told(3, "a", "humidity", Shape::Sample),
+            told(4, "a", "temperature", Shape::Sample),
+        ]);
+        // Rows 5 and 6 are one sample of both.
+        let start = Instant::now();
+        let mut lanes = rated(1000.0, start);
+        let mut later = start;
+        let mut next = |lanes: &mut Lanes, rows: &mut Rows, committed| {
+            later += Duration::from_millis(2);
+            turn(lanes, rows, committed, later).map(|(_, rows)| rows)
+        };
+        assert_eq!(
+            next(&mut lanes, &mut rows, 4),
+            Some(vec![3]),
+            "in the first place, and in order in its topic"
+        );
+        rows.0.push(told(5, "a", "humidity", Shape::Sample));
+        rows.0.push(told(6, "a", "temperature", Shape::Sample));
+        (rows.0[5].continues, rows.0[5].at) = (true, rows.0[4].at);
+        assert_eq!(next(&mut lanes, &mut rows, 6), Some(vec![2]));
+        assert_eq!(next(&mut lanes, &mut rows, 6), Some(vec![5, 6]));
+        assert_eq!(next(&mut lanes, &mut rows, 6), None);
+        assert_eq!(lanes.take_thinned(), 2);
+    }
+
+    #[test]
+    fn leaving_does_not_wait_for_turns() {
+        let mut rows = Rows((1..=3).map(|row| told(row, &format!("s{row}"), "q", Shape::Quantity)).collect());
+        let start = Instant::now();
+        let mut lanes = rated(0.001, start);
+        let (first, _) = turn(&mut lanes, &mut rows, 3, start).unwrap();
+        assert_eq!(turn(&mut lanes, &mut rows, 3, start), None);
+        assert!(!lanes.is_drained(3), "one is under way");
+        lanes.done(first);
+        lanes.advance();
+        assert!(lanes.is_drained(3));
+        assert_eq!(lanes.cursor(), 1, "the others go out after the next start");
+        lanes.restart();
+        let later = start + Duration::from_secs(2000);
+        assert_eq!(turn(&mut lanes, &mut rows, 3, later).unwrap().1, [2]);
+    }
+
+    proptest! {
+        /// With a rate: in order in each topic, never more than it allows, nothing passed that neither went out nor gave way
+        /// to something newer, and in the end the newest of everything has gone out.
+        #[test]
+        fn thinned_and_nothing_else(
+            sensors in proptest::collection::vec((0..4usize, 0..3usize), 1..80),
+            sample: bool,
+            steps in proptest::collection::vec((0..30u64, 0..6i64, 0..4usize, 0..40u8), 1..100),
+        ) {
+            let shape = if sample { Shape::Sample } else { Shape::Quantity };
+            let key = |row: i64| sensors[row as usize - 1];
+            let end = sensors.len() as i64;
+            let mut rows = Rows((1..=end).map(|row| {
+                let (sensor, quantity) = key(row);
+                told(row, &format!("s{sensor}"), &format!("q{quantity}"), shape)
+            }).collect());
+            let start = Instant::now();
+            let (mut now, mut committed) = (start, 0);
+            let mut lanes = rated(100.0, start);
+            let (mut flying, mut done, mut count) = (Vec::<Ticket>::new(), BTreeMap::new(), 0);
+            let mut last: BTreeMap<String, i64> = BTreeMap::new();
+            let finish = std::iter::repeat_n((30, 6, 0, 1), 200);
+            for (wait, more, which, cut) in steps.into_iter().chain(finish) {
+                now += Duration::from_millis(wait);
+                committed = (committed + more).min(end);
+                if cut == 0 {
+                    lanes.restart();
+                    flying.clear();
+                    // What was not acknowledged may come again.
+                    last.clear();
+                }
+                if let Some(lane) = lanes.ready(&mut rows, committed, now, 0).unwrap() {
+                    let (message, ticket) = lanes.take(lane, false).unwrap();
+                    prop_assert!(!done.contains_key(&ticket.row), "row {} again", ticket.row);
+                    let before = last.insert(message.publish().unwrap().topic.clone(), ticket.row);
+                    prop_assert!(before < Some(ticket.row), "{before:?} before {}", ticket.row);
+                    flying.push(ticket);
+                    count += 1;
+                }
+                if !flying.is_empty() {
+                    let ticket = flying.remove(which % flying.len());
+                    lanes.done(ticket);
+                    done.insert(ticket.row, ());
+                }
+                lanes.advance();
+                let most = 1.0 + 5.0 + 100.0 * (now - start).as_secs_f64();
+                prop_assert!(f64::from(count) <= most, "{count} in {:?}", now - start);
+                for row in (1..=lanes.cursor()).filter(|row| !done.contains_key(row)) {
+                    prop_assert!((row + 1..=committed).any(|newer| key(newer) == key(row)), "row {row} is lost");
+                }
+            }
+            prop_assert_eq!(lanes.cursor(), end);
+            for row in (1..=end).filter(|row| !(row + 1..=end).any(|newer| key(newer) == key(*row))) {
+                prop_assert!(done.contains_key(&row), "row {row} is the newest");
+            }
+        }
     }
 
     #[derive(Debug, Clone, Copy)]

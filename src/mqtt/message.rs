@@ -1,6 +1,7 @@
 //! Cuts rows of the log into messages. Pure.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::reading::{Logged, Publish, Shape, Value, ValueKind};
 
@@ -55,6 +56,25 @@ impl Message {
     /// How it goes out; `None` never comes out of [`cut`].
     pub(super) fn publish(&self) -> Option<&Publish> {
         self.first().channel.publish.as_ref()
+    }
+
+    /// Whether it goes out on the same topic as the other.
+    pub(super) fn shares_topic(&self, other: &Self) -> bool {
+        match (self.publish(), other.publish()) {
+            (Some(ours), Some(theirs)) => ours.topic == theirs.topic,
+            _ => false,
+        }
+    }
+
+    /// Whether all that the other says, an older one, is said anew: the same topic, and each quantity.
+    pub(super) fn replaces(&self, older: &Self) -> bool {
+        let says = |told: &Logged| {
+            self.readings().iter().any(|reading| {
+                let (ours, theirs) = (&reading.channel, &told.channel);
+                Arc::ptr_eq(ours, theirs) || ours.sensor == theirs.sensor && ours.quantity == theirs.quantity
+            })
+        };
+        self.shares_topic(older) && older.readings().iter().all(says)
     }
 
     fn add(&mut self, reading: Logged) {
@@ -117,8 +137,6 @@ fn joins(message: &Message, row: &Logged) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::reading::{Channel, Clock, Qos, Timestamp};
 

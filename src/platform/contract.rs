@@ -32,6 +32,26 @@ fn cases() -> Vec<(&'static str, Json)> {
         ("senml", json!({"base_name": "urn:dev:ow:10e2073a01080063:"})),
         ("sparkplug-b", json!({"group": "Greenhouses"})),
         ("sparkplug-b", json!({"group": "Greenhouses", "node": "Pi 4", "primary_host": "scada"})),
+        ("watson-iot", json!({"organization": "quickstart", "device_type": "pi"})),
+        ("watson-iot", json!({"organization": "x1y2z3", "device_type": "pi"})),
+        (
+            "watson-iot",
+            json!({
+                "organization": "x1y2z3",
+                "device_type": "pi",
+                "device_id": "greenhouse",
+                "event": "{sensor}-{quantity}",
+                "managed": {
+                    "lifetime": "1d",
+                    "device_info": {"serial_number": "7", "model": "Pi 5", "fw_version": "1"},
+                    "metadata": {"room": "greenhouse"},
+                    "reboot": ["/usr/bin/systemctl", "reboot"],
+                    "factory_reset": ["/usr/local/bin/reset"],
+                    "diagnostics": true,
+                    "unmanage_on_exit": true,
+                },
+            }),
+        ),
     ]
 }
 

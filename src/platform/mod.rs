@@ -17,6 +17,7 @@ mod influx;
 mod senml;
 mod sparkplug;
 mod template;
+mod watson_iot;
 
 use std::fmt;
 use std::sync::Arc;
@@ -51,8 +52,14 @@ pub type Configure = fn(&Map<String, Value>, &str) -> Result<Arc<dyn Platform>, 
 pub type Write = fn(buffer: &mut Vec<u8>, parameter: &str, sample: &[Logged], late: bool);
 
 /// By name.
-static REGISTRY: &[PlatformKind] =
-    &[custom::KIND, home_assistant::KIND, influx::KIND, senml::KIND, sparkplug::KIND];
+static REGISTRY: &[PlatformKind] = &[
+    custom::KIND,
+    home_assistant::KIND,
+    influx::KIND,
+    senml::KIND,
+    sparkplug::KIND,
+    watson_iot::KIND,
+];
 
 /// Every platform.
 pub fn registry() -> &'static [PlatformKind] {
@@ -133,6 +140,8 @@ pub struct Rules {
     pub alone: bool,
     /// The connection must be encrypted.
     pub tls: bool,
+    /// It brings no commands, whatever its dialogue hears.
+    pub no_commands: bool,
 }
 
 /// What a platform may tell of the bridge.

@@ -8,6 +8,7 @@ mod formats;
 mod home_assistant;
 mod sparkplug;
 mod sparkplug_host;
+mod watson_iot;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -84,6 +84,10 @@ fn of_platform(
     if chosen.is_none() && !report.has_problem_at(&KeyPath::default().key("mqtt").key("platform")) {
         report.problem(&path.key("from"), "there is no `mqtt.platform` that commands could come from");
     }
+    if let Some(chosen) = chosen.filter(|chosen| chosen.platform.rules().no_commands) {
+        let message = format!("{} brings no commands with these options", chosen.platform.name());
+        report.problem(&path.key("from"), message);
+    }
     let given = [
         ("topic", raw.topic.is_some()),
         ("qos", raw.qos.is_some()),

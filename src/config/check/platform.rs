@@ -68,6 +68,11 @@ pub(super) fn lay_down(raw: &mut raw::Mqtt, chosen: Option<&Chosen>, path: &KeyP
             report.suggest(&path.key(key), message, Some("leave it out".to_owned()));
         }
     }
+    if rules.rate.is_some() && matches!(raw.backlog, Some(raw::Backlog::LiveFirst)) {
+        let message =
+            format!("means nothing on {}: of what waits only the newest goes out anyway", platform.name());
+        report.suggest(&path.key("backlog"), message, Some("leave it out".to_owned()));
+    }
     password(raw, &rules, platform.name(), path, report);
     let version = raw.version.as_ref().map(|version| super::mqtt::version(Some(version)));
     if let (Some(v5), Some(given)) = (rules.v5, version)

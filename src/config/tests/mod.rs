@@ -4,6 +4,7 @@ mod bad;
 mod environment;
 mod garbage;
 mod good;
+mod watson;
 
 use std::sync::Arc;
 use std::time::Duration;

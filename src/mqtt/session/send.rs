@@ -87,6 +87,10 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         if discarded > 0 {
             self.shared.figures.discarded.add(discarded);
         }
+        let thinned = self.shared.lanes.take_thinned();
+        if thinned > 0 {
+            self.shared.figures.thinned.add(thinned);
+        }
         Ok(())
     }
 

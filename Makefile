@@ -93,7 +93,8 @@ virtual-pi-long: $(AARCH64) test-tools ## the same with 100 power cuts
 	VIRTUAL_PI_CUTS=100 $(VIRTUAL_PI) --skip debian::
 
 virtual-pi-systemd: $(AARCH64) test-tools ## the arm64 package on the emulated Pi, under Debian's dpkg and systemd
-	packaging/build arm64 target/$(AARCH64)/release/sensor-bridge
+	$(CARGO) build $(FLAGS) # of this machine: it writes the man pages
+	packaging/build arm64 target/$(AARCH64)/release/sensor-bridge target/debug/sensor-bridge
 	tests/virtual-pi/setup
 	tests/virtual-pi/debian/setup
 	$(VIRTUAL_PI) debian::

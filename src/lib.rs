@@ -20,10 +20,10 @@ pub mod enrich;
 pub mod exchange;
 pub mod facts;
 pub mod filter;
-pub mod integrity;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+pub mod integrity;
 pub mod log;
 pub mod mirror;
 pub mod mqtt;

@@ -117,7 +117,7 @@ fn write_plain(out: &mut String, checked: &Checked) -> fmt::Result {
     for mirror in &config.mirrors {
         writeln!(
             out,
-            "\nmirror {}: qos {}, {}{}",
+            "\nmirror {}: qos {}, {}{}{}",
             mirror.id,
             mirror.qos as u8,
             mirror

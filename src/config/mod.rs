@@ -33,9 +33,9 @@ use serde_json::Value;
 
 use crate::sensor::registry::{self, DriverKind};
 
-pub use check::log::log_key;
 #[cfg(any(test, fuzzing))]
 pub(crate) use check::json_pointer;
+pub use check::log::log_key;
 pub use model::*;
 pub(crate) use problem::write_located;
 pub use problem::{Problem, Problems};

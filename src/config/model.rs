@@ -503,7 +503,7 @@ pub struct Mirror {
 }
 
 /// How messages of another program are read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Payload {
     /// Whose they are.
     pub kind: PayloadKind,

@@ -87,6 +87,7 @@ impl Checked {
                 payload: message.payload,
                 id: None,
                 fields: None,
+                told: Vec::new(),
             },
             reason: (*why).to_owned(),
         };

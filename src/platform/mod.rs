@@ -52,14 +52,8 @@ pub type Configure = fn(&Map<String, Value>, &str) -> Result<Arc<dyn Platform>, 
 pub type Write = fn(buffer: &mut Vec<u8>, parameter: &str, sample: &[Logged], late: bool);
 
 /// By name.
-static REGISTRY: &[PlatformKind] = &[
-    custom::KIND,
-    home_assistant::KIND,
-    influx::KIND,
-    senml::KIND,
-    sparkplug::KIND,
-    watson_iot::KIND,
-];
+static REGISTRY: &[PlatformKind] =
+    &[custom::KIND, home_assistant::KIND, influx::KIND, senml::KIND, sparkplug::KIND, watson_iot::KIND];
 
 /// Every platform.
 pub fn registry() -> &'static [PlatformKind] {

@@ -8,9 +8,9 @@ mod formats;
 mod home_assistant;
 mod sparkplug;
 mod sparkplug_host;
-mod watson_iot;
 #[path = "../support/mod.rs"]
 mod support;
+mod watson_iot;
 
 use std::time::Duration;
 

@@ -68,6 +68,10 @@ pub(super) fn lay_down(raw: &mut raw::Mqtt, chosen: Option<&Chosen>, path: &KeyP
             report.suggest(&path.key(key), message, Some("leave it out".to_owned()));
         }
     }
+    if raw.integrity.is_some() && rules.format.is_some() {
+        let message = format!("goes with our own JSON: payloads of {} have no place for it", platform.name());
+        report.problem(&path.key("integrity"), message);
+    }
     if rules.rate.is_some() && matches!(raw.backlog, Some(raw::Backlog::LiveFirst)) {
         let message =
             format!("means nothing on {}: of what waits only the newest goes out anyway", platform.name());

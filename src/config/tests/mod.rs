@@ -4,6 +4,7 @@ mod bad;
 mod environment;
 mod garbage;
 mod good;
+mod platform;
 mod watson;
 
 use std::sync::Arc;

@@ -106,10 +106,11 @@ impl Dialogue for Talk {
         acts
     }
 
-    fn seal(&mut self, _: &str, payload: &mut Vec<u8>) {
+    fn seal(&mut self, _: &str, payload: &mut Vec<u8>, _: Moment) -> Vec<Say> {
         if let Some(managed) = &mut self.management {
             managed.saw(payload);
         }
+        Vec::new()
     }
 
     fn leaving(&mut self, now: Moment) -> Vec<Say> {

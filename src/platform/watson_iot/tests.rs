@@ -485,12 +485,12 @@ fn failures_are_told_as_codes_and_log() {
         hear(&mut *dialogue, "iotdm-1/response", &json!({"rc": 200, "reqId": request["reqId"]}), moment(0));
     }
     assert_eq!(dialogue.due(), None, "it is looked when a state goes out");
-    dialogue.seal("", &mut b"{\"d\":{\"temperature\":21.4}}".to_vec());
+    dialogue.seal("", &mut b"{\"d\":{\"temperature\":21.4}}".to_vec(), moment(0));
     assert_eq!(dialogue.due(), None);
-    dialogue.seal("", &mut b"{\"d\":{\"state\":\"ok\"}}".to_vec());
+    dialogue.seal("", &mut b"{\"d\":{\"state\":\"ok\"}}".to_vec(), moment(0));
     assert_eq!(dialogue.due(), Some(SECOND));
     assert!(dialogue.tick(moment(10 * SECOND)).is_empty(), "nothing new");
-    dialogue.seal("", &mut b"{\"d\":{\"state\":\"ok\"}}".to_vec());
+    dialogue.seal("", &mut b"{\"d\":{\"state\":\"ok\"}}".to_vec(), moment(0));
     *state.lock().unwrap() = "ok";
     let acts = dialogue.tick(moment(20 * SECOND));
     let all = said(&acts);

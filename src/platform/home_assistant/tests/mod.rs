@@ -272,10 +272,10 @@ fn whoever_comes_later_hears_it_all_again() {
     let announced = said(&voice.connected(moment(0)));
     let topic = "castel/greenhouse-pi/air/temperature";
     let mut first = b"{\"id\":\"1\"}".to_vec();
-    voice.seal(topic, &mut first);
+    voice.seal(topic, &mut first, moment(0));
     // Later by the lane of the late ones: no value of now.
-    voice.seal(topic, &mut b"{\"id\":\"0\",\"late\":true}".to_vec());
-    voice.seal("castel/else", &mut b"{}".to_vec());
+    voice.seal(topic, &mut b"{\"id\":\"0\",\"late\":true}".to_vec(), moment(0));
+    voice.seal("castel/else", &mut b"{}".to_vec(), moment(0));
     assert_eq!(voice.due(), Some(5_000_000));
     assert!(voice.tick(moment(4_000_000)).is_empty());
     let again = said(&voice.tick(moment(5_000_000)));
@@ -312,7 +312,7 @@ fn of_samples_as_many_are_said_again_as_it_takes_for_every_quantity() {
     let mut voice = voice(json!({}), &Arc::new(known));
     voice.connected(moment(0));
     for sample in ["{\"a\":1,\"b\":1}", "{\"c\":1}", "{\"b\":2}", "{\"c\":2,\"b\":3}", "{\"b\":4}"] {
-        voice.seal("castel/air", &mut format!("{{\"values\":{sample}}}").into_bytes());
+        voice.seal("castel/air", &mut format!("{{\"values\":{sample}}}").into_bytes(), moment(0));
     }
     let acts = voice.tick(moment(5_000_000));
     let again = acts.iter().filter_map(|act| match act {
@@ -330,7 +330,7 @@ fn retained_readings_are_not_said_again() {
     known.sensors[0].quantities[0].0.publish.as_mut().unwrap().retain = true;
     let mut voice = voice(json!({}), &Arc::new(known));
     voice.connected(moment(0));
-    voice.seal("castel/greenhouse-pi/air/temperature", &mut b"{}".to_vec());
+    voice.seal("castel/greenhouse-pi/air/temperature", &mut b"{}".to_vec(), moment(0));
     assert!(!said(&voice.tick(moment(5_000_000))).contains_key("castel/greenhouse-pi/air/temperature"));
 }
 

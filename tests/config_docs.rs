@@ -120,7 +120,8 @@ fn kind(schema: &Value) -> String {
         return title.to_owned();
     }
     if let Some(alternatives) = schema["anyOf"].as_array() {
-        let mut names: Vec<String> = alternatives.iter().map(kind).collect();
+        let given = alternatives.iter().filter(|alternative| alternative["type"] != "null");
+        let mut names: Vec<String> = given.map(kind).collect();
         names.dedup();
         return names.join(" or ");
     }
@@ -128,7 +129,9 @@ fn kind(schema: &Value) -> String {
         (Value::Number(least), Value::Number(most)) => format!(" {least} … {most}"),
         _ => String::new(),
     };
-    match schema["type"].as_str() {
+    // An option that may be left out is this or null.
+    let several = || schema["type"].as_array()?.iter().filter_map(Value::as_str).find(|name| *name != "null");
+    match schema["type"].as_str().or_else(several) {
         Some("string") | None => "text".to_owned(),
         Some("integer") => format!("whole number{bounds}"),
         Some("number") => format!("number{bounds}"),

@@ -183,6 +183,10 @@ fn broker(config: &Config) -> String {
         Backlog::InOrder => "backlog in order".to_owned(),
         Backlog::LiveFirst { rate } => format!("live first, backlog at {rate}/s"),
     };
+    let order = match mqtt.rate {
+        None => order,
+        Some(rate) => format!("{order}, at most {rate}/s"),
+    };
     let platform = mqtt.platform.as_ref().map(|chosen| format!(" ({})", chosen.platform.name()));
     let platform = platform.unwrap_or_default();
     let status = match &mqtt.status_topic {

@@ -174,5 +174,5 @@ impl Requests {
 /// How long to wait before saying something for the next time: from 2 s doubled to ten minutes, at once ten minutes where
 /// only a person can help.
 fn pause(tries: u32, passing: bool) -> i64 {
-    if passing { (2 * SECOND << tries.saturating_sub(1).min(10)).min(LONGEST) } else { LONGEST }
+    if passing { ((2 * SECOND) << tries.saturating_sub(1).min(10)).min(LONGEST) } else { LONGEST }
 }

@@ -26,6 +26,11 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// Under which it is done once.
+    pub(super) fn id(&self) -> Option<String> {
+        self.id.clone()
+    }
+
     pub(super) fn answer(&self, outcome: &Outcome, now: Moment) -> Act {
         let mut d = Map::new();
         d.insert("command".to_owned(), self.command.as_str().into());
@@ -59,11 +64,8 @@ impl Refused {
     }
 }
 
-/// What a message on a topic of commands asks for: the id under which it is done once, and the command.
-pub(super) fn read(
-    message: Heard<'_>,
-    now: Moment,
-) -> Result<(Asked, Option<String>, Map<String, Value>), Refused> {
+/// What a message on a topic of commands asks for, and the command as ours.
+pub(super) fn read(message: Heard<'_>, now: Moment) -> Result<(Asked, Map<String, Value>), Refused> {
     let named = message.topic.strip_prefix("iot-2/cmd/").and_then(|rest| rest.split_once("/fmt/"));
     let (command, format) = named.unwrap_or_default();
     let known = if command.len() <= LONGEST { command } else { "" };
@@ -108,8 +110,7 @@ pub(super) fn read(
         return refuse(&asked, 400, why, "its \"action\" was not that of its topic");
     }
     d.insert("action".to_owned(), command.into());
-    let id = asked.id.clone();
-    Ok((asked, id, d))
+    Ok((asked, d))
 }
 
 /// What stands in `d`, or in the message where there is no `d`.

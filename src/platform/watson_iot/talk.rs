@@ -35,7 +35,10 @@ impl Talk {
 
     fn command(&mut self, message: Heard<'_>, now: Moment) -> Vec<Act> {
         match commands::read(message, now) {
-            Ok((asked, id, command)) => self.order(Under::Command(asked), id, Wish::Command(command), now),
+            Ok((asked, command)) => {
+                let id = asked.id();
+                self.order(Under::Command(asked), id, Wish::Command(command), now)
+            }
             Err(refused) => refused.acts(now),
         }
     }

@@ -387,7 +387,7 @@ impl Roller {
     /// For a log that is rolled up to a row, with `last` as its last.
     pub fn new(rolled: i64, last: i64) -> Self {
         let mut roller = Self { rolled, last, due: None, along: None };
-        roller.after_commit(last, Instant::now());
+        roller.after_commit(last, false, Instant::now());
         roller
     }
 
@@ -409,6 +409,8 @@ impl Roller {
 
     /// One step in somebody else's transaction, which was begun at `begun`. It counts when that is committed.
     pub fn along(&mut self, connection: &Connection, rows: i64, begun: Instant) -> rusqlite::Result<()> {
+        // Should it fail, here or when it is committed, it must not fail with every commit.
+        self.due = Some(begun + RETRY);
         let stepped = step(connection, rows)?;
         self.along = Some((stepped, next(stepped, begun)));
         Ok(())
@@ -420,10 +422,10 @@ impl Roller {
         self.due = self.due.map(|due| due.max(now + RETRY));
     }
 
-    /// The last row is this now.
-    pub fn after_commit(&mut self, last: i64, now: Instant) {
+    /// The last row is this now. `is_along`: what went along was committed as well.
+    pub fn after_commit(&mut self, last: i64, is_along: bool, now: Instant) {
         self.last = last;
-        if let Some((stepped, due)) = self.along.take() {
+        if let Some((stepped, due)) = self.along.take().filter(|_| is_along) {
             (self.rolled, self.due) = (stepped.rolled, due);
         }
         if self.due.is_none() && last - self.rolled >= WAITING {

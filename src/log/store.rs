@@ -49,6 +49,8 @@ pub(super) struct Outcome {
     pub rejected: Vec<String>,
     /// Gap records written: readings they stand for.
     pub reported: i64,
+    /// What was to go along is committed, too.
+    pub along: bool,
 }
 
 /// The answer to one job.
@@ -208,6 +210,7 @@ impl Store {
         }
         if let Some(along) = along {
             along(&self.connection)?;
+            outcome.along = true;
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(outcome)

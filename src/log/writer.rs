@@ -239,6 +239,7 @@ impl Writer {
         let now = Instant::now();
         self.failing = None;
         self.last_commit = Some(now);
+        let is_along = outcome.along;
         let Batch { samples, jobs, delivery, lost } = mem::take(&mut self.held);
         let messages: usize = jobs.iter().map(|job| job.messages().len()).sum();
         let payload: usize = jobs.iter().flat_map(Job::messages).map(|message| message.payload.len()).sum();
@@ -270,7 +271,7 @@ impl Writer {
         self.committed.send_if_modified(|row| mem::replace(row, last_row) != last_row);
 
         self.sweeper.after_commit(readings + messages, payload, bulk, now);
-        self.roller.after_commit(last_row, now);
+        self.roller.after_commit(last_row, is_along, now);
         self.checkpointer.after_commit(&self.store.connection);
         if now >= self.sizes_at {
             self.measure(now);

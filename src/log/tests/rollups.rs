@@ -1,5 +1,7 @@
 //! What is read with the help of roll-ups is what the rows alone come to, whatever happened to the rows.
 
+use std::time::{Duration, Instant};
+
 use proptest::prelude::*;
 use rusqlite::Connection;
 
@@ -260,6 +262,36 @@ fn rolling_up_takes_no_commit_of_its_own() {
     }
     assert_eq!(reader.several(&[]).unwrap().len(), 0);
     log.close().unwrap();
+}
+
+#[test]
+fn what_did_not_go_along_waits_and_does_not_count() {
+    let now = Instant::now();
+    let mut roller = rollup::Roller::new(0, 40_000);
+    let later = now + Duration::from_secs(3);
+    assert!(roller.rows_along(10, later) >= 8_192 && roller.due().is_none());
+    // No table, no roll-up.
+    let nothing = Connection::open_in_memory().unwrap();
+    assert!(roller.along(&nothing, 8_192, later).is_err());
+    roller.after_commit(40_001, false, later);
+    assert_eq!(roller.rows_along(10, later + Duration::from_secs(50)), 0);
+    let much_later = later + Duration::from_secs(61);
+    assert!(roller.rows_along(10, much_later) > 0);
+    // It goes well, but the commit does not.
+    let connection = database();
+    let mut next = 1;
+    let take = Event::Take { channel: 1, minute: 0, count: 20, spacing: 500, whole: false };
+    happen(&connection, &mut next, &take);
+    roller.along(&connection, 8_192, much_later).unwrap();
+    roller.after_commit(40_001, false, much_later);
+    assert_eq!(roller.rows_along(10, much_later), 0);
+    // And then both do: with nothing left to roll up, it is due again when there is more.
+    let at_last = much_later + Duration::from_secs(61);
+    roller.along(&connection, 8_192, at_last).unwrap();
+    roller.after_commit(20_000, true, at_last);
+    assert_eq!(roller.rows_along(10, at_last + Duration::from_secs(600)), 0);
+    roller.after_commit(90_000, false, at_last);
+    assert!(roller.due().is_some(), "far behind");
 }
 
 #[test]

@@ -200,7 +200,7 @@ mod tests {
     }
 
     /// Up to an unescaped one of `ends`; a backslash before a letter that needs none is a mistake here.
-    fn name<'a>(rest: &mut &'a str, special: &str, ends: &str) -> String {
+    fn name(rest: &mut &str, special: &str, ends: &str) -> String {
         let mut out = String::new();
         let mut letters = rest.char_indices();
         while let Some((at, letter)) = letters.next() {
@@ -223,9 +223,9 @@ mod tests {
     }
 
     fn field_value<'a>(rest: &mut &'a str) -> &'a str {
-        let end = if rest.starts_with('"') {
+        let end = if let Some(text) = rest.strip_prefix('"') {
             let mut escaped = false;
-            let inside = rest[1..].find(|letter: char| {
+            let inside = text.find(|letter: char| {
                 let end = letter == '"' && !escaped;
                 escaped = letter == '\\' && !escaped;
                 end

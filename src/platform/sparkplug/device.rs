@@ -82,11 +82,16 @@ impl Device {
         self.told.as_ref().is_some_and(|told| metrics.iter().all(|one| told.rows.contains_key(&one.name)))
     }
 
+    /// The metric of this name.
+    pub(super) fn metric(&self, name: &str) -> Option<&str> {
+        self.metrics.iter().map(|channel| channel.quantity.as_str()).find(|known| *known == name)
+    }
+
     /// Remembers metrics that no configuration names any more, so that the next birth does.
     pub(super) fn learn(&mut self, metrics: &[Metric]) {
         for metric in metrics {
-            let configured = self.metrics.iter().any(|channel| channel.quantity.as_str() == metric.name);
-            if let Some(datatype) = metric.value.datatype().filter(|_| !configured)
+            if let Some(datatype) = metric.value.datatype()
+                && self.metric(&metric.name).is_none()
                 && self.learned.len() < MOST_LEARNED
             {
                 self.learned.insert(metric.name.clone(), datatype);

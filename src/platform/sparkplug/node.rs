@@ -178,13 +178,10 @@ impl Node {
     fn commanded(&mut self, command: &Payload, now: Moment) -> Vec<Act> {
         let rebirth = |metric: &Metric| metric.name == REBIRTH && metric.value == MetricValue::Bool(true);
         if !command.metrics.iter().any(rebirth) {
-            return match command.metrics.iter().find(|metric| metric.name != REBIRTH) {
-                Some(metric) => vec![Act::Note(format!(
-                    "the host wants to write \"{}\" of the node, which cannot be written",
-                    shown(&metric.name)
-                ))],
-                None => Vec::new(),
-            };
+            let other = command.metrics.iter().any(|metric| metric.name != REBIRTH);
+            // Without the name: whoever sends always another one must not fill the log.
+            let note = || Act::Note(format!("the host wants to write more of the node than \"{REBIRTH}\""));
+            return other.then(note).into_iter().collect();
         }
         match self.born {
             Some(at) if now.since_boot - at >= BETWEEN_BIRTHS => self.births(now),
@@ -207,11 +204,13 @@ impl Node {
                 .filter(|(name, _)| *name == metric.name)
                 .and_then(|(_, is_switch)| level(&metric.value, *is_switch));
             let Some(value) = value else {
-                acts.push(Act::Note(format!(
-                    "the host wants to write \"{}\" of {}, which cannot be, or not with such a value",
-                    shown(&metric.name),
-                    shown(device)
-                )));
+                let known = self.devices.get(device).and_then(|known| known.metric(&metric.name));
+                acts.push(Act::Note(match known {
+                    Some(name) => format!(
+                        "the host wants to write \"{name}\" of {device}, which cannot be, or not with such a value"
+                    ),
+                    None => "the host wants to write a metric that no birth has named".to_owned(),
+                }));
                 break;
             };
             let wish = Map::from_iter([
@@ -244,11 +243,6 @@ fn level(value: &MetricValue, is_switch: bool) -> Option<Value> {
         // What is beyond 100 is refused by whoever knows the output.
         false => number.is_finite().then(|| json!(number)),
     }
-}
-
-/// A name that somebody sent, for a log line.
-fn shown(name: &str) -> String {
-    name.chars().take(64).flat_map(char::escape_debug).collect()
 }
 
 /// QoS 0 and not retained, as everything but the NDEATH (section 4.1).
@@ -290,7 +284,7 @@ impl Dialogue for Node {
         if let Some(host) = self.host.as_mut().filter(|host| host.topic() == message.topic) {
             return match host.heard(message.payload) {
                 Ok(()) => self.host_changed(now),
-                Err(why) => vec![Act::Note(why)],
+                Err(why) => vec![Act::Note(why.to_owned())],
             };
         }
         let device = message.topic.strip_prefix(&self.names.device_topic("DCMD", ""));

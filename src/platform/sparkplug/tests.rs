@@ -290,7 +290,7 @@ fn what_the_birth_has_told_or_is_late_is_history() {
     let new = bench.reading(11, "air", "temperature", reading::Value::Float(2.0));
     assert!(bench.send(&[old], false, 1)[0].metrics[0].2);
     assert!(bench.send(&told, false, 2)[0].metrics.iter().all(|metric| metric.2));
-    assert!(!bench.send(&[new.clone()], false, 3)[0].metrics[0].2);
+    assert!(!bench.send(std::slice::from_ref(&new), false, 3)[0].metrics[0].2);
     assert!(bench.send(&[new], true, 4)[0].metrics[0].2, "late");
     // Nothing was told of this.
     let first = bench.reading(2, "fan", "on", reading::Value::Bool(true));
@@ -303,7 +303,7 @@ fn what_no_birth_has_named_is_named_before_it_is_said() {
     bench.dialogue.will();
     bench.dialogue.connected(moment(0));
     let gone = bench.reading(5, "cellar", "level", reading::Value::Float(0.5));
-    let said = bench.send(&[gone.clone()], false, 1);
+    let said = bench.send(std::slice::from_ref(&gone), false, 1);
     assert_eq!(topics(&said), ["DBIRTH/pi/cellar", "DDATA/pi/cellar"]);
     assert_eq!((said[0].seq, said[1].seq), (Some(4), Some(5)));
     assert_eq!(said[0].metrics, [("level".into(), Some(10), false, "null".into(), String::new())]);
@@ -368,7 +368,7 @@ fn a_host_that_missed_something_has_it_all_said_again() {
     }
     let strange =
         bench.heard("spBv1.0/G/NCMD/pi", &command("Node Control/Reboot", MetricValue::Bool(true)), 9_000_000);
-    assert!(matches!(&strange[..], [Act::Note(note)] if note.contains("\"Node Control/Reboot\"")));
+    assert!(matches!(&strange[..], [Act::Note(note)] if note.contains("more of the node")));
     let retained = Heard { topic: "spBv1.0/G/NCMD/pi", payload: &rebirth, retained: true };
     assert!(matches!(&bench.dialogue.heard(retained, moment(9_000_000))[..], [Act::Note(_)]));
 }

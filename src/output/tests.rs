@@ -1,10 +1,11 @@
 //! Outputs over simulated pins and a simulated chip, into a real log.
 
 use super::*;
+use crate::bus::Buses;
 use crate::bus::sim::pca9685::Pca9685;
 use crate::enrich::clock;
-use crate::log::Machine;
-use crate::status::State;
+use crate::log::{Log, Machine};
+use crate::status::{Board, State};
 
 /// No condition of these tests takes this long, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);

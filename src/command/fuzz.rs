@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::judge::{in_time, judge};
 use super::{Request, kept};
-use crate::config::{Action, CommandSource, Permission, SecretBytes};
+use crate::config::{Action, CommandSource, Permission};
+use crate::integrity::Key;
 use crate::mirror::Incoming;
 use crate::reading::{Clock, Moment, Qos, Timestamp};
 
@@ -29,7 +30,7 @@ pub(crate) fn command(bytes: &[u8]) {
     };
     let signed = CommandSource {
         // Nobody who mutates bytes finds an HMAC with it.
-        key: Some(SecretBytes(b"a key that no corpus was signed with".to_vec())),
+        key: Some(Key::new(b"a key that no corpus was signed with")),
         ..source.clone()
     };
     let message = Incoming {

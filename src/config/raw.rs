@@ -109,7 +109,6 @@ pub(super) struct Location {
 
 /// An IoT platform.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
 pub(super) struct Platform {
     /// Which platform.
     #[schemars(required, extend("examples" = ["home-assistant"]))]
@@ -122,6 +121,7 @@ pub(super) struct Platform {
 
 /// The MQTT broker and how readings are published.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(extend("if" = {"not": {"required": ["platform"]}}, "then" = {"required": ["url"]}))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Mqtt {
     /// Broker: `mqtt://` (1883), `mqtts://` (TLS, 8883), `ws://` (80) or `wss://` (443), host, and a port
@@ -619,6 +619,7 @@ pub(super) enum OutputKind {
 
 /// A topic on which commands come in.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(extend("if" = {"not": {"required": ["from"]}}, "then" = {"required": ["topic"]}))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Command {
     /// Topic, without wildcards. `{device}` may be used. Either this or `from` must be given.

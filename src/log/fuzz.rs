@@ -29,6 +29,7 @@ fn moment(wall: i64) -> Moment {
 fn settings(path: &Path) -> config::Log {
     config::Log {
         path: path.to_owned(),
+        key: None,
         sync: config::Sync::Normal,
         commit_interval: Duration::ZERO,
         retention: config::Retention {
@@ -152,14 +153,14 @@ fn read(path: &Path) {
     drop(reader.buffer());
     drop((reader.span(), reader.last_row(), reader.latest(), reader.extent(), reader.known()));
     drop((reader.heard(0, 100, 10), reader.messages(0, 10), reader.delivery()));
-    drop(reader.shots("eye", "image", i64::MAX, 10));
+    drop(reader.shots("eye", "image", (i64::MAX, Timestamp(0)), 10));
     let series = |sensor: &str, quantity: &str| Ask::new(sensor, quantity, (NOW - 3_600_000_000, NOW), 50);
     drop((reader.series(&series("air", "temperature")), reader.series(&series("air", "open"))));
     let origin = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
     for every in ["1m", "1h", "1mo"] {
         let every = times::Every::parse(every).ok();
         let mut intervals = 0;
-        drop(reader.intervals(&all, every, None, &origin, |_| {
+        drop(reader.intervals(&all, every, None, &origin, |_, _| {}, |_| {
             intervals += 1;
             if intervals < 1_000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         }));
@@ -305,6 +306,7 @@ fn messages() -> MirrorBatch {
             payload: b"{\"v\":1}".to_vec(),
             id: Some(("0123abcd".to_owned(), 1)),
             fields: Some(vec![Sql::Real(1.0)]),
+            told: Vec::new(),
         }],
         table: Some(config::Table { name: "mine".to_owned(), columns: columns.into() }),
         held: vec![(7, 7)],

@@ -77,6 +77,7 @@ mod tests {
             payload: payload.to_vec(),
             id: None,
             fields: None,
+            told: Vec::new(),
         };
         RefusedMessage { message, reason: "carries no HMAC".to_owned() }
     }

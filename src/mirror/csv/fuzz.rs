@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::super::shape::Seen;
 use super::super::{Incoming, field, fingerprint, identity};
 use super::file::{first_boundary, last_boundary};
 use super::recent::Recent;
@@ -46,8 +47,8 @@ fn record(message: &Incoming, path: &JsonPath) {
     let columns = Columns::new(&columns);
     let mut encoder = columns.encoder(false);
     let mut tally = field::Tally::default();
-    encoder.push(message, &mut tally);
-    encoder.push(message, &mut tally);
+    encoder.push(message, &Seen::of_ours(message), &mut tally);
+    encoder.push(message, &Seen::of_ours(message), &mut tally);
     let encoded = encoder.finish();
     // After a crash the file is cut behind its last whole record, and read from its first.
     assert_eq!(last_boundary(encoded.as_slice()).ok(), Some(encoded.len() as u64), "cut within");

@@ -165,6 +165,8 @@ pub struct Tls {
     pub server_name: Option<String>,
     /// TLS 1.3 only.
     pub only_1_3: bool,
+    /// The application's protocol as it is said in the hand-shake (RFC 7301).
+    pub alpn: Option<&'static str>,
 }
 
 /// Which certificates of a broker are taken.
@@ -213,7 +215,7 @@ pub enum Transport {
 /// User name and password.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// User name.
+    /// User name. Empty: what is said as user name is the password, an access token, and no password beside it.
     pub username: String,
     /// Where the password comes from.
     pub password: Password,

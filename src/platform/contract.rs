@@ -12,7 +12,25 @@ use crate::reading::{Clock, Publish, Timestamp, Value, ValueKind};
 
 /// Options with which a platform can be configured: the least, and as much as there is.
 fn cases() -> Vec<(&'static str, Json)> {
-    vec![("senml", json!({}))]
+    vec![
+        ("aws-iot", json!({})),
+        (
+            "aws-iot",
+            json!({"thing": "pi-2", "shadow": "climate", "shadow_interval": "1m", "shadow_content": "states", "restore": true}),
+        ),
+        ("aws-iot", json!({"shadow": true})),
+        ("azure-iot-hub", json!({"hub": "contoso"})),
+        (
+            "azure-iot-hub",
+            json!({"hub": "contoso.azure-devices.net", "device": "pi-2", "messages": "sample", "properties": {"a": "b"}, "restore": true}),
+        ),
+        ("senml", json!({})),
+        ("thingsboard", json!({})),
+        (
+            "thingsboard",
+            json!({"client_id": "pi-2", "keys": "{quantity}_{sensor}", "max_payload": 100_000, "restore": true}),
+        ),
+    ]
 }
 
 fn configured() -> impl Iterator<Item = (&'static PlatformKind, Arc<dyn Platform>)> {

@@ -56,11 +56,11 @@ struct Options {
     #[schemars(extend("default" = "10s", "examples" = ["1m"]))]
     shadow_interval: Option<String>,
     /// What of the bridge stands in the shadow: every reading, or the states of sensors and outputs only.
-    #[schemars(extend("default" = "readings"))]
+    #[schemars(extend("default" = "readings", "examples" = ["states"]))]
     shadow_content: Option<Content>,
     /// After a start, set the outputs again to what the shadow desires though they were before. Otherwise they stay at their
     /// safe level until something is desired anew.
-    #[schemars(extend("default" = false))]
+    #[schemars(extend("default" = false, "examples" = [true]))]
     restore: Option<bool>,
 }
 

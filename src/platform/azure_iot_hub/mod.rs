@@ -39,7 +39,7 @@ const API_VERSION: &str = "2021-04-12";
 const LONGEST_PROPERTIES: usize = 2_000;
 
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 struct Options {
     /// The hub: its name, or its host name.
     #[schemars(required, extend("examples" = ["contoso", "contoso.azure-devices.net"]))]
@@ -49,14 +49,14 @@ struct Options {
     device: Option<String>,
     /// A message for each quantity, or one for each sample with all its quantities (fewer messages, which are what Azure
     /// counts).
-    #[schemars(extend("default" = "quantity"))]
+    #[schemars(extend("default" = "quantity", "examples" = ["sample"]))]
     messages: Option<Messages>,
     /// Further properties of every message, for routes and queries.
     #[schemars(extend("examples" = [{"building": "43"}]))]
-    properties: BTreeMap<String, String>,
+    properties: Option<BTreeMap<String, String>>,
     /// After a start, set the outputs again to what the twin desires though they were before. Otherwise they stay at their
     /// safe level until something is desired anew.
-    #[schemars(extend("default" = false))]
+    #[schemars(extend("default" = false, "examples" = [true]))]
     restore: Option<bool>,
 }
 
@@ -88,7 +88,8 @@ fn configure(given: &Map<String, Value>, device: &str) -> Result<Arc<dyn Platfor
     let device = options.device.unwrap_or_else(|| device.to_owned());
     let hint = if given.contains_key("device") { "" } else { "; name the device of the hub here" };
     note(&mut problems, "device", device_id(&device).map_err(|why| format!("{device:?} {why}{hint}")));
-    let own = note(&mut problems, "properties", bag(&options.properties)).unwrap_or_default();
+    let own =
+        note(&mut problems, "properties", bag(&options.properties.unwrap_or_default())).unwrap_or_default();
     let events = format!("devices/{device}/messages/events/");
     let quantity = match options.messages {
         Some(Messages::Sample) => "",

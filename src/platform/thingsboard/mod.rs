@@ -41,11 +41,11 @@ struct Options {
     #[schemars(extend("default" = KEYS, "examples" = ["{quantity}_{sensor}"]))]
     keys: Option<String>,
     /// Largest message that the server takes (its `NETTY_MAX_PAYLOAD_SIZE`), bytes.
-    #[schemars(range(min = 1024, max = 16_777_216), extend("default" = LARGEST_PAYLOAD))]
+    #[schemars(range(min = 1024, max = 16_777_216), extend("default" = LARGEST_PAYLOAD, "examples" = [1_000_000]))]
     max_payload: Option<usize>,
     /// After a start, set the outputs again to what their shared attributes say though they were before. Otherwise they stay
     /// at their safe level until an attribute is set anew.
-    #[schemars(extend("default" = false))]
+    #[schemars(extend("default" = false, "examples" = [true]))]
     restore: Option<bool>,
 }
 

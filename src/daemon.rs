@@ -12,14 +12,16 @@ use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
 use crate::bus::Buses;
-use crate::command::{Commander, Means};
-use crate::config::{Config, Problems};
+use crate::command::{Commander, Means, desk};
+use crate::config::{Config, Mqtt, Problems};
 use crate::enrich::{SyncWatch, clock};
 use crate::facts::{Facts, socket};
+use crate::log::latest::Latest;
 use crate::log::{Log, Machine};
 use crate::mqtt::subscriber::{self, Subscriber, Subscription};
-use crate::mqtt::{Publisher, Report};
+use crate::mqtt::{Beside, Conversation, Publisher, Report};
 use crate::output::{self, OutputPlan};
+use crate::reading::Logged;
 use crate::sampling::{self, Sampling, SensorPlan};
 use crate::status::Board;
 use crate::thrift;
@@ -64,11 +66,8 @@ impl Bridge {
         let outputs = output::start(output_plans, &buses, &log, board, clock::now)?;
 
         let facts = Facts::new(config, board, &log, clock::now);
-        let mut publisher = None;
         let mut mirrors = Vec::new();
         if let Some(mqtt) = &config.mqtt {
-            publisher =
-                Some(Publisher::start(mqtt, config.clock, log.clone(), board, report(config, &facts))?);
             for mirror in &config.mirrors {
                 mirrors.push(subscriber::start(mqtt, mirror, log.clone(), board)?);
             }
@@ -83,6 +82,12 @@ impl Bridge {
             board: board.clone(),
             clock: clock::now,
         });
+        let mut publisher = None;
+        if let Some(mqtt) = &config.mqtt {
+            let beside =
+                Beside { report: report(config, &facts), talk: talk(mqtt, config, &commander, &log) };
+            publisher = Some(Publisher::start(mqtt, config.clock, log.clone(), board, beside)?);
+        }
         if let Some(mqtt) = config.mqtt.as_ref().filter(|_| !config.commands.is_empty()) {
             mirrors.push(listen(mqtt, config, &commander, board)?);
         }
@@ -155,17 +160,60 @@ impl Bridge {
 }
 
 /// Subscribes to the topics on which commands come in.
-fn listen(
-    mqtt: &crate::config::Mqtt,
-    config: &Config,
-    commander: &Commander,
-    board: &Board,
-) -> Result<Subscriber> {
+fn listen(mqtt: &Mqtt, config: &Config, commander: &Commander, board: &Board) -> Result<Subscriber> {
     let wanted = config.commands.iter().map(|source| (source.topic.clone(), source.qos)).collect();
     let subscription = Subscription { name: "commands".to_owned(), id: "commands".to_owned(), wanted };
     let watcher = commander.clone();
     let watcher = Box::new(move |up| watcher.link(up));
     Ok(subscriber::subscribe(mqtt, subscription, commander.sink(), board, watcher)?)
+}
+
+/// Begins the dialogue with the platform, if it wants one.
+fn talk(mqtt: &Mqtt, config: &Config, commander: &Commander, log: &Log) -> Option<Begin> {
+    let platform = mqtt.platform.as_ref()?.platform.clone();
+    let about = Arc::new(config.about(latest(config, log)));
+    platform.dialogue(&about)?;
+    let (commander, source) = (commander.clone(), config.platform_commands.clone());
+    // Where commands come in on topics of our own as well, that connection is the one that outputs watch.
+    let linked = source.is_some() && config.commands.is_empty();
+    Some(Arc::new(move || {
+        let dialogue = platform.dialogue(&about).ok_or(std::io::ErrorKind::Unsupported)?;
+        let (orders, outcomes) = desk::open(commander.clone(), source.clone())?;
+        let watcher = commander.clone();
+        let link: Box<dyn Fn(bool) + Send> = match linked {
+            true => Box::new(move |up| watcher.link(up)),
+            false => Box::new(|_| {}),
+        };
+        Ok(Conversation { dialogue, orders, outcomes, link })
+    }))
+}
+
+type Begin = Arc<dyn Fn() -> std::io::Result<Conversation> + Send + Sync>;
+
+/// The last value of each channel, from the log.
+fn latest(config: &Config, log: &Log) -> impl Fn() -> Vec<Logged> + Send + Sync + 'static {
+    let (config, log) = (config.clone(), log.clone());
+    move || {
+        let found = log.reader().and_then(|reader| reader.latest());
+        let found = found.unwrap_or_else(|error| {
+            warn!("the platform is not told of the last values: {error}");
+            Vec::new()
+        });
+        let logged = |latest: Latest| {
+            let channel = config.channel(&latest.name.sensor, &latest.name.quantity)?;
+            Some(Logged {
+                row: latest.row,
+                epoch: "".into(),
+                channel: Arc::new(channel.clone()),
+                at: latest.at,
+                clock: latest.clock,
+                value: latest.value,
+                continues: false,
+                since_boot: None,
+            })
+        };
+        found.into_iter().filter_map(logged).collect()
+    }
 }
 
 /// The facts as the publisher sends them.

@@ -45,6 +45,27 @@ fn the_tables_are_those_of_the_schema() {
     assert!(fresh == text, "docs/configuration.md is old: UPDATE_DOCS=1 cargo test --test config_docs");
 }
 
+/// Each platform has a section in `docs/platforms.md`, with its keys as they are.
+#[test]
+fn the_tables_of_the_platforms_are_those_of_their_options() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/platforms.md");
+    let text = fs::read_to_string(&file).unwrap();
+    let mut fresh = text.clone();
+    for kind in sensor_bridge::platform::registry() {
+        assert!(text.contains(&format!("\n## {}\n", kind.name)), "docs/platforms.md has no section {}", kind.name);
+        assert!(text.contains(&format!("| `{}` | {} |", kind.name, kind.summary)), "{} is not in the list", kind.name);
+        let options = (kind.options)();
+        let none = options["properties"].as_object().is_none_or(|keys| keys.is_empty());
+        let table = if none { "No keys beside `name`.\n".to_owned() } else { table(&options) };
+        fresh = replaced(&fresh, kind.name, &table);
+    }
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&file, &fresh).unwrap();
+        return;
+    }
+    assert!(fresh == text, "docs/platforms.md is old: UPDATE_DOCS=1 cargo test --test config_docs");
+}
+
 /// `page` with `table` between the marks of section `name`.
 fn replaced(page: &str, name: &str, table: &str) -> String {
     let (begin, end) = (format!("<!-- keys of {name} -->\n"), "<!-- end of keys -->");

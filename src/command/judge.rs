@@ -80,7 +80,7 @@ pub(super) fn in_time(source: &CommandSource, expires: Option<Timestamp>, now: M
     Ok(())
 }
 
-fn may(source: &CommandSource, request: &Request) -> bool {
+pub(super) fn may(source: &CommandSource, request: &Request) -> bool {
     source.allow.iter().any(|permission| match (permission, request.action()) {
         (Permission::Output(output), None) => output.as_str() == request.target(),
         (Permission::Action { action, sensor }, Some(wanted)) => {

@@ -13,8 +13,10 @@
 //! | `judge` | whether it is carried out |
 //! | `act` | carrying it out |
 //! | `sink` | commands that come over MQTT, in and out of the log |
+//! | `desk` | commands that an IoT platform brings its own way |
 
 mod act;
+pub mod desk;
 mod judge;
 mod request;
 mod sign;
@@ -27,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::CommandSource;
 use crate::log::{CommandAnswer, CommandLogged, CommandStep, Log, LogError, NewCommand};
@@ -115,26 +117,54 @@ impl Commander {
     /// The log could not take it; then nothing was done.
     pub fn submit(&self, user: &str, request: Request) -> Result<Answer, LogError> {
         self.close_interrupted()?;
+        self.take(&format!("local:{user}"), None, &request.to_string(), Ok(request))
+    }
+
+    /// Carries out a command at once, or refuses it as was decided; either way it is in the log. One whose `id` was taken
+    /// before is not carried out again. `text` is for the log.
+    fn take(
+        &self,
+        source: &str,
+        id: Option<String>,
+        text: &str,
+        judged: Result<Request, Answer>,
+    ) -> Result<Answer, LogError> {
         let received = (self.means.clock)();
         // Tells it from those of earlier runs as well; who is at it twice in a microsecond is told apart by the count.
-        let id = format!("{}-{}", received.wall.0, self.local.fetch_add(1, Ordering::Relaxed));
+        let own = || format!("{}-{}", received.wall.0, self.local.fetch_add(1, Ordering::Relaxed));
+        let id = id.unwrap_or_else(own);
         let life = i64::try_from(LOCAL_LIFE.as_micros()).unwrap_or(i64::MAX);
-        let step = CommandStep::Begin(NewCommand {
+        let begin = CommandStep::Begin(NewCommand {
             received,
-            source: format!("local:{user}"),
+            source: source.to_owned(),
             command: Some(id.clone()),
             expires: Some(Timestamp(received.wall.0.saturating_add(life))),
-            payload: kept(&request.to_string()),
+            payload: kept(text),
             reply: None,
-            refused: None,
+            refused: judged.as_ref().err().map(|answer| self.worded(Some(&id), answer, false)),
         });
-        let logged = self.means.log.note_commands(vec![step])?;
-        let Some(CommandLogged::New(row)) = logged.first() else {
-            return Ok(Answer::new(500, "the log did not take the command as a new one"));
+        let logged = self.means.log.note_commands(vec![begin])?.into_iter().next();
+        let request = match judged {
+            Ok(request) => request,
+            Err(answer) => {
+                warn!("command from {source} refused: {} {}", answer.rc, answer.message);
+                self.count(figure(answer.rc));
+                return Ok(answer);
+            }
         };
-        let answer = self.act(&format!("local:{user}"), &request);
+        let (row, answer, repeated) = match logged {
+            Some(CommandLogged::New(row)) => (row, self.act(source, &request), false),
+            Some(CommandLogged::Repeat { row, answer, .. }) => {
+                self.count("repeated");
+                let earlier = answer.map(|(rc, message)| Answer::new(rc, message));
+                (row, earlier.unwrap_or_else(|| Answer::new(503, "the command is under way")), true)
+            }
+            Some(CommandLogged::Noted) | None => {
+                return Ok(Answer::new(500, "the log did not take the command"));
+            }
+        };
         let at = (self.means.clock)().wall;
-        let finish = CommandStep::Finish { row: *row, at, answer: self.worded(Some(&id), &answer, false) };
+        let finish = CommandStep::Finish { row, at, answer: self.worded(Some(&id), &answer, repeated) };
         self.means.log.note_commands(vec![finish])?;
         Ok(answer)
     }

@@ -204,7 +204,7 @@ fn expires(given: Option<Value>) -> Result<Timestamp, String> {
 }
 
 /// What is left of a command: each key is taken out by whom it is for, and none may remain.
-fn request(mut map: Map<String, Value>) -> Result<Request, String> {
+pub(super) fn request(mut map: Map<String, Value>) -> Result<Request, String> {
     let action = text(&mut map, "action", "what is to be done")?;
     let request = match (action.as_str(), Action::named(&action)) {
         ("set", _) => {

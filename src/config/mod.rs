@@ -5,6 +5,7 @@
 //! prunes what does not fit; `check` turns the rest into checked types. All of them put what they find
 //! into one report, so that a person sees everything at once.
 
+mod about;
 pub mod amount;
 mod check;
 pub mod duration;

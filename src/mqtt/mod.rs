@@ -23,6 +23,8 @@ mod session;
 pub mod subscriber;
 mod talk;
 #[cfg(test)]
+mod talk_tests;
+#[cfg(test)]
 mod test_broker;
 mod tls;
 mod token;
@@ -30,6 +32,6 @@ pub(crate) mod v4;
 pub(crate) mod v5;
 mod window;
 
-pub use publisher::{Publisher, StartError};
+pub use publisher::{Beside, Publisher, StartError};
 pub use report::Report;
 pub use talk::Conversation;

@@ -1,7 +1,7 @@
 //! Starts and stops the publisher: readings from the log to the broker, on a thread of its own.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use tracing::{debug, error, warn};
 use super::outbox::{LogOutbox, Outbox};
 use super::publishing::{Publishing, SETTLE};
 use super::report::Report;
+use super::talk::{Conversation, Talk};
 use crate::config::{ClockPolicy, Mqtt};
 use crate::log::{Log, LogError};
 use crate::status::{Board, Part, State};
@@ -34,6 +35,21 @@ pub struct Publisher {
     thread: JoinHandle<()>,
 }
 
+/// What is published beside readings.
+#[derive(Clone, Default)]
+pub struct Beside {
+    /// What the bridge says of itself.
+    pub report: Option<Report>,
+    /// Begins the dialogue with the platform, if it wants one.
+    pub talk: Option<Arc<dyn Fn() -> std::io::Result<Conversation> + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Beside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Beside").field("report", &self.report).field("talk", &self.talk.is_some()).finish()
+    }
+}
+
 /// What tests turn.
 #[derive(Debug, Clone)]
 pub(super) struct Tuning {
@@ -48,17 +64,17 @@ impl Default for Tuning {
 }
 
 impl Publisher {
-    /// Starts publishing what the log holds and gets, and every so often the report, if one is wanted. Needs no
-    /// broker to be there: it is tried for ever.
+    /// Starts publishing what the log holds and gets, and whatever else is to be said. Needs no broker to be there: it is
+    /// tried for ever.
     pub fn start(
         config: &Mqtt,
         policy: ClockPolicy,
         log: Log,
         board: &Board,
-        report: Option<Report>,
+        beside: Beside,
     ) -> Result<Self, StartError> {
         let open = move || LogOutbox::open(log.clone());
-        Self::start_with(config.clone(), policy, Tuning::default(), open, board, report)
+        Self::start_with(config.clone(), policy, Tuning::default(), open, board, beside)
     }
 
     /// As [`Publisher::start`], over any outbox.
@@ -68,7 +84,7 @@ impl Publisher {
         tuning: Tuning,
         open: impl Fn() -> Result<O, LogError> + Send + 'static,
         board: &Board,
-        report: Option<Report>,
+        beside: Beside,
     ) -> Result<Self, StartError> {
         // Opened once here so that a log that does not answer is an error of the caller; and what is
         // committed from here on is no backlog.
@@ -80,7 +96,7 @@ impl Publisher {
         // millisecond or two, in which no acknowledgement is lost, it only waits in the socket. A second
         // thread and a channel between them would cost more than that.
         let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(move || {
-            let mut keeper = Keeper { config, policy, tuning, open, part, report, at_start: Some(at_start) };
+            let mut keeper = Keeper { config, policy, tuning, open, part, beside, at_start: Some(at_start) };
             keeper.keep_publishing(&stopped);
             if ending.send(()).is_err() {
                 debug!("nobody waits for the publisher to end");
@@ -118,7 +134,7 @@ struct Keeper<F> {
     tuning: Tuning,
     open: F,
     part: Part,
-    report: Option<Report>,
+    beside: Beside,
     /// What was committed when the publisher started; for the first connection only.
     at_start: Option<i64>,
 }
@@ -161,7 +177,11 @@ impl<F> Keeper<F> {
             .and_then(|outbox| Publishing::new(&self.config, self.policy, &self.tuning, &self.part, outbox));
         let mut publishing = publishing.map_err(|error| format!("log: {error}"))?;
         publishing.committed_at_start = self.at_start.take();
-        publishing.report = self.report.clone();
+        publishing.report = self.beside.report.clone();
+        if let Some(talk) = &self.beside.talk {
+            let conversation = talk().map_err(|error| format!("cannot start: {error}"))?;
+            publishing.talk = Some(Talk::new(conversation));
+        }
         runtime.block_on(publishing.run(stop));
         // Not waiting for a name look-up that hangs in a thread of the runtime.
         runtime.shutdown_background();

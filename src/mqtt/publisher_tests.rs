@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::outbox::LogOutbox;
-use super::publisher::{Publisher, Tuning};
+use super::publisher::{Beside, Publisher, Tuning};
 use super::report::Report;
 use super::test_broker::{PATIENCE, Received, Subscriber, TestBroker};
 use crate::config::{self, Backlog, ClockPolicy, Mqtt, MqttVersion};
@@ -18,21 +18,21 @@ use crate::reading::{
 };
 use crate::status::{Board, State};
 
-const BOTH: [MqttVersion; 2] = [MqttVersion::V311, MqttVersion::V5];
+pub(super) const BOTH: [MqttVersion; 2] = [MqttVersion::V311, MqttVersion::V5];
 
 /// A log in a folder of its own, and readings for it.
-struct Bench {
+pub(super) struct Bench {
     _folder: TempDir,
-    log: Log,
-    board: Board,
-    report: Option<Report>,
+    pub log: Log,
+    pub board: Board,
+    pub beside: Beside,
 }
 
 fn moment() -> Moment {
     Moment { wall: Timestamp(1_795_158_000_000_000), since_boot: 60_000_000, clock: Clock::Synced }
 }
 
-fn publish(topic: &str, qos: Qos) -> Publish {
+pub(super) fn publish(topic: &str, qos: Qos) -> Publish {
     Publish {
         topic: topic.to_owned(),
         late_topic: None,
@@ -45,7 +45,7 @@ fn publish(topic: &str, qos: Qos) -> Publish {
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = config::Log {
             path: folder.path().join("bridge.db"),
@@ -56,10 +56,10 @@ impl Bench {
         let board = Board::new();
         let machine = Machine { boot_id: "boot-1".to_owned(), now: moment };
         let log = Log::open(&config, &machine, &board).unwrap();
-        Self { _folder: folder, log, board, report: None }
+        Self { _folder: folder, log, board, beside: Beside::default() }
     }
 
-    fn channel(&self, publish: Publish) -> ChannelId {
+    pub(super) fn channel(&self, publish: Publish) -> ChannelId {
         let channel = Channel {
             device: "pi".to_owned(),
             sensor: "air".into(),
@@ -72,7 +72,7 @@ impl Bench {
         self.log.register(&[channel]).unwrap()[0]
     }
 
-    fn append(&self, channel: ChannelId, numbers: std::ops::RangeInclusive<i64>) {
+    pub(super) fn append(&self, channel: ChannelId, numbers: std::ops::RangeInclusive<i64>) {
         for number in numbers {
             let reading = Reading { channel, at: moment(), value: Value::Integer(number) };
             while self.log.append(vec![reading.clone()]).is_err() {
@@ -81,7 +81,7 @@ impl Bench {
         }
     }
 
-    fn start(&self, config: &Mqtt) -> Publisher {
+    pub(super) fn start(&self, config: &Mqtt) -> Publisher {
         let tuning = Tuning { backoff: (Duration::from_millis(20), Duration::from_millis(100)) };
         let log = self.log.clone();
         let open = move || LogOutbox::open(log.clone());
@@ -91,16 +91,16 @@ impl Bench {
             tuning,
             open,
             &self.board,
-            self.report.clone(),
+            self.beside.clone(),
         )
         .unwrap()
     }
 
-    fn figure(&self, name: &'static str) -> i64 {
+    pub(super) fn figure(&self, name: &'static str) -> i64 {
         self.board.part("publisher").figure(name).get()
     }
 
-    fn until(&self, what: &str, holds: impl Fn() -> bool) {
+    pub(super) fn until(&self, what: &str, holds: impl Fn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds() {
             assert!(Instant::now() < deadline, "{what} did not come about:\n{}", self.board);
@@ -108,19 +108,19 @@ impl Bench {
         }
     }
 
-    fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         self.board.part("publisher").state().0
     }
 
     /// Everything committed is delivered and nothing is remembered in flight.
-    fn assert_delivered(&self) {
+    pub(super) fn assert_delivered(&self) {
         let state = self.log.delivery().unwrap();
         assert_eq!(state.cursor, *self.log.committed().borrow(), "{state:?}");
         assert!(state.in_flight.is_empty() && state.late.is_empty(), "{state:?}");
     }
 }
 
-fn soon() -> Instant {
+pub(super) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }
 
@@ -129,14 +129,14 @@ fn numbers(received: &[Received], topic: &str) -> Vec<i64> {
 }
 
 /// The first arrival of each number, in the order of arrival.
-fn firsts(received: &[Received], topic: &str) -> Vec<i64> {
+pub(super) fn firsts(received: &[Received], topic: &str) -> Vec<i64> {
     let mut seen = BTreeMap::new();
     numbers(received, topic).into_iter().filter(|number| seen.insert(*number, ()).is_none()).collect()
 }
 
 /// Each number once and in order; says where it is otherwise, not all of it.
 #[track_caller]
-fn assert_counts(actual: &[i64], expected: std::ops::RangeInclusive<i64>) {
+pub(super) fn assert_counts(actual: &[i64], expected: std::ops::RangeInclusive<i64>) {
     let expected: Vec<_> = expected.collect();
     let differs = actual.iter().zip(&expected).position(|(one, other)| one != other);
     let at = differs.unwrap_or(actual.len().min(expected.len()));
@@ -145,7 +145,7 @@ fn assert_counts(actual: &[i64], expected: std::ops::RangeInclusive<i64>) {
 }
 
 /// Everything that has come, once it has `count` numbers of the topic; names those that do not come.
-fn has_all(subscriber: &Subscriber, topic: &str, count: i64) -> Vec<Received> {
+pub(super) fn has_all(subscriber: &Subscriber, topic: &str, count: i64) -> Vec<Received> {
     let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         subscriber.until(|seen| seen.last().is_some() && firsts(seen, topic).len() as i64 >= count)
     }));
@@ -356,7 +356,7 @@ fn reports_are_retained_and_disturb_nothing() {
         let made = Arc::new(AtomicU32::new(0));
         let count = made.clone();
         let make = Arc::new(move || format!("report {}", count.fetch_add(1, Ordering::Relaxed)).into_bytes());
-        bench.report = Some(Report { every: Duration::from_millis(1), make });
+        bench.beside.report = Some(Report { every: Duration::from_millis(1), make });
         let channels = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]
             .map(|qos| bench.channel(publish(&format!("test/{}", qos as u8), qos)));
         let publisher = bench.start(&broker.config(version));

@@ -20,6 +20,8 @@ pub struct Conversation {
     pub orders: Box<dyn Fn(Order) -> Result<(), Order> + Send>,
     /// What came of the orders, by their tags.
     pub outcomes: mpsc::Receiver<(u64, Outcome)>,
+    /// Is told whether the platform can be heard. Must not block.
+    pub link: Box<dyn Fn(bool) + Send>,
 }
 
 impl fmt::Debug for Conversation {
@@ -66,6 +68,11 @@ impl Talk {
         self.stage = Stage::New;
         self.says.clear();
         self.unacknowledged.clear();
+    }
+
+    /// The platform can be heard, or not any more.
+    pub(super) fn link(&self, up: bool) {
+        (self.with.link)(up);
     }
 
     pub(super) fn dialogue(&mut self) -> &mut dyn Dialogue {

@@ -133,6 +133,16 @@ impl TestBroker {
         assert!(status.success());
     }
 
+    /// Publishes at QoS 1, and waits until the broker has it.
+    pub(super) fn publish(&self, topic: &str, payload: &str) {
+        let port = self.port.to_string();
+        let status = Command::new("mosquitto_pub")
+            .args(["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", topic, "-m", payload])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
     /// How a bridge is configured for it.
     pub(super) fn config(&self, version: MqttVersion) -> Mqtt {
         Mqtt {

@@ -82,10 +82,8 @@ impl<'a> House<'a> {
         folder: Option<&'a Path>,
     ) -> Self {
         let mut topics = Topics::default();
-        if let Some(publishing) = publishing {
-            if let Some(topic) = &publishing.status_topic {
-                topics.claim_status(topic);
-            }
+        if let Some(topic) = publishing.and_then(|publishing| publishing.status_topic.as_ref()) {
+            topics.claim_status(topic);
         }
         Self { device, publishing, drivers, folder, topics, seats: Vec::new() }
     }

@@ -79,6 +79,9 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
     pub(super) fn end(mut self, stop: Stop) -> End {
         let now = Instant::now();
         let leaving = self.phase != Phase::Running;
+        if let Some(talk) = &self.shared.talk {
+            talk.link(false);
+        }
         let end = match stop {
             Stop::Left => End::Stopped,
             Stop::Renew => End::Renew,

@@ -42,6 +42,7 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         let Some(talk) = &mut self.shared.talk else { return };
         let now = clock::now();
         talk.stage = Stage::Talking;
+        talk.link(true);
         let acts = talk.dialogue().connected(now);
         talk.act(acts, None, now);
     }

@@ -1,0 +1,236 @@
+//! A platform's dialogue on the publisher's connection, against a real mosquitto and a real log.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc;
+
+use super::publisher_tests::{BOTH, Bench, assert_counts, firsts, has_all, publish, soon};
+use super::talk::Conversation;
+use super::test_broker::{Received, TestBroker};
+use crate::config::Mqtt;
+use crate::platform::{Act, Dialogue, Heard, Order, Outcome, Say, Wish};
+use crate::reading::{Moment, Qos};
+
+/// What a test sees of a dialogue and of those who carry out its orders.
+#[derive(Default)]
+struct Seen {
+    connected: usize,
+    heard: Vec<String>,
+    done: Vec<u64>,
+    ordered: Vec<Order>,
+    links: Vec<bool>,
+}
+
+/// Says `born` first on each connection, orders what it hears on `test/do`, repeats what it hears on `test/say`.
+struct Parrot {
+    seen: Arc<Mutex<Seen>>,
+    tag: u64,
+    due: Option<i64>,
+    sealed: u64,
+}
+
+fn say(topic: &str, payload: &str) -> Act {
+    Act::Say(Say { topic: topic.to_owned(), payload: payload.into(), qos: Qos::AtLeastOnce, retain: false })
+}
+
+impl Dialogue for Parrot {
+    fn filters(&self) -> Vec<String> {
+        vec!["test/do".to_owned(), "test/say".to_owned()]
+    }
+
+    fn will(&mut self) -> Option<Say> {
+        let Act::Say(will) = say("test/will", "gone") else { return None };
+        Some(will)
+    }
+
+    fn connected(&mut self, now: Moment) -> Vec<Act> {
+        self.seen.lock().unwrap().connected += 1;
+        self.due = Some(now.since_boot);
+        self.sealed = 0;
+        vec![say("test/born", "1"), say("test/born", "2")]
+    }
+
+    fn heard(&mut self, message: Heard<'_>, _: Moment) -> Vec<Act> {
+        let text = String::from_utf8_lossy(message.payload).into_owned();
+        self.seen.lock().unwrap().heard.push(text.clone());
+        if message.topic == "test/say" {
+            return vec![say("test/said", &text), Act::Note(format!("heard {text}"))];
+        }
+        self.tag += 1;
+        vec![Act::Do(Order { tag: self.tag, id: Some(text), wish: Wish::Run(Vec::new()) })]
+    }
+
+    fn done(&mut self, tag: u64, outcome: &Outcome, _: Moment) -> Vec<Act> {
+        self.seen.lock().unwrap().done.push(tag);
+        vec![say("test/done", &format!("{tag} {}", outcome.rc))]
+    }
+
+    fn due(&self) -> Option<i64> {
+        self.due
+    }
+
+    fn tick(&mut self, _: Moment) -> Vec<Act> {
+        self.due = None;
+        vec![say("test/tick", "x")]
+    }
+
+    fn seal(&mut self, _: &str, payload: &mut Vec<u8>) {
+        self.sealed += 1;
+        payload.pop();
+        payload.extend_from_slice(format!(",\"seq\":{}}}", self.sealed).as_bytes());
+    }
+
+    fn leaving(&mut self, _: Moment) -> Vec<Say> {
+        let Act::Say(last) = say("test/last", "word") else { return Vec::new() };
+        vec![last]
+    }
+}
+
+/// A bench whose publisher talks; outcomes are the test's to send.
+fn talking() -> (Bench, Arc<Mutex<Seen>>, mpsc::Sender<(u64, Outcome)>) {
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let (done, outcomes) = mpsc::channel(64);
+    let outcomes = Mutex::new(Some(outcomes));
+    let watched = seen.clone();
+    let mut bench = Bench::new();
+    bench.beside.talk = Some(Arc::new(move || {
+        let (orders, links) = (watched.clone(), watched.clone());
+        Ok(Conversation {
+            dialogue: Box::new(Parrot { seen: watched.clone(), tag: 0, due: None, sealed: 0 }),
+            orders: Box::new(move |order| {
+                let mut seen = orders.lock().unwrap();
+                if seen.ordered.len() >= 2 {
+                    return Err(order);
+                }
+                seen.ordered.push(order);
+                Ok(())
+            }),
+            outcomes: outcomes.lock().unwrap().take().unwrap(),
+            link: Box::new(move |up| links.lock().unwrap().links.push(up)),
+        })
+    }));
+    (bench, seen, done)
+}
+
+/// Connections whose first words have come.
+fn born(seen: &[Received]) -> usize {
+    seen.iter().filter(|one| one.topic == "test/born" && one.payload == "2").count()
+}
+
+fn outcome(rc: u16) -> Outcome {
+    Outcome { rc, message: String::new(), data: None }
+}
+
+/// Packet ids of SUBSCRIBEs and of what is said are in one row with those of readings: a mistake there ends the connection
+/// or loses readings.
+#[test]
+fn talk_and_readings_share_a_connection_and_nothing_is_lost_over_its_cuts() {
+    for (version, name) in BOTH.into_iter().zip(["v311", "v5"]) {
+        let mut broker = TestBroker::start("");
+        let (bench, seen, _done) = talking();
+        let config = Mqtt { client_id: format!("talk-{name}"), ..broker.config(version) };
+        let subscriber = broker.subscribe("test/#");
+        let channels = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]
+            .map(|qos| bench.channel(publish(&format!("test/talk/{}", qos as u8), qos)));
+        let publisher = bench.start(&config);
+        for round in 0..4_i64 {
+            for channel in channels {
+                bench.append(channel, round * 100 + 1..=round * 100 + 100);
+            }
+            // In the middle of it.
+            bench.until("a connection", || seen.lock().unwrap().connected > round as usize);
+            subscriber.until(|seen| born(seen) > round as usize);
+            match round {
+                0 | 2 => broker.cut(&config.client_id, version),
+                1 => broker.restart(),
+                _ => {}
+            }
+            broker.publish("test/say", &format!("round {round}"));
+        }
+        for level in [1, 2] {
+            let topic = format!("test/talk/{level}");
+            let received = has_all(&subscriber, &topic, 400);
+            // mosquitto does not keep the order towards a subscriber above QoS 0.
+            let mut arrived = firsts(&received, &topic);
+            arrived.sort_unstable();
+            assert_counts(&arrived, 1..=400);
+        }
+        publisher.stop(soon());
+        bench.assert_delivered();
+        subscriber.until(|seen| seen.iter().any(|one| one.topic == "test/last"));
+        let links = &seen.lock().unwrap().links;
+        assert!(links.starts_with(&[true, false, true]) && links.last() == Some(&false), "{links:?}");
+    }
+}
+
+#[test]
+fn what_is_said_first_goes_before_readings_and_readings_are_sealed_in_order() {
+    let broker = TestBroker::start("");
+    let (bench, _seen, _done) = talking();
+    let subscriber = broker.subscribe_in_order("test/#");
+    let channel = bench.channel(publish("test/x", Qos::AtLeastOnce));
+    bench.append(channel, 1..=50);
+    let publisher = bench.start(&broker.config(BOTH[0]));
+    let received = has_all(&subscriber, "test/x", 50);
+    let topics: Vec<&str> = received
+        .iter()
+        .map(|one| &*one.topic)
+        .filter(|topic| ["test/born", "test/x"].contains(topic))
+        .collect();
+    assert_eq!(&topics[..3], ["test/born", "test/born", "test/x"], "{topics:?}");
+    let sequence: Vec<_> =
+        received.iter().filter(|one| one.topic == "test/x").map(|one| one.field("seq")).collect();
+    assert_eq!(sequence, (1..=50).map(serde_json::Value::from).collect::<Vec<_>>());
+    subscriber.until(|seen| seen.iter().any(|one| one.topic == "test/tick"));
+    publisher.stop(soon());
+}
+
+/// As our own commands: acknowledged when it is done, so that one that was on its way at a cut comes again.
+#[test]
+fn an_order_is_acknowledged_when_it_is_done() {
+    for (version, name) in BOTH.into_iter().zip(["v311", "v5"]) {
+        let mut broker = TestBroker::start("");
+        let (bench, seen, done) = talking();
+        let config = Mqtt { client_id: format!("order-{name}"), ..broker.config(version) };
+        let subscriber = broker.subscribe("test/#");
+        let publisher = bench.start(&config);
+        subscriber.until(|seen| seen.iter().any(|one| one.topic == "test/born"));
+        broker.publish("test/do", "first");
+        bench.until("the order", || seen.lock().unwrap().ordered.len() == 1);
+        // Not by a rival, who would take it.
+        broker.restart();
+        bench.until("the order again", || seen.lock().unwrap().ordered.len() == 2);
+        let (one, again) = {
+            let seen = seen.lock().unwrap();
+            (seen.ordered[0].clone(), seen.ordered[1].clone())
+        };
+        assert_eq!((one.id.as_deref(), again.id.as_deref()), (Some("first"), Some("first")));
+        done.blocking_send((one.tag, outcome(200))).unwrap();
+        done.blocking_send((again.tag, outcome(200))).unwrap();
+        subscriber.until(|seen| seen.iter().any(|one| one.topic == "test/done" && one.payload == "2 200"));
+        // Now it is acknowledged; a third is one too many for whoever carries out.
+        broker.publish("test/do", "third");
+        subscriber.until(|seen| seen.iter().any(|one| one.topic == "test/done" && one.payload == "3 503"));
+        broker.restart();
+        bench.until("another connection", || seen.lock().unwrap().connected == 3);
+        broker.publish("test/say", "end");
+        subscriber.until(|seen| seen.iter().any(|one| one.topic == "test/said" && one.payload == "end"));
+        assert_eq!(seen.lock().unwrap().heard, ["first", "first", "third", "end"]);
+        publisher.stop(soon());
+    }
+}
+
+#[test]
+fn the_platforms_will_is_in_place_of_ours_and_its_complaints_are_seen() {
+    let broker = TestBroker::start("log_type all");
+    let (bench, _seen, _done) = talking();
+    let subscriber = broker.subscribe("test/#");
+    let publisher = bench.start(&Mqtt { status_topic: None, ..broker.config(BOTH[0]) });
+    subscriber.until(|seen| born(seen) == 1);
+    broker.publish("test/say", "nonsense");
+    bench.until("the complaint", || bench.board.to_string().contains("heard nonsense"));
+    publisher.stop(soon());
+    let log = broker.log();
+    assert!(log.contains("Will message specified (4 bytes) (r0, q1)") && log.contains("test/will"), "{log}");
+    assert!(subscriber.seen().iter().all(|one| !one.topic.contains("status")));
+}

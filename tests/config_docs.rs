@@ -52,8 +52,16 @@ fn the_tables_of_the_platforms_are_those_of_their_options() {
     let text = fs::read_to_string(&file).unwrap();
     let mut fresh = text.clone();
     for kind in sensor_bridge::platform::registry() {
-        assert!(text.contains(&format!("\n## {}\n", kind.name)), "docs/platforms.md has no section {}", kind.name);
-        assert!(text.contains(&format!("| `{}` | {} |", kind.name, kind.summary)), "{} is not in the list", kind.name);
+        assert!(
+            text.contains(&format!("\n## {}\n", kind.name)),
+            "docs/platforms.md has no section {}",
+            kind.name
+        );
+        assert!(
+            text.contains(&format!("| `{}` | {} |", kind.name, kind.summary)),
+            "{} is not in the list",
+            kind.name
+        );
         let options = (kind.options)();
         let none = options["properties"].as_object().is_none_or(|keys| keys.is_empty());
         let table = if none { "No keys beside `name`.\n".to_owned() } else { table(&options) };

@@ -48,7 +48,8 @@ impl Shadow {
             Ok(token) => self.accepted(token),
             Err((code, message, token)) => {
                 self.rejected.push(format!("{code} {message}: {}", String::from_utf8_lossy(payload)));
-                let error = json!({"code": code, "message": message, "timestamp": self.now, "clientToken": token});
+                let error =
+                    json!({"code": code, "message": message, "timestamp": self.now, "clientToken": token});
                 vec![message_on("update/rejected", &error)]
             }
         }
@@ -66,7 +67,9 @@ impl Shadow {
         if document.keys().any(|key| !["state", "clientToken", "version"].contains(&key.as_str())) {
             return Err(bad("Unknown key"));
         }
-        let Some(Value::Object(state)) = document.get("state") else { return Err(bad("Missing required node: state")) };
+        let Some(Value::Object(state)) = document.get("state") else {
+            return Err(bad("Missing required node: state"));
+        };
         if document.get("version").is_some_and(|version| *version != json!(self.version)) {
             return Err((409, "Version conflict", token));
         }
@@ -265,7 +268,9 @@ fn a_thing_reports_its_readings_and_does_what_its_shadow_desires() {
     witness.wait_for_one(SOON, |message| {
         message.topic == "dt/greenhouse-pi/wave/value" && message.payload.starts_with("{\"id\":")
     });
-    witness.wait_for_one(SOON, |message| message.topic == "dt/greenhouse-pi/status" && message.payload == "online");
+    witness.wait_for_one(SOON, |message| {
+        message.topic == "dt/greenhouse-pi/status" && message.payload == "online"
+    });
     // The current state in the shadow, which goes on.
     cloud.shadow.wait("readings in the shadow", |shadow| shadow.at("/wave/value").is_number());
     let first = cloud.shadow.with(|shadow, _| shadow.at("/wave/value"));
@@ -274,7 +279,9 @@ fn a_thing_reports_its_readings_and_does_what_its_shadow_desires() {
 
     cloud.desire(json!({"fan": {"on": true}}));
     cloud.shadow.wait("the fan is on and says so", |shadow| {
-        shadow.at("/fan/on") == json!(true) && shadow.at("/fan/ack/code") == json!(200) && shadow.delta().is_empty()
+        shadow.at("/fan/on") == json!(true)
+            && shadow.at("/fan/ack/code") == json!(200)
+            && shadow.delta().is_empty()
     });
     // Refused: reported as such, and not tried again though AWS repeats the delta with every update.
     cloud.desire(json!({"pump": {"on": true}}));
@@ -290,7 +297,9 @@ fn a_thing_reports_its_readings_and_does_what_its_shadow_desires() {
     });
     // While the bridge is away: what counts is what is desired when it comes back.
     assert!(bridge.terminate().success());
-    cloud.shadow.wait("the safe level is the last that is reported", |shadow| shadow.at("/fan/on") == json!(false));
+    cloud
+        .shadow
+        .wait("the safe level is the last that is reported", |shadow| shadow.at("/fan/on") == json!(false));
     assert_eq!(commands(&bridge).len(), 2, "the old one was passed over");
     cloud.desire(json!({"fan": {"on": false}}));
     cloud.desire(json!({"fan": {"on": true}}));

@@ -120,7 +120,8 @@ fn kind(schema: &Value) -> String {
         return title.to_owned();
     }
     if let Some(alternatives) = schema["anyOf"].as_array() {
-        let mut names: Vec<String> = alternatives.iter().map(kind).collect();
+        let given = alternatives.iter().filter(|alternative| alternative["type"] != "null");
+        let mut names: Vec<String> = given.map(kind).collect();
         names.dedup();
         return names.join(" or ");
     }
@@ -128,7 +129,9 @@ fn kind(schema: &Value) -> String {
         (Value::Number(least), Value::Number(most)) => format!(" {least} … {most}"),
         _ => String::new(),
     };
-    match schema["type"].as_str() {
+    // An option that may be left out is this or null.
+    let several = || schema["type"].as_array()?.iter().filter_map(Value::as_str).find(|name| *name != "null");
+    match schema["type"].as_str().or_else(several) {
         Some("string") | None => "text".to_owned(),
         Some("integer") => format!("whole number{bounds}"),
         Some("number") => format!("number{bounds}"),
@@ -141,7 +144,8 @@ fn kind(schema: &Value) -> String {
 
 /// What each possible value means. Of drivers there are too many: they have a page.
 fn choices(schema: &Value) -> String {
-    let listed = schema["oneOf"].as_array().into_iter().flatten();
+    let listed = schema["oneOf"].as_array().or_else(|| schema["anyOf"][0]["oneOf"].as_array());
+    let listed = listed.into_iter().flatten();
     let listed = listed.filter(|_| schema["examples"][0] != "bme280");
     let meanings: Vec<String> = listed
         .filter_map(|choice| Some((choice["const"].as_str()?, choice["description"].as_str()?)))

@@ -89,6 +89,8 @@ pub struct Mqtt {
     pub max_payload: Option<usize>,
     /// Messages of readings per second that the platform takes.
     pub rate: Option<f64>,
+    /// Messages of readings per second that go out; what is more waits.
+    pub pace: Option<u32>,
     /// The session of the publishing connection ends with it.
     pub clean: bool,
     /// Topic of the retained `online`/`offline` message and last will; `None` where the platform has no place for them.

@@ -95,7 +95,6 @@ pub(super) struct Location {
 
 /// An IoT platform.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
 pub(super) struct Platform {
     /// Which platform.
     #[schemars(required, extend("examples" = ["home-assistant"]))]

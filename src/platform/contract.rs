@@ -16,7 +16,7 @@ fn cases() -> Vec<(&'static str, Json)> {
         ("aws-iot", json!({})),
         (
             "aws-iot",
-            json!({"thing": "pi-2", "shadow": "climate", "shadow_interval": "1m", "shadow_content": "states", "restore": true}),
+            json!({"thing": "pi-2", "shadow": "climate", "shadow_interval": "1m", "shadow_content": "states", "restore": true, "rate": 100}),
         ),
         ("aws-iot", json!({"shadow": true})),
         ("azure-iot-hub", json!({"hub": "contoso"})),

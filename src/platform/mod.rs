@@ -140,6 +140,8 @@ pub struct Rules {
     pub max_payload: Option<usize>,
     /// Messages of readings per second that the platform takes: of what is too much, the newest of each topic goes out.
     pub rate: Option<f64>,
+    /// Messages of readings per second that the platform takes of one connection: what is more waits for its turn.
+    pub pace: Option<u32>,
     /// The session must not outlive the connection.
     pub clean: bool,
     /// Only MQTT 3.1.1 (false) or only 5 (true).
@@ -153,6 +155,12 @@ pub struct Rules {
     pub tls: bool,
     /// What is said in the TLS hand-shake on this port (RFC 7301).
     pub alpn: Option<(u16, &'static str)>,
+}
+
+/// The pace that an option `rate` asks for.
+fn pace(given: Option<u32>, default: u32) -> Result<u32, String> {
+    let pace = given.unwrap_or(default);
+    if (1..=10_000).contains(&pace) { Ok(pace) } else { Err("must be 1 to 10000".to_owned()) }
 }
 
 /// What a platform may tell of the bridge.

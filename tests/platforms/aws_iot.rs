@@ -211,7 +211,7 @@ impl Cloud {
         Self { certificates, port, broker, shadow }
     }
 
-    fn bridge(&self, options: &str) -> Bridge {
+    fn bridge(&self, options: &str, commands: &str) -> Bridge {
         Bridge::start(|folder| {
             format!(
                 "device: {{ id: greenhouse-pi }}
@@ -225,7 +225,7 @@ sensors: [{{ id: wave, driver: sim, scenario: sine, min: 0, max: 100, period: 10
 outputs:
   - {{ id: fan, driver: digital-output, bus: gpio-sim, pin: 22 }}
   - {{ id: pump, driver: digital-output, bus: gpio-sim, pin: 23 }}
-commands: [{{ from: platform, allow: [fan] }}]
+{commands}
 ",
                 folder.display(),
                 self.port.number(),
@@ -263,7 +263,8 @@ fn commands(bridge: &Bridge) -> Vec<String> {
 fn a_thing_reports_its_readings_and_does_what_its_shadow_desires() {
     let cloud = Cloud::start();
     let witness = Subscriber::start(cloud.broker.port(), &["dt/#"], 1);
-    let mut bridge = cloud.bridge(", shadow: true, shadow_interval: 1s");
+    let mut bridge =
+        cloud.bridge(", shadow: true, shadow_interval: 1s", "commands: [{ from: platform, allow: [fan] }]");
     // Every reading on its topic, as our JSON.
     witness.wait_for_one(SOON, |message| {
         message.topic == "dt/greenhouse-pi/wave/value" && message.payload.starts_with("{\"id\":")
@@ -322,7 +323,7 @@ fn a_thing_reports_its_readings_and_does_what_its_shadow_desires() {
 fn without_a_shadow_there_are_readings_only() {
     let cloud = Cloud::start();
     let witness = Subscriber::start(cloud.broker.port(), &["dt/+/wave/value"], 1);
-    let bridge = cloud.bridge("");
+    let bridge = cloud.bridge("", "");
     witness.wait_for(5, SOON);
     wait_until(SOON, "it is connected", || cloud.broker.log().contains("as greenhouse-pi "));
     drop(bridge);

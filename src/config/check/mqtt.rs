@@ -215,6 +215,7 @@ pub(super) fn check(
         max_packet_size: max_packet_size.unwrap_or(DEFAULT_PACKET),
         max_payload: rules.max_payload,
         rate: rules.rate,
+        pace: rules.pace,
         clean: rules.clean,
         status_topic,
         platform: chosen,

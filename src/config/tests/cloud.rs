@@ -55,6 +55,7 @@ fn a_thing_of_aws_is_its_client_id_and_keeps_its_topics() {
     let checked = case.good(AWS, "");
     let mqtt = checked.config.mqtt.as_ref().unwrap();
     assert_eq!((mqtt.client_id.as_str(), mqtt.max_payload), ("greenhouse-pi", Some(131_072)));
+    assert_eq!(mqtt.pace, Some(80));
     assert_eq!(mqtt.status_topic.as_deref(), Some("sensors/greenhouse-pi/status"));
     assert_eq!(mqtt.broker.tls.alpn, None);
     assert_eq!(publish(&checked).topic, "sensors/greenhouse-pi/air/temperature");

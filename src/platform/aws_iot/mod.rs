@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{About, Dialogue, Platform, PlatformKind, Rules};
-use crate::config::amount::parse_duration;
+use crate::config::duration;
 use crate::config::options;
 use crate::config::options::{OptionProblem, note};
 use crate::reading::Qos;
@@ -42,8 +42,11 @@ const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(1200);
 /// authentication").
 const ALPN: (u16, &str) = (443, "x-amzn-mqtt-ca");
 
+/// Below the quota "Publish requests per second per connection", 100: what is beyond it is not acknowledged.
+const RATE: u32 = 80;
+
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 struct Options {
     /// Name of the thing, which is the client id as well. Default: the device id.
     #[schemars(extend("examples" = ["greenhouse-pi"]))]
@@ -53,11 +56,14 @@ struct Options {
     #[schemars(extend("default" = false, "examples" = [true, "climate"]))]
     shadow: Option<Shadow>,
     /// Least time between two reports of readings to the shadow; what came of a desired state is reported at once.
-    #[schemars(extend("default" = "10s", "examples" = ["1m"]))]
+    #[schemars(extend("title" = "duration", "default" = "10s", "examples" = ["1m"]))]
     shadow_interval: Option<String>,
-    /// What of the bridge stands in the shadow: every reading, or the states of sensors and outputs only.
+    /// What of the bridge stands in the shadow.
     #[schemars(extend("default" = "readings", "examples" = ["states"]))]
     shadow_content: Option<Content>,
+    /// Messages of readings a second, at most; what is more waits. AWS passes over what is more than 100 a second of a connection.
+    #[schemars(range(min = 1, max = 10_000), extend("default" = RATE, "examples" = [100], "x-unit" = "messages/s"))]
+    rate: Option<u32>,
     /// After a start, set the outputs again to what the shadow desires though they were before. Otherwise they stay at their
     /// safe level until something is desired anew.
     #[schemars(extend("default" = false, "examples" = [true]))]
@@ -74,7 +80,9 @@ enum Shadow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Content {
+    /// Every last reading, and the states of sensors and outputs.
     Readings,
+    /// The states of sensors and outputs only.
     States,
 }
 
@@ -82,6 +90,7 @@ enum Content {
 struct AwsIot {
     thing: String,
     shadow: Option<shadow::Settings>,
+    rate: u32,
 }
 
 fn configure(given: &Map<String, Value>, device: &str) -> Result<Arc<dyn Platform>, Vec<OptionProblem>> {
@@ -108,9 +117,10 @@ fn configure(given: &Map<String, Value>, device: &str) -> Result<Arc<dyn Platfor
         }
     }
     let readings = options.shadow_content != Some(Content::States);
+    let rate = note(&mut problems, "rate", super::pace(options.rate, RATE)).unwrap_or(RATE);
     let restore = options.restore.unwrap_or(false);
     let shadow = topics.map(|topics| shadow::Settings { topics, interval, readings, restore });
-    if problems.is_empty() { Ok(Arc::new(AwsIot { thing, shadow })) } else { Err(problems) }
+    if problems.is_empty() { Ok(Arc::new(AwsIot { thing, shadow, rate })) } else { Err(problems) }
 }
 
 /// Names of things and shadows ("Managing things", `[a-zA-Z0-9:_-]+`; "Device Shadow", with `$`).
@@ -123,7 +133,7 @@ fn name(name: &str, longest: usize, also: &str) -> Result<(), String> {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    let interval = parse_duration(text).map_err(|error| error.to_string())?;
+    let interval = duration::parse(text)?;
     match interval {
         _ if interval < Duration::from_secs(1) => {
             Err("must be 1s or more: a shadow takes few updates".into())
@@ -148,6 +158,7 @@ impl Platform for AwsIot {
             max_keep_alive: Some(LONGEST_KEEP_ALIVE),
             tls: true,
             alpn: Some(ALPN),
+            pace: Some(self.rate),
             ..Rules::default()
         }
     }

@@ -38,6 +38,9 @@ const API_VERSION: &str = "2021-04-12";
 /// Longest property bag of our own, bytes; far below what fits, so that it stays one.
 const LONGEST_PROPERTIES: usize = 2_000;
 
+/// "Quotas and throttling": a hub of the smallest size takes 100 device-to-cloud messages a second, of all devices.
+const RATE: u32 = 50;
+
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Options {
@@ -47,13 +50,15 @@ struct Options {
     /// Device id at the hub. Default: the device id.
     #[schemars(extend("examples" = ["greenhouse-pi"]))]
     device: Option<String>,
-    /// A message for each quantity, or one for each sample with all its quantities (fewer messages, which are what Azure
-    /// counts).
+    /// What a message holds. Azure counts messages.
     #[schemars(extend("default" = "quantity", "examples" = ["sample"]))]
     messages: Option<Messages>,
     /// Further properties of every message, for routes and queries.
     #[schemars(extend("examples" = [{"building": "43"}]))]
     properties: Option<BTreeMap<String, String>>,
+    /// Messages of readings a second, at most; what is more waits. A hub of the smallest size takes 100 of all its devices.
+    #[schemars(range(min = 1, max = 10_000), extend("default" = RATE, "examples" = [100], "x-unit" = "messages/s"))]
+    rate: Option<u32>,
     /// After a start, set the outputs again to what the twin desires though they were before. Otherwise they stay at their
     /// safe level until something is desired anew.
     #[schemars(extend("default" = false, "examples" = [true]))]
@@ -63,7 +68,9 @@ struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Messages {
+    /// One quantity.
     Quantity,
+    /// All quantities of a sample.
     Sample,
 }
 
@@ -75,6 +82,7 @@ struct AzureIotHub {
     topic: String,
     picture_topic: String,
     restore: bool,
+    rate: u32,
 }
 
 fn configure(given: &Map<String, Value>, device: &str) -> Result<Arc<dyn Platform>, Vec<OptionProblem>> {
@@ -98,8 +106,9 @@ fn configure(given: &Map<String, Value>, device: &str) -> Result<Arc<dyn Platfor
     // A picture may go out as it is, which is not JSON; it says itself what it is.
     let picture_topic = format!("{events}sensor={{sensor}}&quantity={{quantity}}{own}");
     let topic = format!("{events}$.ct=application%2Fjson&$.ce=utf-8&sensor={{sensor}}{quantity}{own}");
+    let rate = note(&mut problems, "rate", super::pace(options.rate, RATE)).unwrap_or(RATE);
     let restore = options.restore.unwrap_or(false);
-    let platform = AzureIotHub { hub, device, topic, picture_topic, restore };
+    let platform = AzureIotHub { hub, device, topic, picture_topic, restore, rate };
     if problems.is_empty() { Ok(Arc::new(platform)) } else { Err(problems) }
 }
 
@@ -163,6 +172,7 @@ impl Platform for AzureIotHub {
             v5: Some(false),
             alone: true,
             tls: true,
+            pace: Some(self.rate),
             ..Rules::default()
         }
     }

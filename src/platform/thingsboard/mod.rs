@@ -31,8 +31,11 @@ const KEYS: &str = "{sensor}.{quantity}";
 /// Longest template of keys, bytes.
 const LONGEST_KEYS: usize = 200;
 
+/// "Get session limits RPC": 3,000 telemetry messages in 60 s is what the example allows.
+const RATE: u32 = 50;
+
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 struct Options {
     /// Client id. Only for basic MQTT credentials that ask for one. Default: the device id.
     #[schemars(extend("examples" = ["greenhouse-pi"]))]
@@ -43,6 +46,9 @@ struct Options {
     /// Largest message that the server takes (its `NETTY_MAX_PAYLOAD_SIZE`), bytes.
     #[schemars(range(min = 1024, max = 16_777_216), extend("default" = LARGEST_PAYLOAD, "examples" = [1_000_000]))]
     max_payload: Option<usize>,
+    /// Messages of readings a second, at most; what is more waits. The server ends the connection of whoever sends more than its tenant profile allows.
+    #[schemars(range(min = 1, max = 10_000), extend("default" = RATE, "examples" = [100], "x-unit" = "messages/s"))]
+    rate: Option<u32>,
     /// After a start, set the outputs again to what their shared attributes say though they were before. Otherwise they stay
     /// at their safe level until an attribute is set anew.
     #[schemars(extend("default" = false, "examples" = [true]))]
@@ -55,6 +61,7 @@ struct ThingsBoard {
     keys: String,
     max_payload: usize,
     restore: bool,
+    rate: u32,
 }
 
 fn configure(given: &Map<String, Value>, device: &str) -> Result<Arc<dyn Platform>, Vec<OptionProblem>> {
@@ -73,8 +80,9 @@ fn configure(given: &Map<String, Value>, device: &str) -> Result<Arc<dyn Platfor
     if !(1024..=16_777_216).contains(&max_payload) {
         note::<()>(&mut problems, "max_payload", Err("must be 1024 to 16777216".into()));
     }
+    let rate = note(&mut problems, "rate", super::pace(options.rate, RATE)).unwrap_or(RATE);
     let restore = options.restore.unwrap_or(false);
-    let platform = ThingsBoard { client_id, keys, max_payload, restore };
+    let platform = ThingsBoard { client_id, keys, max_payload, restore, rate };
     if problems.is_empty() { Ok(Arc::new(platform)) } else { Err(problems) }
 }
 
@@ -118,6 +126,7 @@ impl Platform for ThingsBoard {
             no_retain: true,
             max_payload: Some(self.max_payload),
             alone: true,
+            pace: Some(self.rate),
             ..Rules::default()
         }
     }
@@ -206,6 +215,7 @@ mod tests {
             (json!({"keys": "{sensor}{sensor}{quantity}"}), "keys: must contain"),
             (json!({"client_id": ""}), "client_id: must be"),
             (json!({"max_payload": 10}), "max_payload: must be"),
+            (json!({"rate": 0}), "rate: must be"),
         ] {
             let problems = configure(options.as_object().unwrap(), "pi").unwrap_err();
             let shown: Vec<_> = problems.iter().map(|p| format!("{}: {}", p.key, p.message)).collect();

@@ -54,6 +54,9 @@ pub type Configure = fn(&Map<String, Value>, &str) -> Result<Arc<dyn Platform>, 
 /// name in the channel's [`Format`]; `late` marks what follows an outage in the late lane.
 pub type Write = fn(buffer: &mut Vec<u8>, parameter: &str, sample: &[Logged], late: bool);
 
+/// Judges a topic; an error is what is wrong, for a person.
+pub type TopicCheck = fn(&str) -> Result<(), String>;
+
 /// By name.
 static REGISTRY: &[PlatformKind] = &[aws_iot::KIND, azure_iot_hub::KIND, senml::KIND, thingsboard::KIND];
 
@@ -121,7 +124,7 @@ pub struct Rules {
     /// What is filled into these templates is percent-encoded.
     pub encoded: bool,
     /// Judges topics that are of the user's choice; what is wrong, for a person.
-    pub topic_check: Option<fn(&str) -> Result<(), String>>,
+    pub topic_check: Option<TopicCheck>,
     /// Template of the topics of pictures where they are not those of readings.
     pub picture_topic: Option<String>,
     /// How pictures go out unless the sensor says otherwise.

@@ -192,11 +192,19 @@ fn fit(document: &mut Map<String, Value>, most: usize) -> usize {
 /// A value in the document.
 pub(super) fn json_value(value: &reading::Value) -> Value {
     match value {
-        reading::Value::Float(number) => json!(number),
+        reading::Value::Float(number) => plain(*number),
         reading::Value::Integer(number) if number.unsigned_abs() > LARGEST_WHOLE => json!(*number as f64),
         reading::Value::Integer(number) => json!(number),
         reading::Value::Bool(state) => json!(state),
         other => json!(short(&other.to_string())),
+    }
+}
+
+/// A number without a fraction as a whole one: who desires 40 and is told 40.0 may take that for another level.
+pub(super) fn plain(number: f64) -> Value {
+    match number.fract() == 0.0 && number.abs() < LARGEST_WHOLE as f64 {
+        true => json!(number as i64),
+        false => json!(number),
     }
 }
 
@@ -236,6 +244,13 @@ mod tests {
         reported.not_taken(moment(20_000_000), 30_000_000);
         assert_eq!(reported.due(), Some(50_000_000));
         assert_eq!(reported.changes(moment(50_000_000)), whole);
+    }
+
+    #[test]
+    fn whole_numbers_are_written_as_such() {
+        for (number, text) in [(40.0, "40"), (-0.0, "0"), (40.5, "40.5"), (1e300, "1e+300")] {
+            assert_eq!(plain(number).to_string(), text);
+        }
     }
 
     #[test]

@@ -208,7 +208,7 @@ mod tests {
             assert!(problems.len() == 1 && problems[0].contains(expected), "{options}: {problems:?}");
         }
         assert!(configure(&Map::new(), "my pi").unwrap_err()[0].message.contains("name the thing here"));
-        assert_eq!(problems(json!({"thing": "a:b_C-9", "shadow": "$climate-1"})), [String::new(); 0]);
+        assert_eq!(problems(json!({"thing": "a:b_C-9", "shadow": "$climate-1"})), Vec::<String>::new());
     }
 
     /// "AWS IoT Core endpoints and quotas", message broker.

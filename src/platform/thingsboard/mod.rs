@@ -157,6 +157,7 @@ fn write(buffer: &mut Vec<u8>, parameter: &str, sample: &[Logged], _: bool) {
 /// Its values are texts, booleans, doubles and longs: ours as they are.
 fn exact(value: &reading::Value) -> Value {
     match value {
+        reading::Value::Float(number) => json!(number),
         reading::Value::Integer(number) => json!(number),
         reading::Value::Text(text) => json!(&**text),
         other => json_value(other),

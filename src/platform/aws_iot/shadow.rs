@@ -294,5 +294,4 @@ impl Dialogue for Shadow {
 }
 
 #[cfg(test)]
-#[path = "shadow_tests.rs"]
 mod tests;

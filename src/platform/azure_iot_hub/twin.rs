@@ -289,5 +289,4 @@ impl Dialogue for Twin {
 }
 
 #[cfg(test)]
-#[path = "twin_tests.rs"]
 mod tests;

@@ -227,5 +227,4 @@ impl Dialogue for Talk {
 }
 
 #[cfg(test)]
-#[path = "talk_tests.rs"]
 mod tests;

@@ -111,7 +111,7 @@ fn code(value: &Value) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('|', "\\|")
+    text.replace('|', "\\|").replace('\n', " ")
 }
 
 /// The type in words, with bounds.

@@ -168,7 +168,9 @@ pub(super) fn check(
 ) -> Option<Mqtt> {
     super::platform::lay_down(&mut raw, chosen.as_ref(), path, report);
     let rules = chosen.as_ref().map(|chosen| chosen.platform.rules()).unwrap_or_default();
-    let credentials = credentials(&raw, rules.secret_username, places, path, report);
+    // What a platform that is wrong would make of a password nobody knows.
+    let secret_username = rules.secret_username || (chosen.is_none() && raw.platform.is_some());
+    let credentials = credentials(&raw, secret_username, places, path, report);
     let backlog = backlog(&raw, path, report);
     let keep_alive =
         duration(raw.keep_alive.as_ref(), 5 * SECOND, 65_535 * SECOND, &path.key("keep_alive"), report)

@@ -134,7 +134,8 @@ fn topics(publish: &Publish, rules: &Rules, path: &KeyPath, report: &mut Report)
         if let Err(why) = check(topic)
             && !report.has_problem_at(&at)
         {
-            report.problem(&at, format!("the topic {} {why}", quoted(topic)));
+            let hint = "shorten it here, or in `mqtt.topic` or `mqtt.late_topic`".to_owned();
+            report.suggest(&at, format!("the topic {} {why}", quoted(topic)), Some(hint));
         }
     }
 }

@@ -166,6 +166,9 @@ fn what_azure_would_not_take_is_refused() {
         case.bad(&mqtt, rest, expected);
     }
     // Without a platform nobody knows the resource.
+    // A platform that is wrong is one problem, not two.
+    let wrong = case.yaml(&BOARD.replace("thingsboard", "thingsboard, keys: x"), "");
+    assert_eq!(problems(&wrong).len(), 1, "{:?}", problems(&wrong));
     let alone = "url: \"mqtts://x\", token: {sas: {key_file: FOLDER/sas}}";
     case.bad(alone, "", "mqtt.token.sas.resource: is missing");
 }

@@ -193,7 +193,9 @@ fn connect(body: &[u8]) -> Connect {
     let client_id = text();
     let will = flags & 4 != 0;
     if will {
-        (text(), text());
+        // Topic and message.
+        text();
+        text();
     }
     let username = if flags & 128 != 0 { text() } else { String::new() };
     let password = if flags & 64 != 0 { text() } else { String::new() };

@@ -144,7 +144,8 @@ fn kind(schema: &Value) -> String {
 
 /// What each possible value means. Of drivers there are too many: they have a page.
 fn choices(schema: &Value) -> String {
-    let listed = schema["oneOf"].as_array().into_iter().flatten();
+    let listed = schema["oneOf"].as_array().or_else(|| schema["anyOf"][0]["oneOf"].as_array());
+    let listed = listed.into_iter().flatten();
     let listed = listed.filter(|_| schema["examples"][0] != "bme280");
     let meanings: Vec<String> = listed
         .filter_map(|choice| Some((choice["const"].as_str()?, choice["description"].as_str()?)))

@@ -178,7 +178,11 @@ fn device(config: &Config) -> String {
 
 fn broker(config: &Config) -> String {
     let Some(mqtt) = &config.mqtt else { return "none: readings are only logged".to_owned() };
-    let user = mqtt.credentials.as_ref().map(|c| format!(" as {}", c.username)).unwrap_or_default();
+    let user = match mqtt.credentials.as_ref().map(|credentials| credentials.username.as_str()) {
+        None => String::new(),
+        Some("") => " with an access token".to_owned(),
+        Some(name) => format!(" as {name}"),
+    };
     let order = match mqtt.backlog {
         Backlog::InOrder => "backlog in order".to_owned(),
         Backlog::LiveFirst { rate } => format!("live first, backlog at {rate}/s"),
@@ -335,7 +339,7 @@ fn as_json(checked: &Checked) -> Value {
         },
         "mqtt": config.mqtt.as_ref().map(|mqtt| json!({
             "url": mqtt.broker.to_string(),
-            "username": mqtt.credentials.as_ref().map(|c| &c.username),
+            "username": mqtt.credentials.as_ref().map(|c| &c.username).filter(|name| !name.is_empty()),
             "version": version(mqtt.version),
             "client_id": mqtt.client_id,
             "keep_alive_seconds": mqtt.keep_alive.as_secs(),

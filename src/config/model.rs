@@ -97,6 +97,8 @@ pub struct Mqtt {
     pub max_payload: Option<usize>,
     /// Messages of readings per second that the platform takes.
     pub rate: Option<f64>,
+    /// Messages of readings per second that go out; what is more waits.
+    pub pace: Option<u32>,
     /// The session of the publishing connection ends with it.
     pub clean: bool,
     /// Topic of the retained `online`/`offline` message and last will; `None` where the platform has no place for them.
@@ -177,6 +179,8 @@ pub struct Tls {
     pub server_name: Option<String>,
     /// TLS 1.3 only.
     pub only_1_3: bool,
+    /// The application's protocol as it is said in the hand-shake (RFC 7301).
+    pub alpn: Option<&'static str>,
 }
 
 /// Which certificates of a broker are taken.
@@ -225,7 +229,7 @@ pub enum Transport {
 /// User name and password.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Credentials {
-    /// User name.
+    /// User name. Empty: what is said as user name is the password, an access token, and no password beside it.
     pub username: String,
     /// Where the password comes from.
     pub password: Password,

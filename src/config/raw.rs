@@ -318,8 +318,8 @@ pub(super) struct Sas {
     /// File with the shared key, base64.
     #[schemars(required, extend("examples" = ["device.sas"]))]
     pub(super) key_file: Option<String>,
-    /// What access is asked for.
-    #[schemars(required, extend("examples" = ["hub.azure-devices.net/devices/greenhouse-pi"]))]
+    /// What access is asked for. Must be given unless the platform knows it.
+    #[schemars(extend("examples" = ["hub.azure-devices.net/devices/greenhouse-pi"]))]
     pub(super) resource: Option<String>,
     /// Name of the policy that the key belongs to; a device's own key has none.
     #[schemars(extend("examples" = ["device"]))]

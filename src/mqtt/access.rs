@@ -57,7 +57,11 @@ pub(crate) async fn fetch(config: &Mqtt) -> Result<Option<Access>, Failure> {
         Password::Fixed(_) => text,
         _ => token_in(&text)?,
     };
-    Ok(Some(Access { username: username.clone(), password: Secret(text), until }))
+    let (username, password) = match username.as_str() {
+        "" => (text, String::new()),
+        name => (name.to_owned(), text),
+    };
+    Ok(Some(Access { username, password: Secret(password), until }))
 }
 
 /// What a file holds, as far as a password goes; /dev/zero holds more.

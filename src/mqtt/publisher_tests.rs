@@ -822,3 +822,22 @@ fn drain_speed() {
         bench.assert_delivered();
     }
 }
+
+/// A platform that takes only so many gets all of them, later. The time is a lower bound: slower is no failure.
+#[test]
+fn what_is_more_than_the_platform_takes_waits_and_none_is_lost() {
+    let broker = TestBroker::start("");
+    let watcher = broker.subscribe_in_order("a/#");
+    let bench = Bench::new();
+    let channel = bench.channel(publish("a/value", Qos::AtLeastOnce));
+    bench.append(channel, 1..=60);
+    let begun = Instant::now();
+    let publisher = bench.start(&Mqtt { pace: Some(100), ..broker.config(MqttVersion::V311) });
+    let received = watcher.count(60);
+    // A burst of five goes out at once.
+    assert!(begun.elapsed() >= Duration::from_millis(500), "{:?}", begun.elapsed());
+    bench.until("all is delivered", || bench.figure("delivered") == 60);
+    publisher.stop(soon());
+    assert_counts(&numbers(&received, "a/value"), 1..=60);
+    bench.assert_delivered();
+}

@@ -15,6 +15,7 @@ use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 use tokio::sync::watch;
 
 use super::access;
+use super::bucket::Bucket;
 use super::connection::{Connected, Connection, Dead, Event, Outgoing, Parameters, Requests, Will};
 use super::failure::Failure;
 use super::outbox::Outbox;
@@ -141,6 +142,10 @@ struct Session<'a, O, R> {
     next_report: Option<Instant>,
     /// The platform's dialogue is not asked before.
     next_tick: Instant,
+    /// How often the platform takes a message of readings.
+    pace: Option<Bucket>,
+    /// A message waits for its turn until then.
+    turn: Option<Instant>,
     /// Hand-shakes to resume.
     resumed: usize,
     acknowledged: bool,
@@ -261,6 +266,8 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             next_check: now,
             next_tick: now,
             next_report: shared.report.as_ref().map(|report| now + SETTLED.min(report.every)),
+            pace: shared.config.pace.map(|pace| Bucket::new(pace, now)),
+            turn: None,
             resumed: 0,
             acknowledged: false,
             proven: false,
@@ -410,11 +417,16 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             Phase::Farewell { deadline } | Phase::Leaving { deadline } => Some(deadline),
         };
         let expires = self.expires.filter(|_| !self.renewing);
-        [Some(check), self.shared.saver.wake(), lanes, phase, expires, self.next_report, self.talk_due(now)]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(check)
+        let others = [
+            self.shared.saver.wake(),
+            lanes,
+            phase,
+            expires,
+            self.next_report,
+            self.talk_due(now),
+            self.turn,
+        ];
+        others.into_iter().flatten().min().map_or(check, |other| other.min(check))
     }
 }
 

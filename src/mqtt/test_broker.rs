@@ -165,6 +165,7 @@ impl TestBroker {
             status_topic: Some("test/pi/status".to_owned()),
             max_payload: None,
             rate: None,
+            pace: None,
             clean: false,
             platform: None,
             integrity: None,

@@ -31,11 +31,18 @@ pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, Failure> {
         .map_err(|error| Failure::Tls(error.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
-    let Some((certificate, key)) = &tls.identity else { return Ok(builder.with_no_client_auth()) };
-    let chain = certificates(certificate, "cert_file")?;
-    builder.with_client_auth_cert(chain, private_key(key)?).map_err(|error| {
-        Failure::Tls(format!("our certificate and its key: {error}; check mqtt.tls.cert_file and key_file"))
-    })
+    let mut config = match &tls.identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = certificates(certificate, "cert_file")?;
+            builder.with_client_auth_cert(chain, private_key(key)?).map_err(|error| {
+                let advice = "check mqtt.tls.cert_file and key_file";
+                Failure::Tls(format!("our certificate and its key: {error}; {advice}"))
+            })?
+        }
+    };
+    config.alpn_protocols = tls.alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    Ok(config)
 }
 
 fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
@@ -110,6 +117,14 @@ fn from_system() -> Result<RootCertStore, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_platform_wants_to_hear_is_said() {
+        for (alpn, said) in [(None, vec![]), (Some("x-amzn-mqtt-ca"), vec![b"x-amzn-mqtt-ca".to_vec()])] {
+            let tls = Tls { trust: Trust::Anybody, alpn, ..Tls::default() };
+            assert_eq!(client_config(&tls).unwrap().alpn_protocols, said);
+        }
+    }
 
     #[test]
     fn a_file_without_certificates_is_named() {

@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::tls::private_key;
 use crate::config::Secret;
 use crate::enrich::clock;
+use crate::platform::percent_encoded;
 
 /// A JSON Web Token (RFC 7519) for `audience`, signed by the key with RS256 or ES256 (RFC 7518, section 3).
 pub(super) fn jwt(key_file: &Path, audience: &str, lifetime: Duration) -> Result<String, Failure> {
@@ -70,14 +71,6 @@ fn sas_until(key: &Secret, resource: &str, policy: Option<&str>, expiry: i64) ->
     let signature = percent_encoded(&STANDARD.encode(tag));
     let policy = policy.map(|name| format!("&skn={}", percent_encoded(name))).unwrap_or_default();
     Ok(format!("SharedAccessSignature sr={resource}&sig={signature}&se={expiry}{policy}"))
-}
-
-/// RFC 3986: everything but the unreserved.
-fn percent_encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 fn seconds_now() -> i64 {

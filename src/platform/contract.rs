@@ -13,6 +13,17 @@ use crate::reading::{Clock, Publish, Timestamp, Value, ValueKind};
 /// Options with which a platform can be configured: the least, and as much as there is.
 fn cases() -> Vec<(&'static str, Json)> {
     vec![
+        ("aws-iot", json!({})),
+        (
+            "aws-iot",
+            json!({"thing": "pi-2", "shadow": "climate", "shadow_interval": "1m", "shadow_content": "states", "restore": true, "rate": 100}),
+        ),
+        ("aws-iot", json!({"shadow": true})),
+        ("azure-iot-hub", json!({"hub": "contoso"})),
+        (
+            "azure-iot-hub",
+            json!({"hub": "contoso.azure-devices.net", "device": "pi-2", "messages": "sample", "properties": {"a": "b"}, "restore": true}),
+        ),
         ("custom", json!({"payload": "{\"t\":{value},\"ts\":{ts_ms}}"})),
         ("custom", json!({"payload": "{readings}", "reading": "{id:raw} {value:raw}", "separator": "\n"})),
         ("home-assistant", json!({})),
@@ -32,6 +43,11 @@ fn cases() -> Vec<(&'static str, Json)> {
         ("senml", json!({"base_name": "urn:dev:ow:10e2073a01080063:"})),
         ("sparkplug-b", json!({"group": "Greenhouses"})),
         ("sparkplug-b", json!({"group": "Greenhouses", "node": "Pi 4", "primary_host": "scada"})),
+        ("thingsboard", json!({})),
+        (
+            "thingsboard",
+            json!({"client_id": "pi-2", "keys": "{quantity}_{sensor}", "max_payload": 100_000, "restore": true}),
+        ),
         ("watson-iot", json!({"organization": "quickstart", "device_type": "pi"})),
         ("watson-iot", json!({"organization": "x1y2z3", "device_type": "pi"})),
         (

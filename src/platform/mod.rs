@@ -9,14 +9,21 @@
 //! - A [`Dialogue`]: what is said beside readings, and what is done about what is heard. It runs on the publisher's
 //!   connection, because most platforms allow a device no other.
 
+mod aws_iot;
+mod azure_iot_hub;
+mod calls;
 #[cfg(test)]
 mod contract;
 mod custom;
+mod desired;
 mod home_assistant;
 mod influx;
+mod percent;
+mod reported;
 mod senml;
 mod sparkplug;
 mod template;
+mod thingsboard;
 mod watson_iot;
 
 use std::fmt;
@@ -28,6 +35,8 @@ use serde_json::{Map, Value};
 use crate::config::options::OptionProblem;
 use crate::payload;
 use crate::reading::{Channel, Format, Logged, Moment, Place, Qos, SensorId, Shape};
+
+pub use percent::percent_encoded;
 
 /// A platform that can be configured.
 #[derive(Debug, Clone, Copy)]
@@ -51,9 +60,21 @@ pub type Configure = fn(&Map<String, Value>, &str) -> Result<Arc<dyn Platform>, 
 /// name in the channel's [`Format`]; `late` marks what follows an outage in the late lane.
 pub type Write = fn(buffer: &mut Vec<u8>, parameter: &str, sample: &[Logged], late: bool);
 
+/// Judges a topic; an error is what is wrong, for a person.
+pub type TopicCheck = fn(&str) -> Result<(), String>;
+
 /// By name.
-static REGISTRY: &[PlatformKind] =
-    &[custom::KIND, home_assistant::KIND, influx::KIND, senml::KIND, sparkplug::KIND, watson_iot::KIND];
+static REGISTRY: &[PlatformKind] = &[
+    aws_iot::KIND,
+    azure_iot_hub::KIND,
+    custom::KIND,
+    home_assistant::KIND,
+    influx::KIND,
+    senml::KIND,
+    sparkplug::KIND,
+    thingsboard::KIND,
+    watson_iot::KIND,
+];
 
 /// Every platform.
 pub fn registry() -> &'static [PlatformKind] {
@@ -105,14 +126,27 @@ pub struct Rules {
     pub username: Option<String>,
     /// Whether a password or token must be given (true), must not (false), or may.
     pub password: Option<bool>,
+    /// Somebody who says nothing of who he is (a password, a token, a client certificate, an access token as user name) is
+    /// not let in.
+    pub identified: bool,
+    /// A password without a user name is the user name: an access token.
+    pub secret_username: bool,
+    /// `mqtt.token.sas.resource` if none is given.
+    pub sas_resource: Option<String>,
     /// Template of the topics of readings, with `{sensor}` and `{quantity}` as in `mqtt.topic`; the only possible one. Not
     /// held to our own, stricter, idea of a topic. With `{quantity}` a message for each quantity, else one for each
     /// sample.
     pub topic: Option<String>,
+    /// What is filled into these templates is percent-encoded.
+    pub encoded: bool,
+    /// Judges topics that are of the user's choice; what is wrong, for a person.
+    pub topic_check: Option<TopicCheck>,
     /// Template of the topics of pictures where they are not those of readings.
     pub picture_topic: Option<String>,
     /// How pictures go out unless the sensor says otherwise.
     pub picture: Option<Shape>,
+    /// There is no place for pictures: they stay in the log.
+    pub no_pictures: bool,
     /// How messages of readings are written; `None`: our own JSON.
     pub format: Option<Format>,
     /// There is no place for our retained `online`/`offline`, last will and report.
@@ -125,6 +159,8 @@ pub struct Rules {
     pub max_payload: Option<usize>,
     /// Messages of readings per second that the platform takes: of what is too much, the newest of each topic goes out.
     pub rate: Option<f64>,
+    /// Messages of readings per second that the platform takes of one connection: what is more waits for its turn.
+    pub pace: Option<u32>,
     /// The session must not outlive the connection.
     pub clean: bool,
     /// Only MQTT 3.1.1 (false) or only 5 (true).
@@ -132,10 +168,20 @@ pub struct Rules {
     /// The identity may have one connection only, and subscribe to nothing of its own choice: no mirrors, no `commands` on
     /// topics.
     pub alone: bool,
+    /// Longest keep-alive that the platform keeps to.
+    pub max_keep_alive: Option<Duration>,
     /// The connection must be encrypted.
     pub tls: bool,
     /// It brings no commands, whatever its dialogue hears.
     pub no_commands: bool,
+    /// What is said in the TLS hand-shake on this port (RFC 7301).
+    pub alpn: Option<(u16, &'static str)>,
+}
+
+/// The pace that an option `rate` asks for.
+fn pace(given: Option<u32>, default: u32) -> Result<u32, String> {
+    let pace = given.unwrap_or(default);
+    if (1..=10_000).contains(&pace) { Ok(pace) } else { Err("must be 1 to 10000".to_owned()) }
 }
 
 /// What a platform may tell of the bridge.

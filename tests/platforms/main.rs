@@ -3,13 +3,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
+mod actor;
+mod aws_iot;
+mod azure_iot_hub;
+mod certificates;
 mod foreign;
 mod formats;
+mod front;
 mod home_assistant;
 mod sparkplug;
 mod sparkplug_host;
 #[path = "../support/mod.rs"]
 mod support;
+mod thingsboard;
 mod watson_iot;
 
 use std::time::Duration;

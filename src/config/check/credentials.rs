@@ -13,6 +13,7 @@ const NOBODY: &str = "unused";
 
 pub(super) fn credentials(
     raw: &raw::Mqtt,
+    secret_username: bool,
     places: &SecretPlaces,
     path: &KeyPath,
     report: &mut Report,
@@ -28,6 +29,7 @@ pub(super) fn credentials(
             let password = password.unwrap_or_else(|| Password::Fixed(Secret::default()));
             Some(Credentials { username: name.clone(), password })
         }
+        None if secret_username => Some(Credentials { username: String::new(), password: password? }),
         None if raw.token.is_some() => Some(Credentials { username: NOBODY.to_owned(), password: password? }),
         None => {
             if has_password && !report.has_problem_at(&path.key("username")) {

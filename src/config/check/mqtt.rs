@@ -37,6 +37,10 @@ pub(super) struct Publishing {
     /// The platform, if it lays down the topics.
     pub(super) laid_down: Option<&'static str>,
     pub(super) picture_topic: Option<Template>,
+    /// The platform has no place for pictures.
+    pub(super) no_pictures: Option<&'static str>,
+    /// What is filled into topics is percent-encoded.
+    pub(super) encoded: bool,
     /// The shape of pictures unless a sensor says otherwise.
     pub(super) picture: Shape,
     pub(super) format: Option<Format>,
@@ -102,6 +106,10 @@ pub(super) fn publishing(
         status_topic,
         laid_down: chosen.filter(|_| ruled.is_some()).map(|chosen| chosen.platform.name()),
         picture_topic: rules.as_ref().and_then(|rules| template(&rules.picture_topic)),
+        no_pictures: chosen
+            .filter(|_| rules.as_ref().is_some_and(|rules| rules.no_pictures))
+            .map(|chosen| chosen.platform.name()),
+        encoded: rules.as_ref().is_some_and(|rules| rules.encoded),
         picture: rules.as_ref().and_then(|rules| rules.picture).unwrap_or(Shape::Quantity),
         format: rules.as_ref().and_then(|rules| rules.format.clone()),
     })
@@ -161,13 +169,27 @@ pub(super) fn check(
 ) -> Option<Mqtt> {
     super::platform::lay_down(&mut raw, chosen.as_ref(), path, report);
     let rules = chosen.as_ref().map(|chosen| chosen.platform.rules()).unwrap_or_default();
-    let credentials = credentials(&raw, places, path, report);
+    // What a platform that is wrong would make of a password nobody knows.
+    let secret_username = rules.secret_username || (chosen.is_none() && raw.platform.is_some());
+    let credentials = credentials(&raw, secret_username, places, path, report);
     let backlog = backlog(&raw, path, report);
     let keep_alive =
         duration(raw.keep_alive.as_ref(), 5 * SECOND, 65_535 * SECOND, &path.key("keep_alive"), report)
             .unwrap_or(Duration::from_secs(30));
     if keep_alive.subsec_nanos() != 0 {
         report.problem(&path.key("keep_alive"), "must be whole seconds: MQTT knows no fractions");
+    }
+    if let Some(chosen) = &chosen {
+        super::platform::keep_alive(
+            keep_alive,
+            &rules,
+            chosen.platform.name(),
+            &path.key("keep_alive"),
+            report,
+        );
+        if let Some(topic) = &status_topic {
+            super::platform::status_topic(topic, chosen, &path.key("status_topic"), report);
+        }
     }
     let max_packet_size =
         size(raw.max_packet_size.as_ref(), 1_000, LARGEST_PACKET, &path.key("max_packet_size"), report)
@@ -196,6 +218,7 @@ pub(super) fn check(
         max_packet_size: max_packet_size.unwrap_or(DEFAULT_PACKET),
         max_payload: rules.max_payload,
         rate: rules.rate,
+        pace: rules.pace,
         clean: rules.clean,
         status_topic,
         integrity: integrity::carried(raw.integrity.as_ref(), places, &path.key("integrity"), report),

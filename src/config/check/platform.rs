@@ -1,10 +1,13 @@
 //! `mqtt.platform`: its options, and whether the rest of the configuration keeps its rules.
 
-use super::super::model::{Broker, Chosen, MqttVersion, Transport};
+use std::time::Duration;
+
+use super::super::amount::format_duration;
+use super::super::model::{Broker, Chosen, MqttVersion, Transport, facts_topic};
 use super::super::problem::{KeyPath, Report, quoted};
 use super::super::raw;
 use crate::platform::{self, Rules};
-use crate::reading::{Channel, Qos};
+use crate::reading::{Channel, Publish, Qos};
 
 /// The platform with its rules, if there is one and nothing is wrong with its keys.
 pub(super) fn platform(
@@ -78,6 +81,11 @@ pub(super) fn lay_down(raw: &mut raw::Mqtt, chosen: Option<&Chosen>, path: &KeyP
         report.suggest(&path.key("backlog"), message, Some("leave it out".to_owned()));
     }
     password(raw, &rules, platform.name(), path, report);
+    if let Some(sas) = raw.token.as_mut().and_then(|token| token.sas.as_mut())
+        && sas.resource.is_none()
+    {
+        sas.resource.clone_from(&rules.sas_resource);
+    }
     let version = raw.version.as_ref().map(|version| super::mqtt::version(Some(version)));
     if let (Some(v5), Some(given)) = (rules.v5, version)
         && v5 != (given == MqttVersion::V5)
@@ -103,10 +111,46 @@ fn password(raw: &raw::Mqtt, rules: &Rules, name: &str, path: &KeyPath, report: 
         }
         _ => {}
     }
+    let certificate = raw.tls.as_ref().is_some_and(|tls| tls.cert_file.is_some());
+    let access_token = rules.secret_username && raw.username.is_some();
+    if rules.identified && !given && !certificate && !access_token {
+        let hint =
+            "give it `password_file` or `token`, or the device's certificate (`tls: {cert_file, key_file}`)";
+        report.suggest(path, format!("{name} wants to know who we are"), Some(hint.to_owned()));
+    }
 }
 
-/// Whether the connection is as the platform wants it.
-pub(super) fn broker(broker: &Broker, chosen: &Chosen, path: &KeyPath, report: &mut Report) {
+/// Whether the keep-alive is one that the platform keeps to.
+pub(super) fn keep_alive(given: Duration, rules: &Rules, name: &str, path: &KeyPath, report: &mut Report) {
+    if let Some(most) = rules.max_keep_alive.filter(|most| given > *most) {
+        report.problem(path, format!("{name} allows {} at most", format_duration(most)));
+    }
+}
+
+/// Whether the platform takes the status message on this topic.
+pub(super) fn status_topic(topic: &str, chosen: &Chosen, path: &KeyPath, report: &mut Report) {
+    let Some(check) = chosen.platform.rules().topic_check else { return };
+    if let Err(why) = check(&facts_topic(topic)) {
+        report.problem(path, format!("the topic {} {why}", quoted(&facts_topic(topic))));
+    }
+}
+
+/// Whether the platform takes the topics of a channel.
+fn topics(publish: &Publish, rules: &Rules, path: &KeyPath, report: &mut Report) {
+    let Some(check) = rules.topic_check else { return };
+    for topic in [Some(&publish.topic), publish.late_topic.as_ref()].into_iter().flatten() {
+        let at = path.key("topic");
+        if let Err(why) = check(topic)
+            && !report.has_problem_at(&at)
+        {
+            let hint = "shorten it here, or in `mqtt.topic` or `mqtt.late_topic`".to_owned();
+            report.suggest(&at, format!("the topic {} {why}", quoted(topic)), Some(hint));
+        }
+    }
+}
+
+/// Whether the connection is as the platform wants it, and what it wants to hear in the hand-shake.
+pub(super) fn broker(broker: &mut Broker, chosen: &Chosen, path: &KeyPath, report: &mut Report) {
     let plain = matches!(broker.transport, Transport::Tcp | Transport::WebSocket);
     if chosen.platform.rules().tls && plain {
         let hint = "write mqtts:// or wss://".to_owned();
@@ -116,12 +160,18 @@ pub(super) fn broker(broker: &Broker, chosen: &Chosen, path: &KeyPath, report: &
             Some(hint),
         );
     }
+    if let Some((_, protocol)) = chosen.platform.rules().alpn.filter(|(port, _)| *port == broker.port)
+        && broker.transport == Transport::Tls
+    {
+        broker.tls.alpn = Some(protocol);
+    }
 }
 
 /// Whether a channel goes out as the platform allows; `path` is the section of its sensor or output.
 pub(super) fn channel(channel: &Channel, chosen: &Chosen, path: &KeyPath, report: &mut Report) {
     let (rules, name) = (chosen.platform.rules(), chosen.platform.name());
     let Some(publish) = &channel.publish else { return };
+    topics(publish, &rules, path, report);
     if let Some(most) = rules.max_qos.filter(|most| publish.qos > *most) {
         let at = path.key("qos");
         if !report.has_problem_at(&at) {

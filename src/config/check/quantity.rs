@@ -225,6 +225,12 @@ fn delivery(
         report.suggest(&path.key("format"), "the values are no pictures", Some(hint));
     }
     let sensor = of.delivery?;
+    if let Some(platform) = of.publishing.and_then(|common| common.no_pictures)
+        && kind == ValueKind::Image
+    {
+        report.warn(path, format!("{platform} has no place for pictures: they stay in the log"));
+        return None;
+    }
     let topic_path = path.key("topic");
     let own = raw.topic.as_deref().and_then(|text| of.publishing?.own_topic(text, &topic_path, report));
     let mut delivery = sensor.clone();

@@ -15,6 +15,7 @@ use super::super::topic::{Template, check_level, check_topic};
 use super::mqtt::{Publishing, qos};
 use super::topics::{Owner, Topics};
 use super::{DAY, duration, quantity};
+use crate::platform::percent_encoded;
 use crate::reading::{BRIDGE, Channel, Publish, Qos, STATE, SensorId, Shape, ValueKind};
 use crate::sensor::registry::DriverKind;
 use crate::sensor::{Attachment, Driver};
@@ -294,7 +295,12 @@ impl<'a> House<'a> {
         report: &mut Report,
     ) -> Publish {
         let (sensor, quantity) = (subject.sensor.as_str(), subject.quantity.as_str());
-        let topic = delivery.topic.fill(&self.device.id, sensor, quantity);
+        let topic = match self.publishing.is_some_and(|common| common.encoded) {
+            true => {
+                delivery.topic.fill(&self.device.id, &percent_encoded(sensor), &percent_encoded(quantity))
+            }
+            false => delivery.topic.fill(&self.device.id, sensor, quantity),
+        };
         // The template is sound; long names can still make it too long.
         if let Err(why) = check_topic(&topic)
             && !self.laid_down()

@@ -38,6 +38,7 @@ pub(super) fn tls(
         identity: identity(raw, places, path, report),
         server_name: named.map(str::to_owned),
         only_1_3: only_1_3(raw.min_version.as_ref()),
+        alpn: None,
     }
 }
 

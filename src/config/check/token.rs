@@ -91,7 +91,10 @@ fn sas(raw: &raw::Sas, places: &SecretPlaces, path: &KeyPath, report: &mut Repor
     if STANDARD.decode(&key).is_err() {
         report.problem(&at, "does not hold a key in base64");
     }
-    let resource = raw.resource.clone()?;
+    let Some(resource) = raw.resource.clone() else {
+        report.problem(&path.key("resource"), "is missing: what access is asked for");
+        return None;
+    };
     if resource.is_empty() {
         report.problem(&path.key("resource"), "is empty");
     }

@@ -1,6 +1,7 @@
 //! Whole configurations, good and bad, against drivers made for the purpose.
 
 mod bad;
+mod cloud;
 mod environment;
 mod garbage;
 mod good;

@@ -24,6 +24,7 @@ const LATER: Duration = Duration::from_secs(1);
 impl<O: Outbox, R: Requests> Session<'_, O, R> {
     /// Hands over as many messages as there is room for.
     pub(super) fn top_up(&mut self, now: Instant) -> Result<(), Stop> {
+        self.turn = None;
         if self.window.resuming() > 0 || self.waiting != Waiting::Nothing || self.renewing {
             return Ok(());
         }
@@ -47,7 +48,7 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         }
         let committed = *self.shared.committed.borrow();
         let since_boot = clock::since_boot();
-        while self.window.is_open() {
+        while self.window.is_open() && self.may(now) {
             let shared = &mut *self.shared;
             let ready = shared.lanes.ready(&mut shared.outbox, committed, now, since_boot)?;
             // Rows that need no publishing have moved the lanes, too.
@@ -76,6 +77,9 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
                         self.seal(&mut outgoing, now)?;
                     }
                     self.hand_over(lane, outgoing, bytes > 0, now)?;
+                    if let Some(pace) = &mut self.pace {
+                        pace.take();
+                    }
                 }
                 None => self.pass_over(lane),
             }
@@ -92,6 +96,16 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
             self.shared.figures.thinned.add(thinned);
         }
         Ok(())
+    }
+
+    /// Whether it is time for a message of readings; if not, a turn is waited for.
+    fn may(&mut self, now: Instant) -> bool {
+        let Some(pace) = self.pace.as_mut() else { return true };
+        let may = pace.has_token(now);
+        if !may {
+            self.turn = Some(pace.next(now));
+        }
+        may
     }
 
     /// A picture that is not in the log any more: retention under pressure, which has told of it.

@@ -145,6 +145,7 @@ impl House {
             status_topic: Some("castel/x/status".into()),
             max_payload: None,
             rate: None,
+            pace: None,
             clean: false,
             platform: None,
             integrity: None,

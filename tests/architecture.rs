@@ -86,7 +86,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rumqttd", &["demo"]),
     ("rusqlite", &["log", "mirror"]),
     ("rustls", &["mqtt"]),
-    ("schemars", &["config", "sensor"]),
+    ("schemars", &["config", "platform", "sensor"]),
     ("sd_notify", &["daemon"]),
     ("signal_hook", &["daemon", "cli"]),
     ("tiny_skia", &["plot"]),

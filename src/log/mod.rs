@@ -370,7 +370,8 @@ pub struct NewMessage {
     pub retained: bool,
     /// Payload.
     pub payload: Vec<u8>,
-    /// Identity (`epoch`, `row`) when it is a message of ours: a second one on the same topic is dropped.
+    /// Identity (`epoch`, `row`) when it is a message of ours, or the id that another program gave it and 0: a second one
+    /// on the same topic is dropped.
     pub id: Option<(String, i64)>,
     /// Values for the user's table, in the order of its columns.
     pub fields: Option<Vec<rusqlite::types::Value>>,

@@ -266,7 +266,7 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             next_check: now,
             next_tick: now,
             next_report: shared.report.as_ref().map(|report| now + SETTLED.min(report.every)),
-            pace: shared.config.pace.map(|pace| Bucket::new(pace, now)),
+            pace: shared.config.pace.map(|pace| Bucket::new(f64::from(pace), now)),
             turn: None,
             resumed: 0,
             acknowledged: false,

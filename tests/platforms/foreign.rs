@@ -124,7 +124,7 @@ mirror:
     assert_eq!(text.matches("-a5c902f9202d,").count(), 3, "once, three readings: {text}");
     assert!(text.contains(&format!(",{UP},,,,,,,,no JSON\r\n")), "{text}");
     // With the message its readings go; the table is as tidy as the log.
-    let database = bridge.database();
+    let database = rusqlite::Connection::open(bridge.database_path()).unwrap();
     database.pragma_update(None, "foreign_keys", true).unwrap();
     database.execute("DELETE FROM message", []).unwrap();
     assert_eq!(rows(&bridge, "SELECT count(*) FROM plugs"), ["0"]);

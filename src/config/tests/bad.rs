@@ -576,6 +576,30 @@ fn mirrors() {
         ),
         (format!("{csv}, max_size: 1B"), "max_size: must be at least 10kB, not 1B"),
         (format!("{csv}, table: t"), "table: goes with `to: sqlite`"),
+        (
+            format!("{csv}, payload: chirpstac"),
+            "payload: unknown value \"chirpstac\"; did you mean \"chirpstack\"?",
+        ),
+        (
+            format!("{csv}, payload: tasmota, columns: [time]"),
+            "columns: cannot be chosen beside `payload`; leave it out",
+        ),
+        (
+            format!("{csv}, payload: tasmota, time_zone: Mars/Base"),
+            "time_zone: unknown time zone \"Mars/Base\"; write for example Europe/Berlin or +01:00",
+        ),
+        (
+            format!("{csv}, payload: chirpstack, time_zone: Z"),
+            "time_zone: goes with `payload: tasmota`, whose times are local",
+        ),
+        (
+            "topics: [a], to: sqlite, payload: tasmota, table: readings".into(),
+            "table: \"readings\" is a name of the log's own; choose another, for example \"my_readings\"",
+        ),
+        (
+            "topics: [a], to: sqlite, payload: tasmota, path: x".into(),
+            "path: goes with `to: csv`; `to: sqlite` writes into the log (`log.path`)",
+        ),
     ];
     for (keys, expected) in cases {
         let yaml = format!("mirror: [{{{keys}}}]\nmqtt: {{url: \"mqtt://b\"}}\n");
@@ -592,6 +616,11 @@ fn mirrors() {
             "topics: [a], to: sqlite, table: t, columns: {v: real}",
             "topics: [a], to: sqlite, table: T, columns: {v: text}",
             "table: mirror[0] fills the table \"T\" with other columns; name the same columns, or another table",
+        ),
+        (
+            "topics: [a], to: sqlite, payload: tasmota",
+            "topics: [a], to: sqlite, table: Tasmota, columns: {v: text}",
+            "table: mirror[0] fills the table \"Tasmota\" with other columns; name the same columns, or another table",
         ),
     ] {
         let yaml = format!("mirror:\n  - {{{first}}}\n  - {{{second}}}\nmqtt: {{url: \"mqtt://b\"}}\n");

@@ -220,6 +220,28 @@ mirror:
 }
 
 #[test]
+fn mirrors_of_other_programs() {
+    let yaml = r#"
+mqtt: { url: "mqtt://b" }
+mirror:
+  - { topics: ["tele/+/SENSOR"], payload: tasmota, time_zone: "+01:00", to: sqlite }
+  - { topics: ["application/#"], payload: chirpstack, to: sqlite, table: lora }
+  - { topics: ["zigbee2mqtt/+"], payload: zigbee2mqtt, to: csv, path: /data/z.csv }
+"#;
+    let mirrors = read(yaml).unwrap().config.mirrors;
+    let table = |at: usize| match &mirrors[at].sink {
+        Sink::Sqlite { table } => table.clone().unwrap().name,
+        Sink::Csv { .. } => panic!(),
+    };
+    assert_eq!((table(0).as_str(), table(1).as_str()), ("tasmota", "lora"));
+    let payload = mirrors[0].payload.as_ref().unwrap();
+    assert!(payload.kind == PayloadKind::Tasmota && payload.zone.is_some());
+    let Sink::Csv { columns, .. } = &mirrors[2].sink else { panic!() };
+    assert_eq!(columns.len(), 10);
+    assert_eq!(columns[2], CsvColumn::Told(ToldColumn::Device));
+}
+
+#[test]
 fn a_password_file_loses_one_line_end_and_is_never_shown() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");

@@ -283,8 +283,9 @@ impl Dialogue for Shadow {
         acts
     }
 
-    fn seal(&mut self, _: &str, _: &mut Vec<u8>) {
+    fn seal(&mut self, _: &str, _: &mut Vec<u8>, _: Moment) -> Vec<Say> {
         self.reported.touch();
+        Vec::new()
     }
 
     fn leaving(&mut self, now: Moment) -> Vec<Say> {

@@ -36,7 +36,7 @@ const BIRTH: (&str, &str) = ("homeassistant/status", "online");
 const LONGEST_ID: usize = 64;
 
 #[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 struct Options {
     /// First part of the discovery topics, as in Home Assistant's MQTT options.
     #[schemars(extend("default" = "homeassistant"))]

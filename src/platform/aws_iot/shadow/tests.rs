@@ -193,7 +193,7 @@ fn readings_are_reported_when_they_have_changed_and_not_too_often() {
     let mut shadow = shadow(false);
     known(&mut shadow, json!({"state": {}, "version": 10}));
     assert_eq!(shadow.due(), None);
-    shadow.seal("sensors/greenhouse-pi/air/temperature", &mut Vec::new());
+    shadow.seal("sensors/greenhouse-pi/air/temperature", &mut Vec::new(), moment(0));
     assert_eq!(shadow.due(), Some(10_000_000));
     assert_eq!(shadow.tick(moment(10_000_000)), [], "the same values");
     assert_eq!(shadow.due(), None);

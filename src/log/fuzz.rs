@@ -160,10 +160,17 @@ fn read(path: &Path) {
     for every in ["1m", "1h", "1mo"] {
         let every = times::Every::parse(every).ok();
         let mut intervals = 0;
-        drop(reader.intervals(&all, every, None, &origin, |_, _| {}, |_| {
-            intervals += 1;
-            if intervals < 1_000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        }));
+        drop(reader.intervals(
+            &all,
+            every,
+            None,
+            &origin,
+            |_, _| {},
+            |_| {
+                intervals += 1;
+                if intervals < 1_000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            },
+        ));
     }
     drop(reader.sql("SELECT * FROM readings", drop, |_| ControlFlow::Continue(())));
     drop(reader.sql("SELECT * FROM messages", drop, |_| ControlFlow::Continue(())));

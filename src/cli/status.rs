@@ -310,11 +310,12 @@ fn mirrors(snapshot: &Snapshot, zone: &TimeZone, bold: bool) -> io::Result<Strin
                 mirror.mirror.clone(),
                 mirror.to.clone(),
                 count(mirror.stored),
+                count(mirror.refused),
                 format!("{:.1}/s", mirror.per_second),
                 mirror.last_message_seconds.map(duration).unwrap_or_default(),
                 mirror.condition.state.as_str().to_owned(),
             ]
         })
         .collect();
-    table(&["mirror", "to", "stored", "rate", "last", "state"], &rows, zone, bold)
+    table(&["mirror", "to", "stored", "refused", "rate", "last", "state"], &rows, zone, bold)
 }

@@ -55,6 +55,15 @@ pub(super) fn slips(config: &Config, report: &mut Report) {
     for (index, output) in config.outputs.iter().enumerate() {
         look(&root.key("outputs").index(index), &topics([&output.level, &output.state]));
     }
+    for (index, mirror) in config.mirrors.iter().enumerate() {
+        let path = root.key("mirror").index(index);
+        look(&path.key("id"), &mirror.id);
+        look(&path.key("topics"), &mirror.topics.join(" "));
+    }
+    if config.status.interval.is_some() {
+        // The facts say where it is.
+        look(&root.key("log").key("path"), &config.log.path.to_string_lossy());
+    }
     for (index, source) in config.commands.iter().enumerate() {
         let path = root.key("commands").index(index);
         look(&path.key("topic"), &source.topic);

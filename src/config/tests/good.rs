@@ -462,7 +462,7 @@ commands: [{{topic: \"c/{{device}}\", allow: [status]}}]
 mirror:
   - {{id: one, topics: [a], to: sqlite, integrity: crc32}}
   - {{id: two, topics: [b], to: sqlite, integrity: {{hmac_key_file: [{at}/a.key, {at}/b.key]}}}}
-  - {{id: all, topics: [c], to: sqlite}}
+  - {{id: all, topics: [c, \"x/greenhouse-pi/#\"], to: sqlite}}
 "
     );
     let checked = read(&yaml).unwrap();
@@ -487,7 +487,7 @@ mirror:
     let warned: Vec<String> = checked.warnings.iter().map(|warning| warning.path.to_string()).collect();
     let slips: Vec<&String> =
         warned.iter().filter(|path| !path.ends_with("key_file") && !path.contains("hmac")).collect();
-    assert_eq!(slips, ["mqtt.username", "sensors[1]"], "{warned:?}");
+    assert_eq!(slips, ["mqtt.username", "sensors[1]", "mirror[2].topics"], "{warned:?}");
     let printed = format!("{config:?}");
     assert!(!printed.contains("0123456789abcdef") && !printed.contains("another key"));
 }

@@ -35,9 +35,11 @@ impl Bridge {
         bridge
     }
 
-    /// Replaces the configuration file.
+    /// Replaces the configuration file, as editors do: there is never half of it.
     pub fn configure(&self, config: &str) {
-        fs::write(self.folder.path().join("config.yaml"), config).unwrap();
+        let fresh = self.folder.path().join("config.yaml.new");
+        fs::write(&fresh, config).unwrap();
+        fs::rename(fresh, self.folder.path().join("config.yaml")).unwrap();
     }
 
     /// Its folder.

@@ -27,6 +27,7 @@ struct Parrot {
     tag: u64,
     due: Option<i64>,
     sealed: u64,
+    mute: bool,
 }
 
 fn say(topic: &str, payload: &str) -> Act {
@@ -53,7 +54,11 @@ impl Dialogue for Parrot {
     fn heard(&mut self, message: Heard<'_>, _: Moment) -> Vec<Act> {
         let text = String::from_utf8_lossy(message.payload).into_owned();
         self.seen.lock().unwrap().heard.push(text.clone());
+        if text == "renew" {
+            return vec![Act::Renew];
+        }
         if message.topic == "test/say" {
+            self.mute = text.starts_with("mute") || (self.mute && text != "speak");
             return vec![say("test/said", &text), Act::Note(format!("heard {text}"))];
         }
         self.tag += 1;
@@ -78,7 +83,12 @@ impl Dialogue for Parrot {
         self.sealed += 1;
         payload.pop();
         payload.extend_from_slice(format!(",\"seq\":{}}}", self.sealed).as_bytes());
-        Vec::new()
+        let Act::Say(first) = say("test/before", "x") else { return Vec::new() };
+        if self.sealed == 1 { vec![first] } else { Vec::new() }
+    }
+
+    fn holds(&self) -> bool {
+        self.mute
     }
 
     fn leaving(&mut self, _: Moment) -> Vec<Say> {
@@ -97,7 +107,7 @@ fn talking() -> (Bench, Arc<Mutex<Seen>>, mpsc::Sender<(u64, Outcome)>) {
     bench.beside.talk = Some(Arc::new(move || {
         let (orders, links) = (watched.clone(), watched.clone());
         Ok(Conversation {
-            dialogue: Box::new(Parrot { seen: watched.clone(), tag: 0, due: None, sealed: 0 }),
+            dialogue: Box::new(Parrot { seen: watched.clone(), tag: 0, due: None, sealed: 0, mute: false }),
             orders: Box::new(move |order| {
                 let mut seen = orders.lock().unwrap();
                 if seen.ordered.len() >= 2 {
@@ -176,9 +186,9 @@ fn what_is_said_first_goes_before_readings_and_readings_are_sealed_in_order() {
     let topics: Vec<&str> = received
         .iter()
         .map(|one| &*one.topic)
-        .filter(|topic| ["test/born", "test/x"].contains(topic))
+        .filter(|topic| ["test/born", "test/before", "test/x"].contains(topic))
         .collect();
-    assert_eq!(&topics[..3], ["test/born", "test/born", "test/x"], "{topics:?}");
+    assert_eq!(&topics[..4], ["test/born", "test/born", "test/before", "test/x"], "{topics:?}");
     let sequence: Vec<_> =
         received.iter().filter(|one| one.topic == "test/x").map(|one| one.field("seq")).collect();
     assert_eq!(sequence, (1..=50).map(serde_json::Value::from).collect::<Vec<_>>());
@@ -234,4 +244,37 @@ fn the_platforms_will_is_in_place_of_ours_and_its_complaints_are_seen() {
     let log = broker.log();
     assert!(log.contains("Will message specified (4 bytes) (r0, q1)") && log.contains("test/will"), "{log}");
     assert!(subscriber.seen().iter().all(|one| !one.topic.contains("status")));
+}
+
+#[test]
+fn readings_wait_while_the_platform_wants_none_and_another_connection_is_made_when_it_wants_one() {
+    for (version, name) in BOTH.into_iter().zip(["v311", "v5"]) {
+        let broker = TestBroker::start("");
+        let (bench, seen, _done) = talking();
+        let subscriber = broker.subscribe("test/#");
+        let said = |words: &str| {
+            broker.publish("test/say", words);
+            subscriber.until(|seen| seen.iter().any(|one| one.topic == "test/said" && one.payload == words));
+        };
+        let channel = bench.channel(publish("test/x", Qos::AtLeastOnce));
+        let config = Mqtt { client_id: format!("wait-{name}"), clean: true, ..broker.config(version) };
+        let publisher = bench.start(&config);
+        subscriber.until(|seen| born(seen) == 1);
+        said("mute");
+        bench.append(channel, 1..=20);
+        bench.until("commit", || *bench.log.committed().borrow() == 20);
+        said("still");
+        assert!(subscriber.seen().iter().all(|one| one.topic != "test/x"));
+        said("speak");
+        has_all(&subscriber, "test/x", 20);
+        broker.publish("test/say", "renew");
+        subscriber.until(|seen| born(seen) == 2 && seen.iter().any(|one| one.topic == "test/will"));
+        assert_eq!(seen.lock().unwrap().connected, 2);
+        // Leaving does not wait for what nobody takes, and it is not lost.
+        said("mute again");
+        bench.append(channel, 21..=25);
+        bench.until("commit", || *bench.log.committed().borrow() == 25);
+        publisher.stop(soon());
+        assert_eq!(bench.log.delivery().unwrap().cursor, 20);
+    }
 }

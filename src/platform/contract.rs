@@ -271,6 +271,9 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
             "1e999",
         ])
         .prop_map(|text| text.as_bytes().to_vec()),
+        // Sparkplug: a rebirth, and a metric that is on.
+        Just(b"\x08\x01\x12\x18\x0a\x14Node Control/Rebirth\x70\x01".to_vec()),
+        Just(b"\x08\x01\x12\x06\x0a\x02on\x70\x01".to_vec()),
     ]
 }
 

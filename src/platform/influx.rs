@@ -84,7 +84,8 @@ fn measurement(text: &str) -> Result<(), String> {
 fn tag(key: &str, text: &str) -> Result<(), String> {
     if key.is_empty() || key.starts_with('_') || key == "time" {
         return Err(
-            "cannot be the key of a tag: it is not empty, not \"time\", and begins with no \"_\"".to_owned()
+            "cannot be the key of a tag: those are not empty, not \"time\", and do not begin with \"_\""
+                .to_owned(),
         );
     }
     if text.is_empty() {

@@ -273,7 +273,8 @@ pub enum Act {
     Do(Order),
     /// Something for the log and the board, once for each different text.
     Note(String),
-    /// End the connection without a word, so that the broker says the last will, and make a new one.
+    /// End the connection without a word, so that the broker says the last will, and make a new one. For platforms with
+    /// [`Rules::clean`] only: in a session that goes on, the message that led to this would come again.
     Renew,
 }
 
@@ -352,7 +353,7 @@ pub trait Dialogue: Send {
     }
 
     /// A message of readings is about to be handed over on this connection, in this order: the last chance to add what
-    /// depends on that, such as a sequence number. What is answered is said before it.
+    /// depends on that, such as a sequence number. What is answered is said before it, at QoS 0.
     fn seal(&mut self, _topic: &str, _payload: &mut Vec<u8>, _now: Moment) -> Vec<Say> {
         Vec::new()
     }

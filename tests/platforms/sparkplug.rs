@@ -123,7 +123,6 @@ fn a_host_knows_everything_whatever_breaks() {
     host.until("news", |host| !host.numbers("clock", "value", before, false).is_empty());
 
     // In order: the death is said.
-    let before = host.data.len();
     assert!(bridge.terminate().success(), "{}", bridge.last_words());
     host.until("the death", |host| !host.online);
     assert_eq!(host.deaths.last(), host.births.last());

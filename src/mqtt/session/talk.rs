@@ -120,7 +120,8 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
     pub(super) fn seal(&mut self, outgoing: &mut Outgoing, now: Instant) -> Result<(), Stop> {
         let Some(talk) = &mut self.shared.talk else { return Ok(()) };
         for say in talk.dialogue().seal(&outgoing.topic, &mut outgoing.payload, clock::now()) {
-            self.say_it(say, now)?;
+            // At QoS 0: the packet id for which there is room is the reading's.
+            self.say_it(Say { qos: Qos::AtMostOnce, ..say }, now)?;
         }
         Ok(())
     }
@@ -146,7 +147,12 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
             return Ok(());
         }
         self.window.number(None, qos, now);
-        self.give(outgoing)
+        if self.staged.is_empty() {
+            return self.give(outgoing);
+        }
+        // Handed over in the order of the numbers.
+        self.staged.push_back(outgoing);
+        Ok(())
     }
 
     fn notes(&mut self, now: Instant) {

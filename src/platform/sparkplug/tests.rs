@@ -1,6 +1,7 @@
 //! The session of an edge node, watched by a host that shares no code with it. Section numbers are those of the Eclipse
 //! Sparkplug specification 3.0.0.
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::payload::{DataType, MetricValue};
@@ -447,4 +448,40 @@ fn what_cannot_be_is_an_error_of_the_configuration() {
         assert!(found, "{options}: {problems:?}");
     }
     assert_eq!(DataType::of(ValueKind::Image), None);
+}
+
+proptest! {
+    /// Whatever bytes come in, and whatever comes out of them goes in again as it was.
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..96)) {
+        if let Ok(payload) = Payload::decode(&bytes) {
+            let mut again = Vec::new();
+            payload.encode(&mut again);
+            // Other kinds of values, and NaN, do not stay what they were.
+            let plain = |metric: &Metric| match metric.value {
+                MetricValue::Other => false,
+                MetricValue::Float(number) => !number.is_nan(),
+                MetricValue::Double(number) => !number.is_nan(),
+                _ => true,
+            };
+            if payload.metrics.iter().all(plain) {
+                prop_assert_eq!(Payload::decode(&again), Ok(payload));
+            }
+        }
+    }
+
+    /// Commands that are nearly right neither panic nor order more than there is.
+    #[test]
+    fn bent_commands_are_borne(at in 0_usize..200, byte: u8, name in "on|level|state|Node Control/Rebirth|.{0,8}", number: u64) {
+        let mut bench = Bench::new(json!({"group": "G"}));
+        bench.dialogue.will();
+        bench.dialogue.connected(moment(0));
+        let mut bytes = command(&name, MetricValue::Long(number));
+        bytes.extend(command(&name, MetricValue::Bool(true)));
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        for topic in ["spBv1.0/G/NCMD/pi", "spBv1.0/G/DCMD/pi/fan", "spBv1.0/G/DCMD/pi/vent", "spBv1.0/G/DCMD/pi/"] {
+            prop_assert!(bench.heard(topic, &bytes, 2_000_000).len() <= 16);
+        }
+    }
 }

@@ -22,6 +22,11 @@ pub(super) fn of(drivers: &[DriverKind]) -> Value {
         let drivers = drivers.iter().map(|kind| (kind.name, kind.summary, (kind.options)()));
         add_choices(sensor, "driver", drivers.collect());
     }
+    if let Some(mqtt) = schema.pointer_mut("/properties/mqtt").and_then(Value::as_object_mut) {
+        // Some platforms have an address for all; whether this one has is a matter of meaning.
+        mqtt.insert("if".into(), json!({"not": {"required": ["platform"]}}));
+        mqtt.insert("then".into(), json!({"required": ["url"]}));
+    }
     let platform = schema.pointer_mut("/properties/mqtt/properties/platform");
     if let Some(platform) = platform.and_then(Value::as_object_mut) {
         let platforms = platform::registry().iter().map(|kind| (kind.name, kind.summary, (kind.options)()));

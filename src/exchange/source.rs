@@ -8,7 +8,7 @@ use std::path::Path;
 use super::columns::{Cell, Layout, Mapping};
 use super::csv::{Field, Records};
 use super::lines::{Lines, text, without_end};
-use super::{Fault, Row, influx, jsonl};
+use super::{Fault, Row, influx, jsonl, shown};
 use crate::reading::Value;
 
 /// How a file is written.
@@ -127,9 +127,19 @@ impl<'a> Source<'a> {
 }
 
 fn tell(unused: &mut BTreeSet<String>, name: &str) {
-    if unused.len() < UNUSED && !unused.contains(name) {
-        unused.insert(name.to_owned());
+    if unused.len() < UNUSED {
+        unused.insert(shown(name));
     }
+}
+
+/// Names of columns or keys for a message: whatever stands in them, on one line, and not thousands.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names = names.map(shown);
+    let mut first: Vec<String> = names.by_ref().take(UNUSED).collect();
+    if names.next().is_some() {
+        first.push("…".to_owned());
+    }
+    first.join(", ")
 }
 
 fn csv(
@@ -152,7 +162,8 @@ fn csv(
             .position(|name| name == wanted)
             .or_else(|| names.iter().position(|name| name.eq_ignore_ascii_case(wanted)))
     };
-    let layout = mapping.layout(find, || names.join(", ")).map_err(Fault::File)?;
+    let listed = || listed(names.iter().map(String::as_str));
+    let layout = mapping.layout(find, listed).map_err(Fault::File)?;
     for (place, name) in names.iter().enumerate().filter(|(place, _)| !layout.uses(place)) {
         let name = if name.is_empty() { format!("number {}", place + 1) } else { name.clone() };
         tell(unused, &name);
@@ -183,7 +194,7 @@ fn json(
     // An object may lack some of the quantities.
     let listed = |name: &str| mapping.wide.iter().find(|(key, _)| key == name).map(|(key, _)| key.as_str());
     let find = |name: &str| object.get_key_value(name).map(|(key, _)| key.as_str()).or_else(|| listed(name));
-    let names = || object.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let names = || self::listed(object.keys().map(String::as_str));
     let layout =
         mapping.layout(find, names).map_err(|what| Fault::line(number, what.replace("column", "key")))?;
     for key in object.keys().filter(|key| !layout.uses(&key.as_str())) {

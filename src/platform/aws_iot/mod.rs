@@ -159,6 +159,7 @@ impl Platform for AwsIot {
             tls: true,
             alpn: Some(ALPN),
             pace: Some(self.rate),
+            no_commands: self.shadow.is_none(),
             ..Rules::default()
         }
     }

@@ -7,7 +7,7 @@ use super::super::problem::{KeyPath, Report, did_you_mean, quoted};
 use super::super::raw;
 
 /// Tables and views of the log itself, and what the next version may add.
-const TAKEN_TABLES: [&str; 30] = [
+const TAKEN_TABLES: [&str; 32] = [
     "channel",
     "channel_of_2",
     "command",
@@ -30,6 +30,8 @@ const TAKEN_TABLES: [&str; 30] = [
     "reading",
     "readings",
     "refusal",
+    "refused_message",
+    "refused_messages",
     "refused",
     "rollup",
     "sensor",

@@ -10,7 +10,7 @@ fn what_is_wrong_with_a_platform_is_said() {
         ("platform: {name: senml}", "line 1: mqtt.url: is missing: senml has no address for all"),
         (
             "url: \"mqtt://b\", platform: {name: homeassistant}",
-            "line 1: mqtt.platform.name: unknown name \"homeassistant\"; did you mean \"home-assistant\"?",
+            "line 1: mqtt.platform.name: unknown value \"homeassistant\"; did you mean \"home-assistant\"?",
         ),
         (
             "url: \"mqtt://b\", platform: {name: senml, colour: red}",

@@ -14,7 +14,7 @@ fn what_is_wrong_with_a_platform_is_said() {
         ),
         (
             "url: \"mqtt://b\", platform: {name: senml, colour: red}",
-            "line 1: mqtt.platform.colour: unknown key \"colour\"; possible: base_name, name",
+            "line 1: mqtt.platform.colour: unknown key \"colour\"; possible: name, base_name",
         ),
         (
             "url: \"mqtt://b\", platform: {}",

@@ -170,10 +170,10 @@ impl Filters {
         }
     }
 
-    /// As it should be shown.
+    /// As it should be shown. Not well before everything is subscribed: what is published until then does not come.
     pub(super) fn state(&self) -> State {
         if self.trouble.is_empty() {
-            return State::Ok;
+            return if self.is_complete() { State::Ok } else { State::Starting };
         }
         let list: Vec<_> = self.trouble.iter().map(|(filter, why)| format!("{filter} ({why})")).collect();
         let text = format!(
@@ -297,6 +297,24 @@ mod tests {
         filters.next(now).unwrap();
         filters.answered(Ok(Qos::AtLeastOnce), now, 1.0);
         assert_eq!((filters.state(), filters.due()), (State::Ok, None));
+    }
+
+    #[test]
+    fn it_is_well_when_everything_is_subscribed_and_not_before() {
+        let now = Instant::now();
+        let mut filters = Filters::new(list(&[("a", 1), ("b", 1)]), Vec::new());
+        filters.connected(false);
+        for answered in 0..2 {
+            assert_eq!(filters.state(), State::Starting, "{answered} of 2");
+            filters.next(now).unwrap();
+            filters.answered(Ok(Qos::AtLeastOnce), now, 1.0);
+        }
+        assert_eq!(filters.state(), State::Ok);
+        // A session that has them needs no answer.
+        filters.connected(true);
+        assert_eq!(filters.state(), State::Ok);
+        filters.connected(false);
+        assert_eq!(filters.state(), State::Starting);
     }
 
     #[test]

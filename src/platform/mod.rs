@@ -5,7 +5,7 @@
 //!
 //! - [`Rules`]: client id, topics, limits. The configuration is checked against them, and takes its defaults from them.
 //! - A format: the bytes of a message of readings. The log keeps its name with the channel, so that a backlog goes out
-//!   as it was meant when it was taken; [`write`] finds it again.
+//!   as it was meant when it was taken; [`write()`] finds it again.
 //! - A [`Dialogue`]: what is said beside readings, and what is done about what is heard. It runs on the publisher's
 //!   connection, because most platforms allow a device no other.
 

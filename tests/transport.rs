@@ -164,6 +164,24 @@ fn a_broker_of_another_name_or_authority_gets_nothing() {
 }
 
 #[test]
+fn a_certificate_out_of_its_time_is_told_from_others() {
+    for (years, words) in [((2020, 2021), "certificate expired"), ((2096, 2097), "certificate not valid yet")]
+    {
+        let authority = Authority::new("localhost");
+        let mut wanted = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        wanted.not_before = rcgen::date_time_ymd(years.0, 1, 1);
+        wanted.not_after = rcgen::date_time_ymd(years.1, 1, 1);
+        authority.give("broker", wanted);
+        let port = Port::reserve();
+        let broker = broker(port.number(), Some(authority.folder()), false);
+        let bridge = bridge(&format!("mqtts://localhost:{}", port.number()), &trusting(&authority));
+        says(&bridge, words);
+        says(&bridge, "check the certificate's dates and this machine's clock");
+        assert!(!broker.log().contains("New client connected"), "{}", broker.log());
+    }
+}
+
+#[test]
 fn a_broker_of_another_name_is_taken_where_the_configuration_says_so() {
     let named_otherwise = Authority::new("other.example");
     let port = Port::reserve();

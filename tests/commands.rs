@@ -289,8 +289,15 @@ fn check_shows_outputs_and_refuses_a_pin_taken_twice() {
     let json: Value = serde_json::from_slice(&bridge.run(&["check", "--json"]).stdout).unwrap();
     assert_eq!(json["outputs"][1]["limits"]["max"], 80.0, "{json}");
     assert_eq!(json["commands"][0]["allow"][2], "read:air");
+    assert_eq!(json["platform_commands"], Value::Null);
     let text = fs::read_to_string(bridge.folder().join("config.yaml")).unwrap();
     let clash = "  - { id: door, driver: digital-input, bus: gpio-sim, pin: 22 }\noutputs:";
+    let by_platform = text.replace("mqtt: {", "mqtt: { platform: { name: home-assistant },");
+    bridge.configure(
+        &by_platform.replace("commands:", "commands:\n  - { from: platform, allow: [lamp, status] }"),
+    );
+    let good = String::from_utf8(bridge.run(&["check"]).stdout).unwrap();
+    assert!(good.contains("commands from home-assistant: may: lamp, status"), "{good}");
     bridge.configure(&text.replace("outputs:", clash));
     let bad = bridge.run(&["check"]);
     assert_eq!(bad.status.code(), Some(78));

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::{Global, terminal};
 use crate::config::amount::{format_duration, format_size};
 use crate::config::{
-    self, Backlog, Change, Checked, ClockPolicy, Config, Mirror, MqttVersion, Output, Sensor, Sink, Sync,
+    self, Backlog, Change, Checked, ClockPolicy, CommandSource, Config, Mirror, MqttVersion, Output, Sensor,
+    Sink, Sync,
 };
 use crate::reading::{Channel, Shape};
 use crate::sensor::Attachment;
@@ -99,15 +100,17 @@ fn write_plain(out: &mut String, checked: &Checked) -> fmt::Result {
         ];
         write_table(out, &["quantity", "unit", "qos", "topic"], vec![row])?;
     }
+    if let Some(source) = &config.platform_commands {
+        writeln!(out, "\ncommands from {}: may: {}", source.topic, allowed(source).join(", "))?;
+    }
     for source in &config.commands {
-        let allowed: Vec<String> = source.allow.iter().map(ToString::to_string).collect();
         writeln!(
             out,
             "\ncommands on {}: qos {}, {}, may: {}; {}",
             source.topic,
             source.qos as u8,
             if source.key.is_some() { "signed" } else { "not signed" },
-            allowed.join(", "),
+            allowed(source).join(", "),
             source
                 .reply
                 .as_ref()
@@ -379,13 +382,22 @@ fn as_json(checked: &Checked) -> Value {
             "topic": source.topic,
             "qos": source.qos as u8,
             "signed": source.key.is_some(),
-            "allow": source.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "allow": allowed(source),
             "reply": source.reply,
             "unsynced": if source.obey_unsynced { "obey" } else { "refuse" },
         })).collect::<Vec<_>>(),
+        "platform_commands": config.platform_commands.as_ref().map(|source| json!({
+            "from": source.topic,
+            "allow": allowed(source),
+        })),
         "mirror": config.mirrors.iter().map(mirror_json).collect::<Vec<_>>(),
         "warnings": checked.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
+}
+
+/// What a source of commands may do, as the configuration says it.
+fn allowed(source: &CommandSource) -> Vec<String> {
+    source.allow.iter().map(ToString::to_string).collect()
 }
 
 fn sensor_json(sensor: &Sensor) -> Value {

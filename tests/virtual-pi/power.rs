@@ -89,7 +89,8 @@ fn cut(sync: &str, cuts: usize, mut when: impl FnMut() -> When) -> Outcome {
     pi.stop();
     pi.shell("sync");
     pi.cut_power();
-    let publisher = AckedPublisher::start(broker.port(), "outside", 2, Duration::from_millis(40), |number| {
+    // Seldom enough that what comes in during all the boots can be stored within minutes at the end.
+    let publisher = AckedPublisher::start(broker.port(), "outside", 2, Duration::from_millis(150), |number| {
         (format!("outside/{}", number % 3), format!(r#"{{"n":{number}}}"#))
     });
 

@@ -90,9 +90,10 @@ fn cut(sync: &str, cuts: usize, mut when: impl FnMut() -> When) -> Outcome {
     pi.shell("sync");
     pi.cut_power();
     // Seldom enough that what comes in during all the boots can be stored within minutes at the end.
-    let publisher = AckedPublisher::start(broker.port(), "outside", 2, Duration::from_millis(150), |number| {
-        (format!("outside/{}", number % 3), format!(r#"{{"n":{number}}}"#))
-    });
+    let publisher =
+        AckedPublisher::start(broker.port(), "outside", 2, Duration::from_millis(150), |number| {
+            (format!("outside/{}", number % 3), format!(r#"{{"n":{number}}}"#))
+        });
 
     let begun = Instant::now();
     for number in 1..=cuts {

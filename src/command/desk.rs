@@ -99,7 +99,12 @@ fn run(words: &[String], patience: Duration) -> Answer {
         return Answer::new(501, "no program is named");
     };
     info!("the platform wants {program} to be run");
-    let child = Command::new(program).args(arguments).stdin(Stdio::null()).spawn();
+    let mut command = Command::new(program);
+    // Secrets may stand in the bridge's own variables.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
+    let child = command.args(arguments).stdin(Stdio::null()).spawn();
     let ended = child.and_then(|mut child| {
         let begun = Instant::now();
         loop {
@@ -124,9 +129,27 @@ fn run(words: &[String], patience: Duration) -> Answer {
     Answer::new(500, failed)
 }
 
+/// Variables that tell of us: overrides of the configuration, and what systemd hands over.
+fn is_ours(name: &str) -> bool {
+    const SYSTEMD: [&str; 4] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY"];
+    name.starts_with("SENSOR_BRIDGE") || SYSTEMD.contains(&name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn programs_are_not_told_secrets() {
+        for (name, ours) in [
+            ("SENSOR_BRIDGE__MQTT__PASSWORD", true),
+            ("CREDENTIALS_DIRECTORY", true),
+            ("NOTIFY_SOCKET", true),
+            ("PATH", false),
+        ] {
+            assert_eq!(is_ours(name), ours, "{name}");
+        }
+    }
 
     #[test]
     fn programs_are_run_and_told_apart() {

@@ -146,7 +146,7 @@ impl Serialize for Time<'_> {
 }
 
 /// A value as JSON: the shortest digits that read back as the same number.
-struct Number<'a>(&'a Value);
+pub(crate) struct Number<'a>(pub &'a Value);
 
 impl Serialize for Number<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::reading::{Logged, Value};
+use crate::payload::Number;
+use crate::reading::Logged;
 
 /// Keys of `d` that are ours; a quantity of such a name gets a `_` behind it.
 const OURS: [&str; 6] = ["id", "sensor", "time", "clock", "late", "units"];
@@ -63,21 +64,6 @@ impl fmt::Display for Key<'_> {
 impl Serialize for Key<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-struct Number<'a>(&'a Value);
-
-impl Serialize for Number<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Value::Float(number) => serializer.serialize_f64(*number),
-            Value::Integer(number) => serializer.serialize_i64(*number),
-            Value::Bool(state) => serializer.serialize_bool(*state),
-            Value::Text(text) => serializer.serialize_str(text),
-            // A picture has a message of its own.
-            Value::Image(image) => serializer.serialize_u64(image.bytes.len() as u64),
-        }
     }
 }
 

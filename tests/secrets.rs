@@ -124,7 +124,7 @@ fn watched(
     if let Some(port) = port(&said()) {
         seen.extend(page(port, "/", ""));
         seen.extend(page(port, "/api/status", "Authorization: Bearer wrong\r\n"));
-        for path in ["/", "/api/status", "/metrics", "/healthz", "/page.js"] {
+        for path in ["/", "/api/status", "/metrics", "/healthz", "/login.js"] {
             seen.extend(page(port, path, "Authorization: Bearer Geheim-Web-4711\r\n"));
         }
     }

@@ -1,5 +1,7 @@
 //! Answers, and the headers that every one of them carries. Knows nothing of what is answered.
 
+use std::sync::LazyLock;
+
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -9,20 +11,26 @@ use super::body::Body;
 /// An answer on its way.
 pub(super) type Answer = Response<Body>;
 
-/// Everything comes from this server and nothing is inline, so a text that found its way into the page
-/// cannot run; no other site may frame the page, or use its pictures and data.
+/// No other site may frame the page, or use its pictures and data.
 const SAFETY: &[(&str, &str)] = &[
-    (
-        "content-security-policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    ),
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
     // Not `no-referrer`: with that, browsers send `Origin: null` with the form of the password.
     ("referrer-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
 ];
+
+/// Everything comes from this server, and only `script` runs and only `style` is applied, so a text that found its way
+/// into a page cannot run.
+pub(super) fn policy(script: &str, style: &str) -> String {
+    format!(
+        "default-src 'none'; script-src {script}; style-src {style}; img-src 'self'; connect-src 'self'; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+}
+
+/// Of nearly every answer: scripts and styles are files.
+static FILES_ONLY: LazyLock<String> = LazyLock::new(|| policy("'self'", "'self'"));
 
 /// An answer with a body that is known.
 pub(super) fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
@@ -39,7 +47,7 @@ pub(super) fn with_body(status: StatusCode, content_type: &'static str, body: Bo
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    with(answer, header::CONTENT_SECURITY_POLICY, &FILES_ONLY)
 }
 
 /// JSON, compact.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::timeout;
 
 use super::body::Body;
 use crate::status::Figure;
@@ -20,6 +21,9 @@ pub(super) const MOST: usize = 16;
 /// What was seen so long ago is shown to who comes now, rather than nothing, until the next look: it is no older than
 /// what everybody else sees.
 const FRESH: Duration = Duration::from_secs(2);
+
+/// A page that opens is not kept waiting for longer.
+const BEFORE_LONG: Duration = Duration::from_secs(1);
 
 /// A piece that is gone is told of for so many versions. Visitors that old have long been let go of.
 const TOLD: u64 = 300;
@@ -90,14 +94,28 @@ impl Live {
         self.count();
         let (sender, frames) = mpsc::channel(1);
         let mut news = self.news.subscribe();
-        match self.table().shown {
-            Some(shown) if now.saturating_duration_since(shown) < FRESH => news.mark_changed(),
+        match self.is_fresh(now) {
+            true => news.mark_changed(),
             // The first frame comes with the next look.
-            _ => news.mark_unchanged(),
+            false => news.mark_unchanged(),
         }
         self.arrival.notify_one();
         tokio::spawn(self.clone().feed(news, sender, place));
         Some(Body::Frames(frames))
+    }
+
+    /// What there is to see, as one JSON object; `None` if nobody can tell before long.
+    pub async fn glance(&self, now: Instant) -> Option<String> {
+        let mut news = self.news.subscribe();
+        if !self.is_fresh(now) {
+            self.arrival.notify_one();
+            timeout(BEFORE_LONG, news.changed()).await.ok()?.ok()?;
+        }
+        Some(self.table().json(0))
+    }
+
+    fn is_fresh(&self, now: Instant) -> bool {
+        self.table().shown.is_some_and(|shown| now.saturating_duration_since(shown) < FRESH)
     }
 
     async fn feed(
@@ -149,9 +167,14 @@ impl Table {
         version
     }
 
-    /// A server-sent event with everything newer than `seen`; who has seen nothing is spared what is gone.
+    /// A server-sent event with everything newer than `seen`.
     fn frame(&self, seen: u64) -> (String, u64) {
-        let mut text = format!("id: {}\ndata: {{", self.version);
+        (format!("id: {}\ndata: {}\n\n", self.version, self.json(seen)), self.version)
+    }
+
+    /// Everything newer than `seen`, as one object; who has seen nothing is spared what is gone.
+    fn json(&self, seen: u64) -> String {
+        let mut text = String::from("{");
         let news = self.pieces.iter().filter(|(_, piece)| piece.version > seen);
         let news = news.filter(|(_, piece)| seen > 0 || piece.json.is_some());
         for (place, (name, piece)) in news.enumerate() {
@@ -161,8 +184,8 @@ impl Table {
             // Writing into a text cannot fail.
             write!(text, "{comma}{name}:{json}").unwrap_or_default();
         }
-        text.push_str("}\n\n");
-        (text, self.version)
+        text.push('}');
+        text
     }
 }
 
@@ -207,6 +230,23 @@ mod tests {
             // Who comes while others look need not wait for the next look.
             let mut second = live.stream(start + Duration::from_secs(1)).unwrap();
             assert_eq!(next(&mut second).await, "id: 4\ndata: {\"a\":2,\"c\\\"\":[]}\n\n");
+        });
+    }
+
+    #[test]
+    fn a_glance_shows_what_is_fresh_and_else_asks_for_a_look() {
+        test(async {
+            let live = Arc::new(Live::new(Board::new().part("web").figure("visitors")));
+            let start = Instant::now();
+            live.show(pieces(&[("a", "1")]), start);
+            assert_eq!(live.glance(start).await.unwrap(), "{\"a\":1}");
+            let looks = async {
+                live.arrival().await;
+                live.show(pieces(&[("a", "2")]), start + FRESH);
+            };
+            let (seen, ()) = tokio::join!(live.glance(start + FRESH), looks);
+            assert_eq!(seen.unwrap(), "{\"a\":2}");
+            assert!(!live.is_watched(), "a glance takes nobody's place");
         });
     }
 

@@ -45,26 +45,30 @@ pub(super) async fn answer(site: &Site, request: Request<Incoming>, peer: IpAddr
         (&Method::POST, "/logout") => logout(site, request, peer),
         (&Method::POST, "/output") => set_output(site, request, peer).await,
         (&Method::GET | &Method::HEAD, "/healthz") => healthy(site, headers, peer).await,
-        (&Method::GET | &Method::HEAD, _) if page::is_public(path) => {
-            page::file(path, headers).unwrap_or_else(nowhere)
-        }
-        (&Method::GET | &Method::HEAD, _) => match site.door.visitor(headers, peer, Instant::now()) {
-            Ok(visitor) => {
-                let query = request.uri().query().unwrap_or_default();
-                look(site, path, query, headers, visitor).await
-            }
-            Err(Refusal::Stranger) if path == "/" => see("/login"),
-            Err(refusal) => refused(refusal),
+        (&Method::GET | &Method::HEAD, _) => match page::file(path, headers) {
+            Some(file) => file,
+            None => inside(site, &request, peer).await,
         },
         (_, "/login" | "/logout" | "/output") => not_so("POST"),
         _ => not_so("GET, HEAD"),
     }
 }
 
+/// What only those may look at who have said the password, where there is one.
+async fn inside(site: &Site, request: &Request<Incoming>, peer: IpAddr) -> Answer {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    match site.door.visitor(request.headers(), peer, Instant::now()) {
+        Ok(visitor) => look(site, path, query, visitor).await,
+        Err(Refusal::Stranger) if path == "/" => see("/login"),
+        Err(refusal) => refused(refusal),
+    }
+}
+
 /// What may be looked at by who is in. Nothing here changes anything.
-async fn look(site: &Site, path: &str, query: &str, headers: &HeaderMap, visitor: Visitor) -> Answer {
+async fn look(site: &Site, path: &str, query: &str, visitor: Visitor) -> Answer {
     let field = |name: &str| question::field(query, name);
     match path {
+        "/" => page::document(session(&visitor), site.live.clone()),
         "/metrics" => match snapshot(site).await {
             Some(snapshot) => {
                 answer::answer(StatusCode::OK, prometheus::CONTENT_TYPE, prometheus::render(&snapshot))
@@ -117,7 +121,7 @@ async fn look(site: &Site, path: &str, query: &str, headers: &HeaderMap, visitor
         }
         _ => match path.strip_prefix("/picture/").map(str::parse) {
             Some(Ok(row)) => pictures::one(site.pool.clone(), row, query == "small").await,
-            _ => page::file(path, headers).unwrap_or_else(nowhere),
+            _ => nowhere(),
         },
     }
 }

@@ -5,7 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
+use sha2::Digest as _;
 use tempfile::TempDir;
 
 use super::{Web, live};
@@ -46,6 +49,21 @@ impl Answer {
 
     fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")))
+    }
+}
+
+/// The bytes of a body that was sent in chunks.
+fn unchunked(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    loop {
+        let end = body.windows(2).position(|window| window == b"\r\n").expect("a length");
+        let length = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap(), 16).unwrap();
+        if length == 0 {
+            return whole;
+        }
+        body = &body[end + 2..];
+        whole.extend_from_slice(&body[..length]);
+        body = &body[length + 2..];
     }
 }
 
@@ -144,7 +162,7 @@ fn every_answer_keeps_other_sites_out_and_scripts_in_their_files() {
     for (request, status) in [
         ("GET /", 200),
         ("HEAD /", 200),
-        ("GET /page.js", 200),
+        ("GET /login.js", 200),
         ("GET /style.css", 200),
         ("GET /api/session", 200),
         ("GET /metrics", 200),
@@ -167,6 +185,28 @@ fn every_answer_keeps_other_sites_out_and_scripts_in_their_files() {
     }
     assert!(house.get("/").text().contains("<title>"));
     assert!(house.get("/metrics").text().contains("sensor_bridge_build_info{"));
+}
+
+#[test]
+fn the_page_brings_its_script_and_what_there_is_to_see() {
+    let house = House::open();
+    let answer = house.get("/");
+    let page = String::from_utf8(unchunked(&answer.body)).unwrap();
+    let between = |begin: &str, end: &str| page.split_once(begin).unwrap().1.split_once(end).unwrap().0;
+    let policy = answer.header("content-security-policy").unwrap();
+    for (kind, text) in [
+        ("script-src", between("<script type=\"module\">", "</script>")),
+        ("style-src", between("<style>", "</style>")),
+    ] {
+        let hash = STANDARD.encode(sha2::Sha256::digest(text));
+        assert!(policy.contains(&format!("{kind} 'sha256-{hash}';")), "{kind}: {policy}");
+    }
+    let first: Json = serde_json::from_str(between("id=\"first\">", "</script>")).unwrap();
+    assert_eq!(first["session"]["token"], Json::Null);
+    assert_eq!(first["pieces"]["sensor/air"]["driver"], "sim");
+    assert_eq!(first["pieces"]["device"]["id"], "bench");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert!(page.trim_end().ends_with("</html>"));
 }
 
 #[test]
@@ -301,7 +341,7 @@ fn the_password_is_asked_for_and_opens() {
     let front = house.get("/");
     assert_eq!((front.status, front.header("location")), (303, Some("/login")));
     assert_eq!(house.get("/login").status, 200);
-    for path in ["/api/live", "/api/session", "/metrics", "/page.js", "/picture/1"] {
+    for path in ["/api/live", "/api/session", "/metrics", "/api/series", "/picture/1"] {
         assert_eq!(house.get(path).status, 401, "{path}");
     }
     // Whoever restarts or balances needs no password, and learns nothing.

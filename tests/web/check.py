@@ -137,8 +137,8 @@ class Trial:
             self.browser.go(scene.url)
             took.append(self.browser.run("Math.round(performance.getEntriesByType('navigation')[0].loadEventEnd)"))
         print(f"      opens in {sorted(took)[3]} ms (of {sorted(took)})")
-        size = self.browser.run("performance.getEntriesByType('resource').length")
-        self.expect(size < 10, f"few requests: {size}")
+        asked = self.browser.run("performance.getEntriesByType('resource').map((one) => new URL(one.name).pathname).filter((path) => !path.startsWith('/picture/'))")
+        self.expect(len(asked) < 6, f"few requests beside the thumbnails on the screen: {asked}")
 
     def lost_and_found(self, scene):
         self.browser.look_like(1280, 900, False)

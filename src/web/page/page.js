@@ -1,89 +1,5 @@
-// The page: takes pieces of what the bridge knows as they come and shows them. Plots are drawn by plot.js.
-
-import { DATE, HOURS, draw, drawSpark, moment, numeral } from "/plot.js";
-
-const $ = (id) => document.getElementById(id);
-
-// An element with properties and children; texts are only ever texts, whatever a sensor or a topic says.
-function h(tag, properties = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in element && name !== "list") element[name] = value;
-    else element.setAttribute(name, value);
-  }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
-  return element;
-}
-
-// Changes nothing that is the same already: screen readers and selections are left in peace.
-function put(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-// ---- words and numbers ----
-
-const SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
-
-function age(ms) {
-  if (ms < 1.5 * SECOND) return "now";
-  if (ms < 100 * SECOND) return `${Math.round(ms / SECOND)} s`;
-  if (ms < 100 * MINUTE) return `${Math.round(ms / MINUTE)} min`;
-  if (ms < 48 * HOUR) return `${Math.round(ms / HOUR)} h`;
-  return `${Math.round(ms / DAY)} d`;
-}
-
-function length(ms) {
-  if (ms < 100 * SECOND) return `${Math.max(0, Math.round(ms / SECOND))} s`;
-  if (ms < HOUR) return `${Math.round(ms / MINUTE)} min`;
-  if (ms < DAY) return `${Math.floor(ms / HOUR)} h ${Math.floor((ms % HOUR) / MINUTE)} min`;
-  return `${Math.floor(ms / DAY)} d ${Math.floor((ms % DAY) / HOUR)} h`;
-}
-
-function scaled(value, factor, names) {
-  let place = 0;
-  while (Math.abs(value) >= factor && place < names.length - 1) {
-    value /= factor;
-    place += 1;
-  }
-  const digits = place === 0 || Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
-  return [numeral(value, digits), names[place]];
-}
-
-const bytes = (value) => scaled(value, 1000, ["B", "kB", "MB", "GB", "TB"]).join(" ");
-const count = (value) => numeral(value, 0);
-
-function rate(perSecond) {
-  if (perSecond >= 0.95) return `${numeral(perSecond, perSecond < 10 ? 1 : 0)}/s`;
-  if (perSecond * 60 >= 0.95) return `${numeral(perSecond * 60, 0)}/min`;
-  return perSecond > 0.0003 ? `${Math.round(perSecond * 3600)}/h` : "–";
-}
-
-// A value as [number, unit].
-function shown(value, unit, kind) {
-  if (value === null || value === undefined) return ["–", ""];
-  if (kind === "bool") return [value === true || value === 1 ? "on" : "off", unit];
-  if (kind === "image" || unit === "B") return scaled(value, 1000, ["B", "kB", "MB", "GB", "TB"]);
-  if (unit === "B/s") return scaled(value, 1000, ["B/s", "kB/s", "MB/s", "GB/s"]);
-  if (typeof value !== "number") return [String(value), unit];
-  if (unit === "s" && Math.abs(value) >= 300) return [length(value * 1000), ""];
-  const size = Math.abs(value);
-  if (size >= 1e7 || (size > 0 && size < 1e-4)) return [value.toPrecision(4), unit];
-  const digits = Number.isInteger(value) ? 0 : size >= 1000 ? 1 : size >= 100 ? 2 : size >= 1 ? 3 : 4;
-  return [numeral(value, digits), unit];
-}
-
-// `memory_available` for people; the name as it is stands in the topics.
-const spoken = (name) => name.replaceAll("_", " ");
-
-const joined = ([number, unit]) => (unit ? `${number} ${unit}` : number);
-
-const SECONDS = { ...HOURS, second: "2-digit" }, THEN = { ...DATE, ...HOURS }, THEN_SECONDS = { ...DATE, ...SECONDS };
-const SINCE = { ...DATE, year: "numeric" }, DAY_OF_WEEK = { ...DATE, weekday: "short" };
-
-function clockTime(t, seconds = true) {
-  const today = new Date(t).toDateString() === new Date(now()).toDateString();
-  return moment(t, today ? (seconds ? SECONDS : HOURS) : seconds ? THEN_SECONDS : THEN);
-}
+// The page: takes pieces of what the bridge knows as they come and shows them. Plots are drawn by plot.js, pictures
+// shown by pictures.js. All of them are one script, and it stands in the page, beneath what there is to see at first.
 
 const MARKS = { good: "●", warn: "▲", bad: "■", none: "○" };
 const WORDS = { starting: "starting", ok: "ok", degraded: "look at it", failed: "not working", stopped: "stopped" };
@@ -117,23 +33,10 @@ function take(frame) {
 
 let source = null, lostSince = null, retry = null;
 
-// The stream that early.js has begun, and what came meanwhile; once.
-function begun() {
-  const early = window.early;
-  window.early = null;
-  if (document.hidden || early?.source.readyState === EventSource.CLOSED) {
-    early?.source.close();
-    return null;
-  }
-  return early;
-}
-
 function connect() {
   clearTimeout(retry);
-  if (source) return;
-  const early = begun();
-  if (document.hidden) return;
-  source = early?.source ?? new EventSource("/api/live");
+  if (source || document.hidden) return;
+  source = new EventSource("/api/live");
   source.onmessage = (event) => {
     if (lostSince !== null) {
       lostSince = null;
@@ -141,7 +44,6 @@ function connect() {
     }
     take(JSON.parse(event.data));
   };
-  early?.frames.forEach((data) => source.onmessage({ data }));
   source.onerror = () => {
     // The browser's own retry has no end for a server that says no.
     disconnect();
@@ -170,7 +72,7 @@ async function checkSession() {
 
 document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
 addEventListener("pagehide", disconnect);
-addEventListener("pageshow", connect);
+addEventListener("pageshow", (event) => { if (event.persisted) connect(); });
 
 async function ask(path, parameters) {
   const answer = await fetch(`${path}?${new URLSearchParams(parameters)}`);
@@ -577,148 +479,6 @@ addEventListener("resize", () => {
   resizing = setTimeout(() => { if (series) showSeries(); }, 150);
 });
 
-// ---- pictures ----
-
-const albums = new Map();
-let viewed = null;
-
-function showPictures() {
-  for (const [key, value] of named("value/")) {
-    if (value.k !== "image") continue;
-    let album = albums.get(key);
-    if (!album) {
-      const [sensor, quantity] = key.split("/");
-      const strip = h("ol", { className: "strip", "aria-label": `Pictures of ${sensor}, newest first` });
-      const about = h("span", { className: "muted" });
-      const line = h("input", { type: "range", step: "any", "aria-label": `Time line of ${sensor}: go to` });
-      const from = h("time"), at = h("time");
-      const timeline = h("div", { className: "timeline", hidden: true }, from, line, at);
-      const box = h("div", { className: "album" }, h("div", { className: "bar" }, h("h3", {}, sensor), about), strip, timeline);
-      album = { sensor, quantity, strip, about, timeline, line, from, at, pictures: [], newest: null, isPast: false, more: true, busy: false, t: undefined };
-      albums.set(key, album);
-      $("albums").append(box);
-      $("pictures").hidden = false;
-      line.addEventListener("input", () => showTimeline(album));
-      line.addEventListener("change", () => goTo(album));
-      strip.addEventListener("scroll", () => {
-        if (strip.scrollLeft + strip.clientWidth > strip.scrollWidth - 400) older(album);
-      });
-    }
-    if (album.t !== value.t) {
-      album.t = value.t;
-      newer(album);
-    }
-  }
-}
-
-async function newer(album) {
-  if (album.busy) return;
-  album.busy = true;
-  try {
-    const { pictures, oldest } = await ask("/api/pictures", { sensor: album.sensor, quantity: album.quantity });
-    album.newest = pictures[0];
-    const known = album.pictures[0]?.row ?? 0;
-    // Whoever looks at the past stays there.
-    const fresh = album.isPast ? [] : pictures.filter((one) => one.row > known);
-    album.pictures = [...fresh, ...album.pictures];
-    if (fresh.length > 0) showStrip(album);
-    if (pictures.length > 0) {
-      album.timeline.hidden = pictures[0].t - oldest < HOUR;
-      [album.line.min, album.line.max] = [oldest, pictures[0].t];
-      if (!album.isPast) album.line.value = pictures[0].t;
-      showTimeline(album);
-    }
-  } catch { /* The next look tries again. */ }
-  album.busy = false;
-}
-
-function showTimeline(album) {
-  const t = Number(album.line.value);
-  put(album.from, clockTime(Number(album.line.min), false));
-  put(album.at, clockTime(t, false));
-  album.line.setAttribute("aria-valuetext", clockTime(t, false));
-}
-
-// To the pictures up to the time on the time line; at its end to the newest.
-async function goTo(album) {
-  const until = Math.round(Number(album.line.value));
-  try {
-    const { pictures } = await ask("/api/pictures", { sensor: album.sensor, quantity: album.quantity, until });
-    album.isPast = until < Number(album.line.max);
-    album.pictures = pictures;
-    album.more = true;
-    showStrip(album);
-    showTimeline(album);
-    album.strip.scrollLeft = 0;
-  } catch { /* It can be moved again. */ }
-}
-
-async function older(album) {
-  if (album.busy || !album.more || album.pictures.length === 0) return;
-  album.busy = true;
-  try {
-    const { pictures } = await ask("/api/pictures", { sensor: album.sensor, quantity: album.quantity, before: album.pictures.at(-1).row });
-    album.more = pictures.length > 0;
-    album.pictures.push(...pictures);
-    if (pictures.length > 0) showStrip(album);
-  } catch { /* Scrolling on tries again. */ }
-  album.busy = false;
-}
-
-function showStrip(album) {
-  const items = [];
-  let day = null;
-  for (const picture of album.pictures) {
-    const its = new Date(picture.t).toDateString();
-    if (its !== day) {
-      day = its;
-      items.push(h("li", { className: "day" }, moment(picture.t, DAY_OF_WEEK)));
-    }
-    album.items ??= new Map();
-    let item = album.items.get(picture.row);
-    if (!item) {
-      const time = moment(picture.t, HOURS);
-      const width = Math.round(Math.min(240, Math.max(80, (108 * picture.w) / picture.h)));
-      const image = h("img", { src: `/picture/${picture.row}?small`, alt: "", loading: "lazy", width, height: 108 });
-      const button = h("button", { type: "button", "aria-label": `Picture of ${clockTime(picture.t)}` }, image, h("time", {}, time));
-      button.addEventListener("click", () => view(album, picture.row));
-      item = h("li", {}, button);
-      album.items.set(picture.row, item);
-    }
-    items.push(item);
-  }
-  album.strip.replaceChildren(...items);
-}
-
-function showAlbumAge(album) {
-  const newest = album.newest;
-  const old = newest && age(now() - newest.t);
-  put(album.about, !newest ? "no pictures yet" : old === "now" ? "the last one just now" : `the last one ${old} ago`);
-}
-
-function view(album, row) {
-  const place = album.pictures.findIndex((one) => one.row === row);
-  const picture = album.pictures[place];
-  if (!picture) return;
-  viewed = { album, place };
-  put($("viewer-title"), `${album.sensor} · ${clockTime(picture.t)}`);
-  $("viewer-image").src = `/picture/${picture.row}`;
-  $("viewer-image").alt = `Picture of ${album.sensor}, taken ${clockTime(picture.t)}`;
-  put($("viewer-about"), `${picture.w} × ${picture.h}, ${bytes(picture.size)}`);
-  $("newer").disabled = place === 0;
-  $("older").disabled = place === album.pictures.length - 1;
-  if (place > album.pictures.length - 5) older(album).then(() => { $("older").disabled = viewed.place >= album.pictures.length - 1; });
-  if (!$("viewer").open) $("viewer").showModal();
-}
-
-const turn = (by) => { if (viewed) view(viewed.album, viewed.album.pictures[viewed.place + by]?.row); };
-$("older").addEventListener("click", () => turn(1));
-$("newer").addEventListener("click", () => turn(-1));
-$("viewer").addEventListener("keydown", (event) => {
-  if (event.key === "ArrowLeft") turn(1);
-  if (event.key === "ArrowRight") turn(-1);
-});
-
 // ---- mirrored topics, outputs, events ----
 
 const TOPICS = 100;
@@ -840,14 +600,13 @@ setInterval(() => { if (!document.hidden) { tick(); fetchSparks(); } }, SECOND);
 // What changes must carry; null for who has not logged in.
 let token = null;
 
-async function start() {
+function start() {
   const here = ["localhost", "127.0.0.1", "[::1]"];
   $("plain").hidden = location.protocol === "https:" || here.includes(location.hostname);
-  connect();
-  const session = await ask("/api/session", {});
+  // What is known already has come with the page.
+  const { session, pieces } = JSON.parse($("first").textContent);
   token = session.token;
   $("logout").hidden = token === null;
-  showOutputs();
   $("logout").addEventListener("click", async () => {
     // Nothing is asked for any more that would be refused.
     disconnect();
@@ -855,6 +614,8 @@ async function start() {
     await fetch("/logout", { method: "POST", headers: { "X-Sensor-Bridge-Token": token } });
     location.assign("/login");
   });
+  take(pieces ?? {});
   route();
+  afterPaint(connect);
 }
 start();

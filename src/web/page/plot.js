@@ -1,5 +1,5 @@
 // Draws one quantity over time into an SVG: the band between smallest and largest value, the mean, and gaps as
-// gaps. Knows nothing of the page around it.
+// gaps. Knows words.js, and nothing of the page around it.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -10,23 +10,6 @@ function make(tag, attributes = {}, text) {
   return element;
 }
 
-// What writes numbers and times takes longer to make than to use, so it is made once.
-const numerals = new Map(), clocks = new Map();
-
-export function numeral(value, most, least = 0) {
-  const key = most * 100 + least;
-  let writer = numerals.get(key);
-  if (!writer) numerals.set(key, (writer = new Intl.NumberFormat([], { minimumFractionDigits: least, maximumFractionDigits: most })));
-  return writer.format(value);
-}
-
-// `options` as for Intl.DateTimeFormat; always the same object for the same.
-export function moment(t, options) {
-  let writer = clocks.get(options);
-  if (!writer) clocks.set(options, (writer = new Intl.DateTimeFormat([], options)));
-  return writer.format(t);
-}
-
 // Steps that people count in, so that about `count` of them span `range`.
 function step(range, count) {
   const rough = range / Math.max(1, count);
@@ -34,8 +17,6 @@ function step(range, count) {
   return [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough);
 }
 
-export const DATE = { day: "numeric", month: "short" }, HOURS = { hour: "2-digit", minute: "2-digit" };
-const MINUTE = 60_000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 const STEPS = [1, 2, 5, 10, 15, 30].map((n) => n * MINUTE).concat([1, 2, 3, 6, 12].map((n) => n * HOUR), [1, 2, 5, 7].map((n) => n * DAY));
 
 // Ticks at whole minutes, hours or days of the browser's time zone.
@@ -114,7 +95,7 @@ function extent(data) {
 
 // Draws into `box`. `show(index or null)` is called for the reading under the pointer or the keys; `format(value)`
 // gives a value with its unit.
-export function draw(box, data, { label, format, show, why }) {
+function draw(box, data, { label, format, show, why }) {
   const range = extent(data);
   if (!range) {
     const empty = document.createElement("p");
@@ -213,7 +194,7 @@ export function draw(box, data, { label, format, show, why }) {
 }
 
 // The last hour in little. `spark` has points [place, min, max] and gaps [begin, end], places from 0 to 1.
-export function drawSpark(svg, spark) {
+function drawSpark(svg, spark) {
   const width = 84, height = 28, air = 3;
   let low = Infinity, high = -Infinity;
   for (const [, min, max] of spark.points) {

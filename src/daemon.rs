@@ -184,9 +184,10 @@ impl Bridge {
 fn listen(mqtt: &Mqtt, config: &Config, commander: &Commander, board: &Board) -> Result<Subscriber> {
     let wanted = commanded(config);
     let subscription = Subscription { name: "commands".to_owned(), id: "commands".to_owned(), wanted };
-    let watcher = commander.clone();
+    let (watcher, carrier) = (commander.clone(), commander.clone());
     let watcher = Box::new(move |up| watcher.link(up));
-    Ok(subscriber::subscribe(mqtt, subscription, commander.sink(), board, watcher)?)
+    let sink = Box::new(move || carrier.sink());
+    Ok(subscriber::subscribe(mqtt, subscription, sink, board, watcher)?)
 }
 
 /// The topics on which commands come in.

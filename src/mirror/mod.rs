@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 pub use health::{Aspect, Health};
 pub use identity::identity;
-pub use worker::{Answer, Job, Worker};
+pub use worker::{Answer, Job, Left, Worker};
 
 use crate::config;
 use crate::log::{Log, LogError, MirrorBatch, MirrorState};

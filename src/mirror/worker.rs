@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::{Aspect, Batch, Health, Reply, Session, Sink, SinkError, Stored};
 use crate::log::LogError;
@@ -49,6 +49,19 @@ pub enum Answer {
         /// Answers to be sent.
         replies: Vec<Reply>,
     },
+}
+
+/// How a sink's thread was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Everything it was given is durable.
+    Stored,
+    /// It was told to give up what it could not store, or the log is closed.
+    GivenUp,
+    /// It has panicked.
+    Panicked,
+    /// The disk does not answer; the thread waits for it still.
+    Behind,
 }
 
 /// Handle on a sink's thread.
@@ -92,8 +105,8 @@ impl Worker {
     }
 
     /// Ends the thread after what it was given; gives up after `wait`. What was not stored was not
-    /// acknowledged either. Answers whether everything was stored.
-    pub fn finish(self, wait: Duration) -> bool {
+    /// acknowledged either.
+    pub fn finish(self, wait: Duration) -> Left {
         drop(self.jobs);
         let mut ended = self.ended.recv_timeout(wait);
         if ended == Err(RecvTimeoutError::Timeout) {
@@ -102,12 +115,13 @@ impl Worker {
         }
         if ended == Err(RecvTimeoutError::Timeout) {
             warn!("a mirror's disk does not answer; its thread is left behind");
-            return false;
+            return Left::Behind;
         }
-        if self.thread.join().is_err() {
-            error!("a mirror's thread had panicked; please report this");
+        match (self.thread.join(), ended) {
+            (Ok(()), Ok(true)) => Left::Stored,
+            (Ok(()), Ok(false)) => Left::GivenUp,
+            _ => Left::Panicked,
         }
-        ended == Ok(true)
     }
 }
 
@@ -247,7 +261,7 @@ mod tests {
         assert_eq!((acks, connection), (vec![(7, Qos::AtLeastOnce)], 3));
         assert_eq!(part.state().0, State::Ok);
         assert!(part.figures().contains(&("stored", 2)) && part.figures().contains(&("repeats", 1)));
-        assert!(worker.finish(Duration::from_secs(5)));
+        assert_eq!(worker.finish(Duration::from_secs(5)), Left::Stored);
     }
 
     #[test]
@@ -255,7 +269,7 @@ mod tests {
         let (worker, mut answers, _) = start(Stubborn { failures: usize::MAX, fields: Default::default() });
         assert!(matches!(answers.blocking_recv(), Some(Answer::Open(_))));
         worker.give(job(1)).unwrap();
-        assert!(!worker.finish(Duration::from_millis(50)));
+        assert_eq!(worker.finish(Duration::from_millis(50)), Left::GivenUp);
         assert!(answers.blocking_recv().is_none(), "given up means not acknowledged");
     }
 
@@ -269,7 +283,7 @@ mod tests {
         answers.blocking_recv().unwrap();
         assert_eq!(part.state().0, State::Degraded("no JSON".into()));
         assert!(part.figures().contains(&("bad_json", 2)));
-        assert!(worker.finish(Duration::from_secs(5)));
+        assert_eq!(worker.finish(Duration::from_secs(5)), Left::Stored);
     }
 
     #[test]

@@ -12,29 +12,26 @@
 mod filters;
 mod finished;
 mod intake;
+mod keeper;
 mod link;
 mod replies;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tracing::{error, warn};
 
-use self::filters::Filters;
-use self::intake::Intake;
-use self::link::Link;
-use self::replies::Replies;
-use crate::config::{self, MqttVersion};
+use self::keeper::Keeper;
+use crate::config;
 use crate::log::Log;
-use crate::mirror::{self, Aspect, Health, Sink, Worker};
+use crate::mirror::{self, Health, Sink};
 use crate::reading::Qos;
-use crate::status::{Board, State};
+use crate::status::Board;
 
 /// How long each step of the end may take: storing and acknowledging what was read, then the sink's thread,
 /// then that thread once more after it was told to give up.
@@ -58,14 +55,15 @@ pub fn start(
     log: Log,
     board: &Board,
 ) -> io::Result<Subscriber> {
-    start_with(mqtt, mirror, mirror::sink(mirror, log), board)
+    let made_of = mirror.clone();
+    start_with(mqtt, mirror, Box::new(move || mirror::sink(&made_of, log.clone())), board)
 }
 
 /// The same with the sink given.
 fn start_with(
     mqtt: &config::Mqtt,
     mirror: &config::Mirror,
-    sink: Box<dyn Sink>,
+    sink: MakeSink,
     board: &Board,
 ) -> io::Result<Subscriber> {
     let wanted = wanted(mirror);
@@ -92,6 +90,9 @@ pub struct Subscription {
     pub wanted: Vec<(String, Qos)>,
 }
 
+/// Makes a sink, which opens where an earlier one has ended.
+pub type MakeSink = Box<dyn Fn() -> Box<dyn Sink> + Send>;
+
 /// Is told whether messages can come in: connected, and all subscribed. Must not block.
 pub type Watcher = Box<dyn Fn(bool) + Send>;
 
@@ -99,44 +100,24 @@ pub type Watcher = Box<dyn Fn(bool) + Send>;
 pub fn subscribe(
     mqtt: &config::Mqtt,
     subscription: Subscription,
-    sink: Box<dyn Sink>,
+    sink: MakeSink,
     board: &Board,
     watcher: Watcher,
 ) -> io::Result<Subscriber> {
     let Subscription { name, id, wanted } = subscription;
-    let health = Health::new(board.part(&name));
-    let shown = health.clone();
-    // One job is under way at a time, and the answer of `open` comes before any.
-    let (answers, answered) = mpsc::channel(2);
-    let worker = Worker::start(&name, sink, health.clone(), answers)?;
     let (orders, ordered) = watch::channel(wanted);
-    let link = Link {
-        client_id: format!("{}-{id}", mqtt.client_id),
+    let keeper = Keeper {
         mqtt: mqtt.clone(),
-        health,
-        intake: Intake::default(),
-        replies: Replies::default(),
-        filters: Filters::new(Vec::new(), Vec::new()),
-        worker: Some(worker),
-        answers: answered,
-        orders: ordered,
-        connection: 0,
-        storing: None,
-        progress: false,
+        client_id: format!("{}-{id}", mqtt.client_id),
+        name: name.clone(),
+        sink,
+        health: Health::new(board.part(&name)),
         watcher,
+        orders: ordered,
     };
     let (end, ended) = sync_channel(1);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
-        let run = || match link.mqtt.version {
-            MqttVersion::V311 => runtime.block_on(link.run::<super::v4::V4>()),
-            MqttVersion::V5 => runtime.block_on(link.run::<super::v5::V5>()),
-        };
-        // Whatever the broker has said to bring it about: seen, not a silence.
-        if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
-            let why = "internal error (panic); please report this, and restart the service".to_owned();
-            shown.set(Aspect::Link, State::Failed(why));
-        }
+        keeper.keep();
         // Nobody listens when the subscriber was dropped instead of stopped.
         end.try_send(()).unwrap_or_default();
     })?;
@@ -147,7 +128,7 @@ impl Subscriber {
     /// Wants other topics from now on: what differs is subscribed to, and left, on the connection that there is, or on
     /// the next one.
     pub fn want(&self, wanted: Vec<(String, Qos)>) {
-        // The thread is there as long as it is not stopped; one that has panicked has said so.
+        // The thread is there as long as it is not stopped; one left behind by its disk has said so.
         self.orders.send_replace(wanted);
     }
 

@@ -1,4 +1,4 @@
-//! The thread of a subscriber: connects, reads, hands batches to the sink, acknowledges, connects again.
+//! One life of a subscriber: connects, reads, hands batches to the sink, acknowledges, connects again.
 //! Decides when; what is taken twice is decided in `intake`, what is asked for in `filters`.
 
 use std::collections::VecDeque;
@@ -14,13 +14,13 @@ use super::super::access;
 use super::super::backoff::{Backoff, chance};
 use super::super::connection::{Connected, Connection, Event, NotTaken, Outgoing, Parameters, Requests};
 use super::super::failure::Failure;
+use super::STOP;
 use super::filters::{Filters, Request};
 use super::intake::{Intake, Taken};
 use super::replies::Replies;
-use super::{STOP, Watcher};
 use crate::config;
 use crate::enrich::clock;
-use crate::mirror::{Answer, Aspect, Health, Job, Reply, Worker};
+use crate::mirror::{Answer, Aspect, Health, Job, Left, Reply, Worker};
 use crate::reading::{Moment, Qos};
 use crate::status::State;
 
@@ -45,14 +45,14 @@ const COMPANY: Duration = Duration::from_millis(50);
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// See the module.
-pub(super) struct Link {
+pub(super) struct Link<'a> {
     pub client_id: String,
     pub mqtt: config::Mqtt,
     pub health: Health,
     pub intake: Intake,
     pub replies: Replies,
     pub filters: Filters,
-    pub worker: Option<Worker>,
+    pub worker: Worker,
     pub answers: mpsc::Receiver<Answer>,
     /// What is wanted; the sender gone means to stop.
     pub orders: watch::Receiver<Vec<(String, Qos)>>,
@@ -63,7 +63,7 @@ pub(super) struct Link {
     /// Something was acknowledged or subscribed on this connection.
     pub progress: bool,
     /// Is told whether messages can come in.
-    pub watcher: Watcher,
+    pub watcher: &'a (dyn Fn(bool) + Send),
 }
 
 /// The batch that is with the sink.
@@ -125,9 +125,9 @@ struct Current<R> {
     expires: Option<Instant>,
 }
 
-impl Link {
-    /// Runs until stopped.
-    pub(super) async fn run<C: Connection>(mut self) {
+impl Link<'_> {
+    /// Runs until stopped, or until the sink has ended.
+    pub(super) async fn run<C: Connection>(&mut self) {
         let mut back_off = Backoff::new(BACK_OFF.0, BACK_OFF.1);
         if self.open().await {
             loop {
@@ -162,7 +162,6 @@ impl Link {
                 }
             }
         }
-        self.finish();
     }
 
     /// To be stopped, or left with nothing to do.
@@ -208,11 +207,10 @@ impl Link {
         if self.storing.is_some() || self.intake.is_empty() {
             return;
         }
-        let Some(worker) = &self.worker else { return };
         let (batch, acks) = self.intake.take();
         let forgets = batch.forget_all;
         // It cannot be full: one batch is under way at a time. A worker that has ended closes `answers`.
-        if worker.give(Job { batch, acks, connection: self.connection }).is_ok() {
+        if self.worker.give(Job { batch, acks, connection: self.connection }).is_ok() {
             self.storing = Some(Storing { forgets });
         }
     }
@@ -586,21 +584,25 @@ impl Link {
     }
 
     /// The end: what was read and not yet stored is stored, though it cannot be acknowledged any more.
-    fn finish(mut self) {
-        let Some(worker) = self.worker.take() else { return };
+    pub(super) fn finish(mut self) -> Left {
         if !self.intake.is_empty() {
             let (batch, acks) = self.intake.take();
             // There is room for one behind the one being stored. If not, the sink has ended, and the board says so.
-            drop(worker.give(Job { batch, acks, connection: self.connection }));
+            drop(self.worker.give(Job { batch, acks, connection: self.connection }));
         }
         // It may have an answer to give, and nobody else waits for it.
         self.answers.close();
-        if worker.finish(STOP) {
-            self.health.set(Aspect::Link, State::Stopped);
-        } else {
-            let why = "stopped before everything was stored; the broker sends QoS 1 and 2 again";
-            self.health.set(Aspect::Link, State::Failed(why.to_owned()));
+        let left = self.worker.finish(STOP);
+        match left {
+            Left::Stored => self.health.set(Aspect::Link, State::Stopped),
+            Left::GivenUp | Left::Behind => {
+                let why = "stopped before everything was stored; the broker sends QoS 1 and 2 again";
+                self.health.set(Aspect::Link, State::Failed(why.to_owned()));
+            }
+            // Nobody has stopped it.
+            Left::Panicked => {}
         }
+        left
     }
 }
 
@@ -621,7 +623,7 @@ fn silence(keep_alive: Duration) -> Duration {
 
 /// Returns when the mirror is to stop: nothing is wanted of it any more, or the subscriber is dropped. What else is
 /// wanted is looked at when there is a connection.
-async fn stopped(orders: &mut watch::Receiver<Vec<(String, Qos)>>) {
+pub(super) async fn stopped(orders: &mut watch::Receiver<Vec<(String, Qos)>>) {
     // The sender going away is the signal.
     while orders.changed().await.is_ok() {}
 }

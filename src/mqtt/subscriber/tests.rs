@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::config::{Backlog, Broker as Address, ColumnKind, CsvColumn, JsonPath, Mqtt, Retention, Sync};
-use crate::config::{Table, TableColumn, Transport};
+use crate::config::{Backlog, Broker as Address, ColumnKind, CsvColumn, JsonPath, Mqtt, MqttVersion};
+use crate::config::{Retention, Sync, Table, TableColumn, Transport};
 use crate::enrich::clock;
 use crate::log::Machine;
 use crate::reading::Qos;
@@ -528,6 +528,7 @@ fn two_mirrors_do_not_throw_each_other_out() {
 }
 
 /// A sink that stores nothing until it is let.
+#[derive(Clone)]
 struct Gate {
     open: std::sync::Arc<std::sync::atomic::AtomicBool>,
     stored: std::sync::Arc<std::sync::Mutex<Vec<Vec<u8>>>>,
@@ -553,9 +554,10 @@ fn a_sink_that_hangs_bounds_what_is_read_and_loses_nothing() {
         let house = House::new(version, "max_inflight_messages 0");
         let (open, stored) = (std::sync::Arc::default(), std::sync::Arc::default());
         let gate = Gate { open: std::sync::Arc::clone(&open), stored: std::sync::Arc::clone(&stored) };
+        let gate = Box::new(move || Box::new(gate.clone()) as Box<dyn Sink>);
         let mqtt = Mqtt { keep_alive: Duration::from_secs(5), ..house.mqtt() };
         let mirror = house.mirror(&["t/#"], Qos::ExactlyOnce, SQLITE);
-        let subscriber = start_with(&mqtt, &mirror, Box::new(gate), &house.board).unwrap();
+        let subscriber = start_with(&mqtt, &mirror, gate, &house.board).unwrap();
         // The first batch, which forgets the session that never was, must pass before it subscribes.
         open.store(true, std::sync::atomic::Ordering::SeqCst);
         until("it is subscribed", || {
@@ -582,5 +584,67 @@ fn a_sink_that_hangs_bounds_what_is_read_and_loses_nothing() {
             .map(|payload| String::from_utf8_lossy(payload))
             .collect();
         assert_eq!(rest, numbers(0..5000), "{version:?}");
+    }
+}
+
+/// A mirror's sink that panics, once in all its lives, when it is to store this payload.
+struct Fragile {
+    sink: Box<dyn Sink>,
+    payload: &'static [u8],
+    broken: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Sink for Fragile {
+    fn open(&mut self) -> Result<mirror::Session, mirror::SinkError> {
+        self.sink.open()
+    }
+
+    fn store(&mut self, batch: &mirror::Batch) -> Result<mirror::Stored, mirror::SinkError> {
+        let is_it = batch.messages.iter().any(|message| message.payload == self.payload);
+        if is_it && !self.broken.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            panic!("as the test wants it");
+        }
+        self.sink.store(batch)
+    }
+}
+
+#[test]
+fn a_panic_of_the_sink_or_of_the_link_is_seen_and_loses_nothing() {
+    for version in [MqttVersion::V311, MqttVersion::V5] {
+        for of_the_sink in [true, false] {
+            let house = House::new(version, "");
+            let mirror = house.mirror(&["t/#"], Qos::ExactlyOnce, SQLITE);
+            let (made_of, log) = (mirror.clone(), house.log.clone());
+            let broken = std::sync::Arc::<std::sync::atomic::AtomicBool>::default();
+            broken.store(!of_the_sink, std::sync::atomic::Ordering::SeqCst);
+            let sink = move || {
+                let sink = mirror::sink(&made_of, log.clone());
+                Box::new(Fragile { sink, payload: b"17", broken: broken.clone() }) as Box<dyn Sink>
+            };
+            let ups = std::sync::Mutex::new(0);
+            let watcher = Box::new(move |up: bool| {
+                let mut ups = ups.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                *ups += i32::from(up);
+                assert!(of_the_sink || !up || *ups > 1, "as the test wants it");
+            });
+            let subscription =
+                Subscription { name: "mirror m".into(), id: "m".into(), wanted: wanted(&mirror) };
+            let subscriber =
+                subscribe(&house.mqtt(), subscription, Box::new(sink), &house.board, watcher).unwrap();
+            let panicked = || matches!(house.state(), State::Failed(why) if why.contains("panic"));
+            if of_the_sink {
+                until("it is subscribed", || !house.log.mirror_state("m").unwrap().subscribed.is_empty());
+                house.broker.lines("t/2", 2, numbers(0..50));
+                until("it is seen", panicked);
+            } else {
+                until("it is seen", panicked);
+                until("it is subscribed", || !house.log.mirror_state("m").unwrap().subscribed.is_empty());
+                house.broker.lines("t/2", 2, numbers(0..50));
+            }
+            until("all is stored", || house.count() >= 50);
+            subscriber.stop();
+            assert_eq!(house.count(), 50, "{version:?}, of the sink: {of_the_sink}");
+            assert_eq!(house.state(), State::Stopped);
+        }
     }
 }

@@ -110,12 +110,15 @@ impl Desired {
         how: How,
     ) -> Vec<Act> {
         let mut acts = Vec::new();
+        let mut is_told = false;
         for (key, values) in document.iter().filter(|(key, _)| !key.starts_with('$')) {
             let Some(index) = self.outputs.iter().position(|output| output.key == *key) else {
                 // One is enough to tell: there can be thousands.
-                let why = format!("{} is no output of ours", quoted(key));
-                acts.push(not_understood(&why));
-                break;
+                if !is_told {
+                    acts.push(not_understood(&format!("{} is no output of ours", quoted(key))));
+                    is_told = true;
+                }
+                continue;
             };
             match self.level(index, values) {
                 Ok(None) => {
@@ -260,6 +263,9 @@ mod tests {
         }
         let many: Map<String, Value> = (0..5_000).map(|n| (format!("x{n}"), json!({}))).collect();
         assert_eq!(acts(&mut desired(false), Value::Object(many), None, How::State).len(), 1);
+        let among_others = json!({"a": 1, "b": {"on": true}, "fan": {"on": true}, "z": null});
+        let said = acts(&mut desired(false), among_others, None, How::State);
+        assert_eq!(said, ["desired: \"a\" is no output of ours", "fan true"]);
         for nothing in
             [json!({"fan": null}), json!({"fan": {}}), json!({"fan": {"on": null}}), json!({"$version": 7})]
         {

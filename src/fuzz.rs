@@ -26,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "import", run: crate::exchange::fuzz::import },
     Target { name: "packets", run: |bytes, _| crate::mqtt::fuzz::packets(bytes) },
     Target { name: "picture", run: |bytes, _| crate::sensor::fuzz::picture(bytes) },
+    Target { name: "platform", run: |bytes, _| crate::platform::fuzz::platform(bytes) },
 ];
 
 #[cfg(test)]
@@ -79,5 +80,5 @@ mod tests {
         };
     }
 
-    replays!(config topics message command transcript database import packets picture);
+    replays!(config topics message command transcript database import packets picture platform);
 }

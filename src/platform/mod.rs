@@ -16,6 +16,8 @@ mod calls;
 mod contract;
 mod custom;
 mod desired;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod home_assistant;
 mod influx;
 mod percent;
@@ -23,6 +25,8 @@ mod reported;
 mod senml;
 mod sparkplug;
 mod template;
+#[cfg(any(test, fuzzing))]
+mod testing;
 mod thingsboard;
 mod watson_iot;
 

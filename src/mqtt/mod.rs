@@ -10,7 +10,6 @@ mod deaths;
 pub(crate) mod failure;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod lane;
 mod lanes;
 mod message;
 mod outbox;

@@ -15,8 +15,6 @@ mod message;
 mod outbox;
 pub(crate) mod probe;
 mod publisher;
-#[cfg(test)]
-mod publisher_tests;
 mod publishing;
 mod report;
 mod saver;
@@ -24,9 +22,7 @@ mod session;
 pub mod subscriber;
 mod talk;
 #[cfg(test)]
-mod talk_tests;
-#[cfg(test)]
-mod test_broker;
+mod testing;
 mod tls;
 mod token;
 pub(crate) mod v4;

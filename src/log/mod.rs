@@ -56,7 +56,7 @@ mod silence;
 mod store;
 mod stretch;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod times;

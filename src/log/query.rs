@@ -1,6 +1,10 @@
 //! What people ask the log: rows by sensor, quantity and time, in the order of time; the newest; any SELECT.
 //! Reads only, and prints nothing.
 
+mod buffer;
+mod selection;
+mod sql;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
@@ -9,26 +13,13 @@ use std::sync::Arc;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Rows, Statement};
 
-/// A value of an SQL result: null, integer, real, text or blob.
-pub use rusqlite::types::Value as Sql;
-
+pub use self::buffer::Buffer;
+pub use self::selection::{Selection, fits};
+pub use self::sql::Sql;
+use super::channel;
 use super::error::{LogError, at};
 use super::reader::{Reader, clock_of, value_of};
-use super::{channel, delivery, gap};
 use crate::reading::{Channel, Clock, Timestamp, Value};
-
-/// Which readings.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Selection {
-    /// Name of the sensor; `*` and `?` stand for any letters and any letter.
-    pub sensor: Option<String>,
-    /// Name of the quantity, as for the sensor.
-    pub quantity: Option<String>,
-    /// Not before.
-    pub since: Option<Timestamp>,
-    /// Before.
-    pub until: Option<Timestamp>,
-}
 
 /// One reading for a person.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,54 +34,6 @@ pub struct Line {
     pub clock: Clock,
     /// Value in the channel's unit.
     pub value: Value,
-}
-
-/// Whether a name fits a pattern in which `*` stands for any letters and `?` for any one.
-///
-/// Only the last `*` is ever gone back to: an earlier one could take no more than that one can. So it takes no longer
-/// than name times pattern, whatever somebody types.
-pub fn fits(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut at, mut in_name) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while in_name < name.len() {
-        match pattern.get(at) {
-            Some('*') => {
-                star = Some((at, in_name));
-                at += 1;
-            }
-            Some(letter) if *letter == '?' || *letter == name[in_name] => {
-                at += 1;
-                in_name += 1;
-            }
-            _ => {
-                let Some((place, taken)) = star else { return false };
-                star = Some((place, taken + 1));
-                at = place + 1;
-                in_name = taken + 1;
-            }
-        }
-    }
-    pattern[at..].iter().all(|letter| *letter == '*')
-}
-
-impl Selection {
-    /// Whether a channel is among them, whatever the time.
-    pub fn takes(&self, channel: &Channel) -> bool {
-        let fit =
-            |pattern: &Option<String>, name: &str| pattern.as_ref().is_none_or(|pattern| fits(pattern, name));
-        fit(&self.sensor, channel.sensor.as_str()) && fit(&self.quantity, channel.quantity.as_str())
-    }
-
-    /// Whether a time is.
-    pub fn covers(&self, time: Timestamp) -> bool {
-        let (since, until) = self.range();
-        (since..until).contains(&time.0)
-    }
-
-    pub(super) fn range(&self) -> (i64, i64) {
-        (self.since.map_or(i64::MIN, |since| since.0), self.until.map_or(i64::MAX, |until| until.0))
-    }
 }
 
 impl Reader {
@@ -241,68 +184,6 @@ impl Reader {
         }
         Ok(channels)
     }
-
-    /// Runs one statement that only reads, and hands over its column names and then each row.
-    ///
-    /// # Errors
-    /// [`LogError::Query`] for what SQLite does not understand, and for anything that would write.
-    pub fn sql(
-        &mut self,
-        sql: &str,
-        names: impl FnOnce(Vec<String>),
-        mut each: impl FnMut(Vec<Sql>) -> ControlFlow<()>,
-    ) -> Result<(), LogError> {
-        let wrong = |error: rusqlite::Error| LogError::Query(plain(&error));
-        let mut statement = self.connection.prepare(sql).map_err(wrong)?;
-        if !statement.readonly() {
-            return Err(LogError::Query(
-                "only statements that read are run here, such as SELECT; the log was not changed".to_owned(),
-            ));
-        }
-        let columns = statement.column_count();
-        names(statement.column_names().map(str::to_owned).collect());
-        let mut rows = statement.query([]).map_err(wrong)?;
-        while let Some(row) = rows.next().map_err(wrong)? {
-            let values: rusqlite::Result<Vec<Sql>> = (0..columns).map(|column| row.get(column)).collect();
-            // Text that is not UTF-8 cannot come from us, but from a cast in the statement.
-            if each(values.map_err(wrong)?).is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// What waits for delivery, and what went wrong with it.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn buffer(&mut self) -> Result<Buffer, LogError> {
-        let path = self.path.clone();
-        let state = delivery::load(&self.connection).map_err(at(&path))?;
-        let last = self.last_row()?;
-        let (mut waiting, mut oldest) = self.waiting(state.cursor, last)?;
-        let mut late = Vec::new();
-        for range in &state.late {
-            let (count, since) = self.waiting(range.next - 1, range.end)?;
-            waiting += count;
-            oldest = [since, oldest].into_iter().flatten().min();
-            late.push((*range, count));
-        }
-        let number =
-            |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(at(&path));
-        Ok(Buffer {
-            rows: number("SELECT count(*) FROM reading")?,
-            last_row: last,
-            cursor: state.cursor,
-            waiting,
-            oldest,
-            late,
-            in_flight: state.in_flight,
-            refused: number("SELECT count(*) FROM refusal")?,
-            refusals: reasons(&self.connection).map_err(at(&path))?,
-            gaps: gap::summary(&self.connection).map_err(at(&path))?,
-        })
-    }
 }
 
 /// That a name is not among these, and what is.
@@ -316,48 +197,6 @@ pub(super) fn no_such<'a>(channels: impl Iterator<Item = &'a Arc<Channel>>) -> L
         true => "no such sensor and quantity; the log has none yet".to_owned(),
         false => format!("no such sensor and quantity; the log has: {}", names.join(", ")),
     })
-}
-
-/// State of the outbox.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Buffer {
-    /// Readings in the log.
-    pub rows: i64,
-    /// The newest row.
-    pub last_row: i64,
-    /// Everything up to here is delivered, or stands in `late`.
-    pub cursor: i64,
-    /// Readings that wait for delivery.
-    pub waiting: u64,
-    /// When the oldest of them was taken.
-    pub oldest: Option<Timestamp>,
-    /// Ranges that follow late, each with its number of readings.
-    pub late: Vec<(super::RowRange, u64)>,
-    /// QoS 2 hand-shakes remembered.
-    pub in_flight: Vec<super::InFlight>,
-    /// Readings that the broker refused for good.
-    pub refused: i64,
-    /// Why, with how often, most frequent first; at most five.
-    pub refusals: Vec<(String, i64)>,
-    /// Readings lost, per reason (`retention`, `busy`): how many, and when last.
-    pub gaps: Vec<(String, i64, Timestamp)>,
-}
-
-fn reasons(connection: &Connection) -> rusqlite::Result<Vec<(String, i64)>> {
-    connection
-        .prepare("SELECT reason, count(*) FROM refusal GROUP BY 1 ORDER BY 2 DESC LIMIT 5")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect()
-}
-
-/// SQLite's own words, without those of the library around it.
-fn plain(error: &rusqlite::Error) -> String {
-    match error {
-        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
-        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
-        rusqlite::Error::MultipleStatement => "one statement at a time, please".to_owned(),
-        other => other.to_string(),
-    }
 }
 
 /// One range scan per channel, merged by time: each is in order by itself, so nothing is sorted or kept.
@@ -414,55 +253,11 @@ fn line(row: &Row<'_>, channel: &Arc<Channel>) -> rusqlite::Result<Line> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::log::testing::*;
 
-    /// What a pattern means, letter by letter.
-    fn means(pattern: &[char], name: &[char]) -> bool {
-        match (pattern, name) {
-            ([], name) => name.is_empty(),
-            (['*', rest @ ..], name) => (0..=name.len()).any(|at| means(rest, &name[at..])),
-            ([letter, rest @ ..], [other, name @ ..]) => {
-                (*letter == '?' || letter == other) && means(rest, name)
-            }
-            _ => false,
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_pattern_fits_what_it_means(pattern in "[abé?*]{0,8}", name in "[abé]{0,8}") {
-            let letters = |text: &str| text.chars().collect::<Vec<_>>();
-            prop_assert_eq!(fits(&pattern, &name), means(&letters(&pattern), &letters(&name)));
-        }
-    }
-
-    #[test]
-    fn a_pattern_of_many_stars_takes_no_longer_than_others() {
-        // By going back to every star this would take longer than there is time.
-        assert!(!fits(&("a*".repeat(60) + "b"), &"a".repeat(120)));
-    }
-
-    #[test]
-    fn patterns() {
-        let table = [
-            ("air", "air", true),
-            ("air", "airy", false),
-            ("*", "", true),
-            ("a*r", "air", true),
-            ("a*", "b", false),
-            ("?ir", "äir", true),
-            ("*e*e*", "greenhouse", true),
-            ("*e*e", "greenhousx", false),
-        ];
-        for (pattern, name, expected) in table {
-            assert_eq!(fits(pattern, name), expected, "{pattern} {name}");
-        }
-    }
-
-    fn filled() -> (Folder, Reader) {
+    /// A log of six readings of three channels.
+    pub(super) fn filled() -> (Folder, Reader) {
         let folder = Folder::new();
         let log = folder.open();
         let ids = log.register(&[channel("a"), silent("b"), silent("a")]).unwrap();
@@ -517,61 +312,5 @@ mod tests {
         let (lines, last) = reader.after(&selection, last, 4).unwrap();
         assert_eq!((times(&lines), last), (vec![3], 6));
         assert_eq!(reader.last_row().unwrap(), 6);
-    }
-
-    #[test]
-    fn sql_reads_and_never_writes() {
-        let (_folder, mut reader) = filled();
-        let mut names = Vec::new();
-        let mut rows = Vec::new();
-        reader
-            .sql(
-                "SELECT quantity, count(*) AS n, max(value) FROM readings GROUP BY 1",
-                |columns| names = columns,
-                |row| {
-                    rows.push(row);
-                    ControlFlow::Continue(())
-                },
-            )
-            .unwrap();
-        assert_eq!(names, ["quantity", "n", "max(value)"]);
-        assert_eq!(rows[0], [Sql::Text("a".into()), Sql::Integer(4), Sql::Real(9.0)]);
-        for (sql, complaint) in [
-            ("DELETE FROM reading", "only statements that read"),
-            ("SELEC 1", "syntax error"),
-            ("SELECT 1; SELECT 2", "one statement"),
-            ("SELECT nonsense FROM readings", "no such column"),
-            ("PRAGMA user_version = 7", ""),
-            ("ATTACH '/nowhere/x.db' AS x", ""),
-        ] {
-            let error = reader.sql(sql, |_| {}, |_| ControlFlow::Continue(())).unwrap_err().to_string();
-            assert!(error.contains(complaint), "{sql}: {error}");
-        }
-        assert_eq!(reader.last_row().unwrap(), 6);
-    }
-
-    #[test]
-    fn the_buffer_is_told_as_it_is() {
-        let folder = Folder::new();
-        let log = folder.open();
-        let ids = log.register(&[channel("a")]).unwrap();
-        for time in 1..=10 {
-            log.append(vec![reading(ids[0], NOON + time, 0.0)]).unwrap();
-        }
-        log.record_loss(3);
-        let update = super::super::DeliveryUpdate {
-            cursor: Some(7),
-            late: Some(vec![super::super::RowRange { next: 3, end: 4 }]),
-            refused: vec![(2, "quota".into())],
-            ..Default::default()
-        };
-        log.save_delivery(update, super::super::Urgency::Now).unwrap();
-        log.close().unwrap();
-        let buffer = Reader::open(&folder.path()).unwrap().buffer().unwrap();
-        assert_eq!((buffer.rows, buffer.last_row, buffer.cursor), (10, 10, 7));
-        assert_eq!((buffer.waiting, buffer.oldest), (5, Some(Timestamp(NOON + 3))));
-        assert_eq!(buffer.late[0].1, 2);
-        assert_eq!((buffer.refused, buffer.refusals), (1, vec![("quota".to_owned(), 1)]));
-        assert_eq!(buffer.gaps, [("busy".to_owned(), 3, Timestamp(NOON))]);
     }
 }

@@ -10,14 +10,11 @@ mod deaths;
 pub(crate) mod failure;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod lane;
 mod lanes;
 mod message;
 mod outbox;
 pub(crate) mod probe;
 mod publisher;
-#[cfg(test)]
-mod publisher_tests;
 mod publishing;
 mod report;
 mod saver;
@@ -25,9 +22,7 @@ mod session;
 pub mod subscriber;
 mod talk;
 #[cfg(test)]
-mod talk_tests;
-#[cfg(test)]
-mod test_broker;
+mod testing;
 mod tls;
 mod token;
 pub(crate) mod v4;

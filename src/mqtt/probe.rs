@@ -107,7 +107,7 @@ fn reason(dead: Dead) -> Failure {
 mod tests {
     use super::*;
     use crate::config::Transport;
-    use crate::mqtt::test_broker::TestBroker;
+    use crate::mqtt::testing::TestBroker;
 
     fn in_both(config: &Mqtt, mut test: impl FnMut(&Mqtt)) {
         for version in [MqttVersion::V311, MqttVersion::V5] {
@@ -144,16 +144,7 @@ mod tests {
 
     #[test]
     fn a_certificate_for_another_name_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let ca = folder.path().join("ca.pem");
-        std::fs::write(&ca, include_str!("../../tests/data/tls/ca.pem")).unwrap();
-        let broker = TestBroker::start_with(
-            "certfile {dir}/server.pem\nkeyfile {dir}/server.key",
-            &[
-                ("server.pem", include_str!("../../tests/data/tls/server.pem")),
-                ("server.key", include_str!("../../tests/data/tls/server.key")),
-            ],
-        );
+        let (broker, ca) = TestBroker::start_encrypted();
         let mut config = broker.config(MqttVersion::V5);
         config.broker.transport = Transport::Tls;
         config.broker.tls.trust = crate::config::Trust::Authorities(ca);

@@ -1,5 +1,8 @@
 //! Starts and stops the publisher: readings from the log to the broker, on a thread of its own.
 
+#[cfg(test)]
+mod tests;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;

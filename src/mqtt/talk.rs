@@ -1,6 +1,9 @@
 //! A platform's dialogue on the publisher's connection, as far as it outlives one: what is waiting to be said, what was
 //! ordered and is not done. The steps on a connection are in `session/talk.rs`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 

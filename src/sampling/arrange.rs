@@ -7,7 +7,8 @@ use std::sync::mpsc::SyncSender;
 use super::SensorPlan;
 use super::cell::Cell;
 use super::schedule::spread;
-use super::worker::{Sensor, Worker};
+use super::sensor::Sensor;
+use super::worker::Worker;
 use crate::reading::SensorId;
 
 /// One change.

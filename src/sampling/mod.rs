@@ -19,6 +19,7 @@ mod control;
 mod health;
 mod running;
 mod schedule;
+mod sensor;
 mod stop;
 mod watch;
 mod worker;

@@ -2,19 +2,20 @@
 //! behind it. For rules that no access list can express.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::certificates::Certificates;
 
-/// How long one side is listened to before the other.
+/// How long the rest of a TLS record is waited for before the other side is listened to.
 const TURN: Duration = Duration::from_millis(5);
 
 /// What a CONNECT says (MQTT 3.1.1, 3.1).
@@ -32,10 +33,16 @@ pub type Judge = Box<dyn Fn(&Connect) -> Result<(), String> + Send + Sync>;
 /// See the module.
 pub struct Front {
     port: u16,
-    /// What was refused, and what was said against the rules.
-    complaints: Arc<Mutex<Vec<String>>>,
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// What was refused, and what was said against the rules.
+    complaints: Mutex<Vec<String>>,
+    /// Those who are in; nobody is let in any more once it is gone.
+    guests: Mutex<Option<Vec<TcpStream>>>,
 }
 
 impl Front {
@@ -51,34 +58,33 @@ impl Front {
             .unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        listener.set_nonblocking(true).unwrap();
-        let (complaints, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let shared = Arc::new(Shared { guests: Mutex::new(Some(Vec::new())), ..Shared::default() });
         let thread = thread::spawn({
-            let (complaints, stop) = (Arc::clone(&complaints), Arc::clone(&stop));
+            let shared = Arc::clone(&shared);
             let (config, judge) = (Arc::new(config), Arc::new(judge));
             move || {
-                let mut guests = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    let Ok((stream, _)) = listener.accept() else {
-                        thread::sleep(TURN);
-                        continue;
-                    };
-                    let (config, judge) = (Arc::clone(&config), Arc::clone(&judge));
-                    let (complaints, stop) = (Arc::clone(&complaints), Arc::clone(&stop));
-                    guests.push(thread::spawn(move || {
-                        stream.set_nonblocking(false).unwrap();
+                let mut threads = Vec::new();
+                for stream in listener.incoming().flatten() {
+                    match &mut *shared.guests.lock().unwrap() {
+                        Some(guests) => guests.push(stream.try_clone().unwrap()),
+                        None => break,
+                    }
+                    let (config, judge, shared) = (config.clone(), judge.clone(), shared.clone());
+                    threads.push(thread::spawn(move || {
                         let connection = ServerConnection::new(config).unwrap();
                         let mut guest =
                             Guest { stream: StreamOwned::new(connection, stream), input: Vec::new() };
-                        if let Err(why) = guest.serve(broker, &judge, &complaints, &stop) {
-                            complaints.lock().unwrap().push(why);
+                        if let Err(why) = guest.serve(broker, &judge, &shared.complaints) {
+                            shared.complaints.lock().unwrap().push(why);
                         }
+                        // The clone above would keep it open.
+                        drop(guest.stream.sock.shutdown(Shutdown::Both));
                     }));
                 }
-                guests.into_iter().for_each(|guest| guest.join().unwrap_or(()));
+                threads.into_iter().for_each(|thread| thread.join().unwrap_or(()));
             }
         });
-        Self { port, complaints, stop, thread: Some(thread) }
+        Self { port, shared, thread: Some(thread) }
     }
 
     /// Where it listens.
@@ -88,13 +94,17 @@ impl Front {
 
     /// What was refused so far, and what was said against the rules.
     pub fn complaints(&self) -> Vec<String> {
-        self.complaints.lock().unwrap().clone()
+        self.shared.complaints.lock().unwrap().clone()
     }
 }
 
 impl Drop for Front {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        for guest in self.shared.guests.lock().unwrap().take().unwrap_or_default() {
+            // It may have gone already.
+            drop(guest.shutdown(Shutdown::Both));
+        }
+        drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap_or(());
         }
@@ -108,18 +118,12 @@ struct Guest {
 
 impl Guest {
     /// Until one side ends; an error is what the guest did wrong.
-    fn serve(
-        &mut self,
-        broker: u16,
-        judge: &Judge,
-        complaints: &Mutex<Vec<String>>,
-        stop: &AtomicBool,
-    ) -> Result<(), String> {
+    fn serve(&mut self, broker: u16, judge: &Judge, complaints: &Mutex<Vec<String>>) -> Result<(), String> {
         let mut broker = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, broker))).unwrap();
         self.stream.sock.set_read_timeout(Some(TURN)).unwrap();
-        broker.set_read_timeout(Some(TURN)).unwrap();
         let mut buffer = vec![0; 1 << 16];
-        while !stop.load(Ordering::Relaxed) {
+        loop {
+            let answered = self.wait(&broker);
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(count) => self.input.extend(&buffer[..count]),
@@ -139,14 +143,22 @@ impl Guest {
                     return Ok(());
                 }
             }
-            match broker.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(count) if self.stream.write_all(&buffer[..count]).is_ok() => {}
-                Err(error) if is_timeout(&error) => {}
-                _ => return Ok(()),
+            if answered {
+                match broker.read(&mut buffer) {
+                    Ok(count) if count > 0 && self.stream.write_all(&buffer[..count]).is_ok() => {}
+                    _ => return Ok(()),
+                }
             }
         }
-        Ok(())
+    }
+
+    /// Until one of them has something to say; answers whether the broker has.
+    fn wait(&self, broker: &TcpStream) -> bool {
+        let mut fds = [PollFd::new(&self.stream.sock, PollFlags::IN), PollFd::new(broker, PollFlags::IN)];
+        // What is decrypted already is not seen from outside.
+        let most = (!self.stream.conn.wants_read()).then(Timespec::default);
+        while poll(&mut fds, most.as_ref()) == Err(Errno::INTR) {}
+        !fds[1].revents().is_empty()
     }
 }
 

@@ -4,10 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 
-use super::publisher_tests::{BOTH, Bench, assert_counts, firsts, has_all, publish, soon};
-use super::talk::Conversation;
-use super::test_broker::{Received, TestBroker};
+use super::Conversation;
 use crate::config::Mqtt;
+use crate::mqtt::testing::*;
 use crate::platform::{Act, Dialogue, Heard, Order, Outcome, Say, Wish};
 use crate::reading::{Moment, Qos};
 

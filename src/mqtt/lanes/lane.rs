@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::message::Message;
+use crate::mqtt::message::Message;
 
 /// What has been handed out, or was done already when its turn came.
 #[derive(Debug)]

@@ -1,0 +1,197 @@
+//! Where it goes: typed columns, CSV files, and sinks that hang or panic.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::*;
+use crate::config::{ColumnKind, CsvColumn, JsonPath, Table, TableColumn};
+use crate::mqtt::testing::BOTH;
+
+#[test]
+fn json_goes_into_typed_columns_and_what_is_none_is_kept() {
+    let house = House::new(MqttVersion::V5, "");
+    let column = |path: &str, kind| TableColumn { path: JsonPath(path.into()), kind };
+    let columns = [
+        ("value", column("/value", ColumnKind::Real)),
+        ("where", column("/location/name", ColumnKind::Text)),
+    ];
+    let columns = columns.into_iter().map(|(name, column)| (name.to_owned(), column)).collect();
+    let sink = config::Sink::Sqlite { table: Some(Table { name: "climate".into(), columns }) };
+    let subscriber = house.start(&["t/#"], Qos::AtLeastOnce, sink);
+    house.subscribed(&["t/#"]);
+    let payloads = [
+        r#"{"value":21.5,"location":{"name":"Greenhouse \"2\""}}"#,
+        "no JSON",
+        r#"{"value":"warm"}"#,
+        r#"{"value":true}"#,
+    ];
+    house.broker.lines("t/x", 1, payloads.map(str::to_owned));
+    until("all is stored", || house.count() == 4);
+    until("it is shown", || matches!(house.state(), State::Degraded(_)));
+    subscriber.stop();
+    assert_eq!(house.payloads("t/x"), payloads);
+    let values = house.query::<Option<f64>>("SELECT value FROM climate ORDER BY id");
+    assert_eq!(values, [Some(21.5), None, Some(1.0)]);
+    assert_eq!(
+        house.query::<Option<String>>("SELECT \"where\" FROM climate ORDER BY id")[0].as_deref(),
+        Some("Greenhouse \"2\"")
+    );
+    let counts = ["bad_json", "refused_fields", "missing_fields"].map(|name| house.figure(name));
+    assert_eq!(counts, [1, 1, 2]);
+}
+
+#[test]
+fn csv_is_acknowledged_only_when_it_is_on_disk() {
+    for version in BOTH {
+        let mut house = House::new(version, WIDE_WINDOW);
+        let folder = house.path().join("csv");
+        // A file where the folder should be: the sink cannot open.
+        fs::write(&folder, "in the way").unwrap();
+        let path = folder.join("{mirror}.csv").display().to_string();
+        let sink = || config::Sink::Csv {
+            path: path.clone(),
+            columns: vec![CsvColumn::Topic, CsvColumn::Qos, CsvColumn::Payload],
+            max_size: None,
+        };
+        let subscriber = house.start(&["t/#"], Qos::ExactlyOnce, sink());
+        until("it is shown", || matches!(house.state(), State::Failed(why) if why.contains("csv")));
+        fs::remove_file(&folder).unwrap();
+        house.subscribed(&["t/#"]);
+        house.broker.lines("t/2", 2, numbers(0..300));
+        house.broker.stop();
+        house.broker.restart();
+        house.broker.lines("t/2", 2, numbers(300..600));
+        until("all is stored", || house.figure("stored") >= 600);
+        subscriber.stop();
+        house.broker.lines("t/2", 2, numbers(600..700));
+        let subscriber = house.start(&["t/#"], Qos::ExactlyOnce, sink());
+        until("all is stored", || house.figure("stored") >= 700);
+        subscriber.stop();
+        let text = fs::read_to_string(folder.join("m.csv")).unwrap();
+        let expected: String = numbers(0..700).iter().map(|number| format!("t/2,2,{number}\r\n")).collect();
+        assert_eq!(text, format!("topic,qos,payload\r\n{expected}"), "{version:?}");
+    }
+}
+
+/// A sink that stores nothing until it is let.
+#[derive(Clone)]
+struct Gate {
+    open: Arc<AtomicBool>,
+    stored: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Sink for Gate {
+    fn open(&mut self) -> Result<mirror::Session, mirror::SinkError> {
+        Ok(mirror::Session::default())
+    }
+
+    fn store(&mut self, batch: &mirror::Batch) -> Result<mirror::Stored, mirror::SinkError> {
+        until("the gate opens", || self.open.load(SeqCst));
+        let payloads = batch.messages.iter().map(|message| message.payload.clone());
+        self.stored.lock().unwrap().extend(payloads);
+        Ok(mirror::Stored::default())
+    }
+}
+
+#[test]
+fn a_sink_that_hangs_bounds_what_is_read_and_loses_nothing() {
+    for version in BOTH {
+        // Without a limit of the broker's on what is in flight, so that only ours is left.
+        let house = House::new(version, "max_inflight_messages 0");
+        let (open, stored) = (Arc::default(), Arc::default());
+        let gate = Gate { open: Arc::clone(&open), stored: Arc::clone(&stored) };
+        let gate = Box::new(move || Box::new(gate.clone()) as Box<dyn Sink>);
+        let mqtt = Mqtt { keep_alive: Duration::from_secs(5), ..house.mqtt() };
+        let mirror = house.mirror(&["t/#"], Qos::ExactlyOnce, SQLITE);
+        let subscriber = start_with(&mqtt, &mirror, gate, &house.board).unwrap();
+        // The first batch, which forgets the session that never was, must pass before it subscribes.
+        open.store(true, SeqCst);
+        until("it is subscribed", || {
+            house.broker.publish("t/first", "first");
+            stored.lock().unwrap().iter().any(|payload| payload == b"first")
+        });
+        open.store(false, SeqCst);
+        house.broker.lines("t/2", 2, numbers(0..5000));
+        until(
+            "it is given up",
+            || matches!(house.state(), State::Degraded(why) if why.contains("until the sink stores again")),
+        );
+        let received = house.figure("received");
+        assert!(received < 2200, "{received} messages were read");
+        open.store(true, SeqCst);
+        until("all is stored", || {
+            stored.lock().unwrap().iter().filter(|payload| *payload != b"first").count() >= 5000
+        });
+        subscriber.stop();
+        let stored = stored.lock().unwrap();
+        let rest: Vec<_> = stored
+            .iter()
+            .filter(|payload| *payload != b"first")
+            .map(|payload| String::from_utf8_lossy(payload))
+            .collect();
+        assert_eq!(rest, numbers(0..5000), "{version:?}");
+    }
+}
+
+/// A mirror's sink that panics, once in all its lives, when it is to store this payload.
+struct Fragile {
+    sink: Box<dyn Sink>,
+    payload: &'static [u8],
+    broken: Arc<AtomicBool>,
+}
+
+impl Sink for Fragile {
+    fn open(&mut self) -> Result<mirror::Session, mirror::SinkError> {
+        self.sink.open()
+    }
+
+    fn store(&mut self, batch: &mirror::Batch) -> Result<mirror::Stored, mirror::SinkError> {
+        let is_it = batch.messages.iter().any(|message| message.payload == self.payload);
+        if is_it && !self.broken.swap(true, SeqCst) {
+            panic!("as the test wants it");
+        }
+        self.sink.store(batch)
+    }
+}
+
+#[test]
+fn a_panic_of_the_sink_or_of_the_link_is_seen_and_loses_nothing() {
+    for version in BOTH {
+        for of_the_sink in [true, false] {
+            let house = House::new(version, "");
+            let mirror = house.mirror(&["t/#"], Qos::ExactlyOnce, SQLITE);
+            let (made_of, log) = (mirror.clone(), house.log.clone());
+            let broken = Arc::<AtomicBool>::default();
+            broken.store(!of_the_sink, SeqCst);
+            let sink = move || {
+                let sink = mirror::sink(&made_of, log.clone());
+                Box::new(Fragile { sink, payload: b"17", broken: broken.clone() }) as Box<dyn Sink>
+            };
+            let ups = Mutex::new(0);
+            let watcher = Box::new(move |up: bool| {
+                let mut ups = ups.lock().unwrap_or_else(PoisonError::into_inner);
+                *ups += i32::from(up);
+                assert!(of_the_sink || !up || *ups > 1, "as the test wants it");
+            });
+            let subscription =
+                Subscription { name: "mirror m".into(), id: "m".into(), wanted: wanted(&mirror) };
+            let subscriber =
+                subscribe(&house.mqtt(), subscription, Box::new(sink), &house.board, watcher).unwrap();
+            let panicked = || matches!(house.state(), State::Failed(why) if why.contains("panic"));
+            if of_the_sink {
+                until("it is subscribed", || !house.log.mirror_state("m").unwrap().subscribed.is_empty());
+                house.broker.lines("t/2", 2, numbers(0..50));
+                until("it is seen", panicked);
+            } else {
+                until("it is seen", panicked);
+                until("it is subscribed", || !house.log.mirror_state("m").unwrap().subscribed.is_empty());
+                house.broker.lines("t/2", 2, numbers(0..50));
+            }
+            until("all is stored", || house.count() >= 50);
+            subscriber.stop();
+            assert_eq!(house.count(), 50, "{version:?}, of the sink: {of_the_sink}");
+            assert_eq!(house.state(), State::Stopped);
+        }
+    }
+}

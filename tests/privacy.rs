@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{Bridge, Message, Mosquitto, Publisher, Subscriber, find, wait_until};
+use support::{Bridge, Message, Mosquitto, Publisher, Subscriber, find, holds_within, wait_until};
 
 const SOON: Duration = Duration::from_secs(30);
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -206,8 +206,9 @@ mirror:
         turn += 1;
         let command = format!("{{\"id\":\"{turn}\",\"expires\":{expires},\"action\":\"status\"}}");
         Publisher::once(broker.port(), &format!("c/{name}"), &["-q", "1", "-m", &command]);
-        std::thread::sleep(Duration::from_millis(50));
-        witness.messages().iter().any(|message| message.topic == format!("r/{name}"))
+        holds_within(Duration::from_millis(50), || {
+            witness.messages().iter().any(|message| message.topic == format!("r/{name}"))
+        })
     });
     let local = bridge.run(&["status", "--json"]);
     assert!(local.status.success() && String::from_utf8_lossy(&local.stdout).contains(&name));

@@ -74,7 +74,7 @@ class Files:
 
     def __init__(self, url):
         self.folder = tempfile.TemporaryDirectory(prefix="sensor-bridge-files-")
-        for path, name in (("", "index.html"), ("icon.svg", "icon.svg")):
+        for path, name in (("/", "index.html"), ("/icon.svg", "icon.svg")):
             with urllib.request.urlopen(url + path) as source, open(f"{self.folder.name}/{name}", "wb") as copy:
                 copy.write(source.read())
         with open(f"{self.folder.name}/nothing.html", "w") as file:

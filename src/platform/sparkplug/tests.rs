@@ -410,6 +410,24 @@ fn outputs_are_written() {
     assert_eq!(bench.dialogue.done(1, &done, moment(2)), []);
 }
 
+/// Hosts write several metrics at once, also such as cannot be written.
+#[test]
+fn what_cannot_be_written_does_not_stand_in_the_way_of_what_can() {
+    let mut bench = Bench::new(json!({"group": "G"}));
+    bench.dialogue.will();
+    bench.dialogue.connected(moment(0));
+    let text = || MetricValue::Text("x".into());
+    let mut bytes = command("state", text());
+    bytes.extend(command("nothing of ours", text()));
+    bytes.extend(command("on", MetricValue::Bool(true)));
+    let acts = bench.heard("spBv1.0/G/DCMD/pi/fan", &bytes, 1);
+    let [Act::Note(note), Act::Do(Order { wish: Wish::Command(wish), .. })] = &acts[..] else {
+        panic!("{acts:?}")
+    };
+    assert!(note.contains("\"state\" of fan"), "{note}");
+    assert_eq!(Value::Object(wish.clone()), json!({"action": "set", "output": "fan", "value": true}));
+}
+
 #[test]
 fn nothing_is_said_while_the_primary_host_is_away() {
     let mut bench = Bench::new(json!({"group": "G", "primary_host": "scada"}));

@@ -1,5 +1,6 @@
 //! The entities of a bridge and what discovery says of each. Pure: from what is known of the bridge to topics and JSON.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -26,9 +27,13 @@ pub(super) struct Entity {
     pub(super) passing: Option<(String, bool)>,
 }
 
-/// All entities, and what cannot be one.
-pub(super) fn all(settings: &Settings, about: &About) -> (Vec<Entity>, Vec<String>) {
-    let mut list = List { settings, about, entities: Vec::new(), notes: Vec::new() };
+/// All entities, and what cannot be one. `intervals` are those that were set since the start.
+pub(super) fn all(
+    settings: &Settings,
+    about: &About,
+    intervals: &BTreeMap<SensorId, Duration>,
+) -> (Vec<Entity>, Vec<String>) {
+    let mut list = List { settings, about, intervals, entities: Vec::new(), notes: Vec::new() };
     for sensor in &about.sensors {
         for (channel, longest) in &sensor.quantities {
             list.quantity(sensor, channel, *longest);
@@ -46,6 +51,7 @@ pub(super) fn all(settings: &Settings, about: &About) -> (Vec<Entity>, Vec<Strin
 struct List<'a> {
     settings: &'a Settings,
     about: &'a About,
+    intervals: &'a BTreeMap<SensorId, Duration>,
     entities: Vec<Entity>,
     notes: Vec<String>,
 }
@@ -53,28 +59,21 @@ struct List<'a> {
 impl List<'_> {
     fn quantity(&mut self, sensor: &SensorAbout, channel: &Channel, longest: Option<Duration>) {
         let own = matches!(sensor.driver, "host" | "hwmon").then_some("diagnostic");
+        let interval = self.intervals.get(&sensor.id).copied().unwrap_or(sensor.interval);
+        // Nothing comes more often than it is read.
+        let expires = longest.map(|longest| expires(longest.max(interval), interval));
         match channel.kind {
-            ValueKind::Float | ValueKind::Integer => self.number(channel, own, longest, sensor.interval),
-            ValueKind::Bool => {
-                let expires = longest.map(|longest| expires(longest, sensor.interval));
-                self.binary(channel, own, expires);
-            }
+            ValueKind::Float | ValueKind::Integer => self.number(channel, own, expires),
+            ValueKind::Bool => self.binary(channel, own, expires),
             ValueKind::Text => self.text(channel, own),
             ValueKind::Image => self.picture(channel),
         }
     }
 
     /// home-assistant.io, "MQTT Sensor".
-    fn number(
-        &mut self,
-        channel: &Channel,
-        category: Option<&str>,
-        longest: Option<Duration>,
-        interval: Duration,
-    ) {
+    fn number(&mut self, channel: &Channel, category: Option<&str>, expires: Option<u64>) {
         let class = class::number(channel.quantity.as_str(), &channel.unit, channel.kind);
         let Some(body) = self.reading(channel, "", category) else { return };
-        let expires = longest.map(|longest| expires(longest, interval));
         let body = with(body, "device_class", class.device);
         let body = with(body, "state_class", class.state);
         let body = with(body, "unit_of_measurement", class.unit);
@@ -133,13 +132,8 @@ impl List<'_> {
         if publish.shape == Shape::Base64 {
             body.insert("image_encoding".to_owned(), json!("b64"));
         }
-        self.entities.push(Entity {
-            component: "image",
-            object: identifier(&[channel.sensor.as_str(), channel.quantity.as_str()]),
-            body,
-            control: None,
-            passing: None,
-        });
+        let object = identifier(&[channel.sensor.as_str(), channel.quantity.as_str()]);
+        self.entities.push(Entity { component: "image", object, body, control: None, passing: None });
     }
 
     fn output(&mut self, output: &OutputAbout) {

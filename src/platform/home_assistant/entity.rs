@@ -1,11 +1,11 @@
 //! The entities of a bridge and what discovery says of each. Pure: from what is known of the bridge to topics and JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::announce::identifier;
+use super::announce::{hashed, identifier};
 use super::control::Control;
 use super::{Settings, class};
 use crate::platform::{About, OutputAbout, SensorAbout};
@@ -33,7 +33,8 @@ pub(super) fn all(
     about: &About,
     intervals: &BTreeMap<SensorId, Duration>,
 ) -> (Vec<Entity>, Vec<String>) {
-    let mut list = List { settings, about, intervals, entities: Vec::new(), notes: Vec::new() };
+    let (entities, notes, taken) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut list = List { settings, about, intervals, entities, notes, taken };
     for sensor in &about.sensors {
         for (channel, longest) in &sensor.quantities {
             list.quantity(sensor, channel, *longest);
@@ -54,6 +55,8 @@ struct List<'a> {
     intervals: &'a BTreeMap<SensorId, Duration>,
     entities: Vec<Entity>,
     notes: Vec<String>,
+    /// Components and object ids so far.
+    taken: BTreeSet<(&'static str, String)>,
 }
 
 impl List<'_> {
@@ -101,7 +104,7 @@ impl List<'_> {
             // `value` among the attributes says why.
             body.insert("json_attributes_topic".to_owned(), json!(publish.topic));
         }
-        let object = identifier(&[channel.sensor.as_str(), ending]);
+        let object = self.object("binary_sensor", &[channel.sensor.as_str(), ending]);
         self.add("binary_sensor", object, body, None, passing(channel));
     }
 
@@ -132,7 +135,7 @@ impl List<'_> {
         if publish.shape == Shape::Base64 {
             body.insert("image_encoding".to_owned(), json!("b64"));
         }
-        let object = identifier(&[channel.sensor.as_str(), channel.quantity.as_str()]);
+        let object = self.object("image", &[channel.sensor.as_str(), channel.quantity.as_str()]);
         self.entities.push(Entity { component: "image", object, body, control: None, passing: None });
     }
 
@@ -159,7 +162,7 @@ impl List<'_> {
         body.insert("payload_off".to_owned(), json!("OFF"));
         body.insert("state_on".to_owned(), json!("True"));
         body.insert("state_off".to_owned(), json!("False"));
-        let object = identifier(&[output.id.as_str(), output.level.quantity.as_str()]);
+        let object = self.object("switch", &[output.id.as_str(), output.level.quantity.as_str()]);
         let control = Some(Control::Switch(output.id.clone()));
         self.add("switch", object, body, control, passing(&output.level));
     }
@@ -172,7 +175,7 @@ impl List<'_> {
         body.insert("min".to_owned(), json!(0));
         body.insert("max".to_owned(), json!(most));
         body.insert("step".to_owned(), json!(0.1));
-        let object = identifier(&[output.id.as_str(), output.level.quantity.as_str()]);
+        let object = self.object("number", &[output.id.as_str(), output.level.quantity.as_str()]);
         let control = Some(Control::Level(output.id.clone()));
         self.add("number", object, body, control, passing(&output.level));
     }
@@ -220,7 +223,7 @@ impl List<'_> {
     ) {
         body.insert("name".to_owned(), json!(words(id.as_str(), name)));
         body.insert("entity_category".to_owned(), json!("config"));
-        let object = identifier(&[id.as_str(), ending]);
+        let object = self.object(component, &[id.as_str(), ending]);
         if component != "button" {
             body.insert("state_topic".to_owned(), json!(self.settings.topic(component, &object, "state")));
         }
@@ -249,8 +252,15 @@ impl List<'_> {
     }
 
     fn push(&mut self, component: &'static str, channel: &Channel, body: Map<String, Value>) {
-        let object = identifier(&[channel.sensor.as_str(), channel.quantity.as_str()]);
+        let object = self.object(component, &[channel.sensor.as_str(), channel.quantity.as_str()]);
         self.add(component, object, body, None, passing(channel));
+    }
+
+    /// The id of one more entity. `a_b` and `c` make the same as `a` and `b_c`: who comes second gets another one.
+    fn object(&mut self, component: &'static str, parts: &[&str]) -> String {
+        let plain = identifier(parts);
+        let is_free = self.taken.insert((component, plain.clone()));
+        if is_free { plain } else { hashed(parts) }
     }
 
     fn add(

@@ -346,6 +346,9 @@ impl Dialogue for Node {
             self.devices.entry(name.to_owned()).or_default().learn(&data.metrics);
             before.extend(self.device_birth(name, &Latest::of(&self.about), now));
         }
+        if let Some(device) = self.devices.get(name) {
+            device.settle_units(&mut data.metrics);
+        }
         let row = data.uuid.take().and_then(|row| row.parse().ok()).unwrap_or(i64::MAX);
         if let Some(told) = self.devices.get_mut(name).and_then(|device| device.told.as_mut()) {
             told.compare(&mut data.metrics, row);

@@ -137,7 +137,19 @@ impl Bench {
     }
 
     fn reading(&self, row: i64, sensor: &str, quantity: &str, value: reading::Value) -> Logged {
-        logged(row, channel(&self.rules, sensor, quantity, "", value.kind()), value)
+        let unit = if quantity == "temperature" { "°C" } else { "" };
+        self.reading_in(unit, row, sensor, quantity, value)
+    }
+
+    fn reading_in(
+        &self,
+        unit: &str,
+        row: i64,
+        sensor: &str,
+        quantity: &str,
+        value: reading::Value,
+    ) -> Logged {
+        logged(row, channel(&self.rules, sensor, quantity, unit, value.kind()), value)
     }
 
     fn heard(&mut self, topic: &str, payload: &[u8], at: i64) -> Vec<Act> {
@@ -187,8 +199,8 @@ fn golden_bytes() {
          6e7000120b0a0573746174657a026f6b18ff01"
     );
     let mut read = Payload::decode(&bytes).unwrap();
-    // Types and units are for births, which nobody sends to us.
-    (read.metrics[0].datatype, read.metrics[0].unit) = (Some(DataType::Double), Some("°C".to_owned()));
+    // Types are for births, which nobody sends to us.
+    read.metrics[0].datatype = Some(DataType::Double);
     read.metrics[2].datatype = Some(DataType::Boolean);
     assert_eq!(read, payload);
     for cut in 1..bytes.len() {
@@ -296,6 +308,24 @@ fn what_the_birth_has_told_or_is_late_is_history() {
     // Nothing was told of this.
     let first = bench.reading(2, "fan", "on", reading::Value::Bool(true));
     assert!(!bench.send(&[first], false, 5)[0].metrics[0].2);
+}
+
+/// The unit of a metric stands in its birth alone: a backlog of before a change must not be taken for values of now.
+#[test]
+fn what_was_measured_in_another_unit_is_history() {
+    let mut bench = Bench::new(json!({"group": "G"}));
+    bench.dialogue.will();
+    bench.dialogue.connected(moment(0));
+    for (unit, historical) in [("°F", true), ("", true), ("°C", false)] {
+        let one = bench.reading_in(unit, 100, "air", "temperature", reading::Value::Float(70.0));
+        let said = bench.send(&[one], false, 1);
+        let expected = ("temperature".into(), None, historical, "double 70".into(), String::new());
+        assert_eq!(said[0].metrics, [expected], "{unit}");
+    }
+    // Of what no configuration names, nobody knows better.
+    let gone = bench.reading_in("bar", 101, "cellar", "level", reading::Value::Float(0.5));
+    let said = bench.send(&[gone], false, 2);
+    assert_eq!((said.len(), &said[1].metrics[0].4, said[1].metrics[0].2), (2, &String::new(), false));
 }
 
 #[test]

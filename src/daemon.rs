@@ -3,6 +3,8 @@
 
 mod apply;
 mod reload;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -245,7 +247,8 @@ fn latest(config: &Config, log: &Log) -> impl Fn() -> Vec<Logged> + Send + Sync 
             Vec::new()
         });
         let logged = |latest: Latest| {
-            let channel = config.channel(&latest.name.sensor, &latest.name.quantity)?;
+            let name = &latest.name;
+            let channel = config.channel(&name.sensor, &name.quantity, &name.unit)?;
             Some(Logged {
                 row: latest.row,
                 epoch: "".into(),

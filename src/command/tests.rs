@@ -8,6 +8,7 @@ use crate::config::{Action, Permission};
 use crate::integrity::{Integrity, Key};
 use crate::mirror::{Batch, Incoming, Reply, Response, fingerprint};
 use crate::output::tests::House;
+use crate::platform::{Order, Wish};
 use crate::reading::{Clock, Qos};
 
 const FAN: &str = "  - {id: fan, driver: digital-output, bus: gpio-sim, pin: 22}\n  \
@@ -167,6 +168,35 @@ fn the_sender_of_mqtt_5_says_where_the_answer_goes_within_reason() {
             (stored.replies[0].topic.as_str(), &stored.replies[0].correlation),
             (expected, &correlation)
         );
+    }
+}
+
+/// The disk may be full, or the log closed, just when it is done.
+#[test]
+fn what_was_done_is_answered_as_done_though_the_log_cannot_take_that() {
+    for by_platform in [false, true] {
+        let house = House::start(Buses::new(), FAN);
+        let log = house.log.clone();
+        let reload = Reload::by(move || {
+            log.close().unwrap();
+            Ok("nothing".to_owned())
+        });
+        let mut commander = commander(&house);
+        commander.means = Arc::new(Means { reload, ..Means::clone(&commander.means) });
+        let (rc, message) = if by_platform {
+            let allow = vec![Permission::Action { action: Action::Reload, sensor: None }];
+            let source = CommandSource { allow, ..CommandSource::clone(&commander.terms().sources[0]) };
+            let (take, mut outcomes) = desk::open(commander, Some(source)).unwrap();
+            let body = serde_json::Map::from_iter([("action".to_owned(), json!("reload"))]);
+            take(Order { tag: 7, id: None, wish: Wish::Command(body) }).unwrap();
+            let (tag, outcome) = outcomes.blocking_recv().unwrap();
+            assert_eq!(tag, 7);
+            (outcome.rc, outcome.message)
+        } else {
+            let answer = commander.submit("ada", Request::Reload).unwrap();
+            (answer.rc, answer.message)
+        };
+        assert_eq!((rc, message.as_str()), (200, "reloaded: nothing"));
     }
 }
 

@@ -44,13 +44,15 @@ impl Config {
         }
     }
 
-    /// The channel of this name, if it is still configured.
-    pub fn channel(&self, sensor: &str, quantity: &str) -> Option<&crate::reading::Channel> {
+    /// The channel of this name, if it is still configured and in this unit: what was measured in another one is no
+    /// value of it.
+    pub fn channel(&self, sensor: &str, quantity: &str, unit: &str) -> Option<&crate::reading::Channel> {
         let sensors = self.sensors.iter().flat_map(|sensor| sensor.channels());
         let outputs = self.outputs.iter().flat_map(|output| [&output.level, &output.state]);
+        let name = (sensor, quantity, unit);
         sensors
             .chain(outputs)
-            .find(|channel| channel.sensor.as_str() == sensor && channel.quantity.as_str() == quantity)
+            .find(|channel| (channel.sensor.as_str(), channel.quantity.as_str(), &*channel.unit) == name)
     }
 }
 

@@ -101,7 +101,8 @@ impl Desired {
     }
 
     /// What is to be done about a document, or the part of it that has changed. `at` says when a level was desired;
-    /// what `reported` has already needs nothing to be done.
+    /// what `reported` has already needs nothing to be done. It comes with the whole document, in which what is missing
+    /// is desired no more.
     pub(super) fn document(
         &mut self,
         document: &Map<String, Value>,
@@ -138,6 +139,9 @@ impl Desired {
                 }
                 Err(why) => acts.push(not_understood(&why)),
             }
+        }
+        if reported.is_some() {
+            self.last.retain(|key, _| document.contains_key(key));
         }
         acts
     }
@@ -292,6 +296,25 @@ mod tests {
             "reported by the last run"
         );
         assert!(restoring.document(&on, Some(&on), |_, _| None, How::State).is_empty());
+    }
+
+    /// Taken out of the document while we were away, and desired anew while we were away again.
+    #[test]
+    fn what_is_desired_no_more_is_forgotten_also_when_only_the_whole_document_says_so() {
+        let mut desired = desired(false);
+        let (on, off, none) = (json!({"fan": {"on": true}}), map(json!({"fan": {"on": false}})), Map::new());
+        let asked = |desired: &mut Desired, document: &Value, reported| {
+            desired.document(&map(document.clone()), reported, |_, _| None, How::State).len()
+        };
+        assert_eq!(asked(&mut desired, &on, Some(&off)), 1);
+        assert_eq!(
+            asked(&mut desired, &json!({}), None),
+            0,
+            "a part that has changed says nothing of the rest"
+        );
+        assert_eq!(asked(&mut desired, &on, Some(&off)), 0);
+        assert_eq!(asked(&mut desired, &json!({}), Some(&none)), 0);
+        assert_eq!(asked(&mut desired, &on, Some(&off)), 1, "desired anew");
     }
 
     #[test]

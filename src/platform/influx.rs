@@ -150,7 +150,11 @@ impl<'a> Names<'a> {
 
 fn line(text: &mut String, names: &Names<'_>, sample: &[Logged], options: &Options) {
     let Some(first) = sample.first() else { return };
-    let measurement = said(names.measurement.filled(sample));
+    let mut measurement = said(names.measurement.filled(sample));
+    if measurement.starts_with('#') {
+        // Such a line is a comment, and the reading would be lost.
+        measurement.replace_range(..1, "_");
+    }
     line_protocol::measurement(text, if measurement.is_empty() { NAMELESS } else { &measurement });
     for (key, template) in &names.tags {
         line_protocol::tag(text, key, &said(template.filled(sample)));
@@ -308,6 +312,15 @@ mod tests {
         assert_eq!(lines[0].tags, [("the device".to_owned(), "my pi, the=old_one=x".to_owned())]);
         assert_eq!(lines[0].fields[0], ("q temperature=,".to_owned(), "21.4".to_owned()));
         assert_eq!(lines[0].time, 1_795_158_000);
+    }
+
+    #[test]
+    fn a_place_makes_no_comment_of_a_line() {
+        let lines = parse(&text(json!({"measurement": "{location}"}), |reading| {
+            let place = Arc::make_mut(&mut reading.channel).place.as_mut().unwrap();
+            place.name = Some("#2 Greenhouse".to_owned());
+        }));
+        assert_eq!(lines[0].measurement, "_2 Greenhouse");
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub(super) struct Style {
 pub(super) struct Reported {
     about: Arc<About>,
     style: Style,
+    /// Keys of the outputs.
+    outputs: Vec<String>,
     /// As the platform has it, as far as it comes from us.
     said: Map<String, Value>,
     /// What came of what was desired, by the output's key.
@@ -51,7 +53,9 @@ pub(super) struct Reported {
 
 impl Reported {
     pub(super) fn new(about: Arc<About>, style: Style) -> Self {
-        Self { about, style, said: Map::new(), acks: Map::new(), changed: false, next: i64::MIN, left_out: 0 }
+        let outputs = about.outputs.iter().map(|output| (style.key)(output.id.as_str())).collect();
+        let (said, acks) = (Map::new(), Map::new());
+        Self { about, style, outputs, said, acks, changed: false, next: i64::MIN, left_out: 0 }
     }
 
     /// Something may have changed.
@@ -124,7 +128,7 @@ impl Reported {
         for (output, ack) in &self.acks {
             put(&mut document, output.clone(), ACK.to_owned(), ack.clone());
         }
-        self.left_out = fit(&mut document, self.style.most);
+        self.left_out = fit(&mut document, self.style.most, &self.outputs);
         document
     }
 
@@ -174,12 +178,14 @@ fn difference(new: &Map<String, Value>, old: &Map<String, Value>) -> Map<String,
     changes
 }
 
-/// Takes out readings, the last by name first, until the rest fits; answers how many.
-fn fit(document: &mut Map<String, Value>, most: usize) -> usize {
+/// Takes out readings, the last by name first, until the rest fits; answers how many. Outputs only when nothing else is
+/// left: without their levels and answers nobody can tell what is still to be done.
+fn fit(document: &mut Map<String, Value>, most: usize, outputs: &[String]) -> usize {
     let mut size = Value::Object(document.clone()).to_string().len();
     let mut removed = 0;
     while size > most {
-        let Some(last) = document.keys().rfind(|key| *key != BRIDGE).cloned() else { break };
+        let last = document.keys().rfind(|key| *key != BRIDGE && !outputs.contains(key));
+        let Some(last) = last.or_else(|| document.keys().rfind(|key| *key != BRIDGE)).cloned() else { break };
         if let Some(values) = document.remove(&last) {
             // Quotes, colon and comma of the member.
             size -= values.to_string().len() + last.len() + 4;
@@ -269,6 +275,16 @@ mod tests {
         assert_eq!(Value::Object(news), json!({"fan": {"on": true, "ack": ack}}));
         assert_eq!(reported.changes(moment(1)), Map::new());
         assert_eq!(reported.whole(moment(2))["fan"]["ack"], ack);
+    }
+
+    /// What is desired is compared with what is reported of an output, and what was answered is known by it.
+    #[test]
+    fn readings_are_left_out_before_outputs_whatever_they_are_called() {
+        let mut reported = Reported::new(about(&Rules::default()), Style { most: 160, ..style() });
+        reported.answered("vent", Some(("level", json!(40))), json!({"value": 40, "code": 200}));
+        let whole = reported.whole(moment(0));
+        assert!(Value::Object(whole.clone()).to_string().len() <= 160);
+        assert_eq!(whole.keys().collect::<Vec<_>>(), ["bridge", "vent"]);
     }
 
     #[test]

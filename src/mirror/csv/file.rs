@@ -9,9 +9,6 @@ use tracing::info;
 
 use super::super::SinkError;
 
-/// How much of a file's end is read to know what was written last.
-const TAIL: u64 = 4 << 20;
-
 /// Writes bytes at the end of a file and makes them durable. A value, so that a test can make it fail.
 pub(super) type Append = Box<dyn FnMut(&mut File, &[u8]) -> io::Result<()> + Send>;
 
@@ -96,19 +93,28 @@ impl OpenFile {
         self.len += bytes.len() as u64;
         Ok(())
     }
+}
 
-    /// The last records, a few MB of them.
-    pub(super) fn tail(&mut self) -> Result<Vec<u8>, SinkError> {
-        let from = self.len.saturating_sub(TAIL);
-        let mut tail = Vec::new();
-        let read = self.file.seek(SeekFrom::Start(from)).and_then(|_| self.file.read_to_end(&mut tail));
-        read.map_err(|why| SinkError::File { path: self.path.clone(), what: "cannot be read", why })?;
-        if from > 0 {
-            let begin = first_boundary(&tail);
-            tail.drain(..begin);
+/// The last records of a file, of so many bytes at most; none when it is not there or its header is another.
+pub(super) fn tail(path: &Path, header: &[u8], most: u64) -> io::Result<Vec<u8>> {
+    let mut tail = Vec::new();
+    let mut file = match File::open(path) {
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(tail),
+        file => file?,
+    };
+    (&mut file).take(header.len() as u64).read_to_end(&mut tail)?;
+    let is_ours = tail == header;
+    tail.clear();
+    if is_ours {
+        let after = header.len() as u64;
+        let from = file.metadata()?.len().saturating_sub(most).max(after);
+        file.seek(SeekFrom::Start(from))?;
+        file.take(most).read_to_end(&mut tail)?;
+        if from > after {
+            tail.drain(..first_boundary(&tail));
         }
-        Ok(tail)
     }
+    Ok(tail)
 }
 
 /// Makes the folder of a file.

@@ -37,6 +37,10 @@ const MOST_AT_ONCE: usize = 8 << 20;
 /// a torn line after a crash.
 const NOTE_EVERY: u64 = 16 << 20;
 
+/// How much of the ends of the files is read at the start to know what was written last, bytes, and of how many files.
+const TAIL: u64 = 4 << 20;
+const FILES: usize = 100;
+
 /// See the module.
 pub(super) struct Csv {
     mirror: String,
@@ -137,6 +141,33 @@ impl Csv {
         }
     }
 
+    /// Remembers what was written last: in the newest file, and in those before it while that is little. With a date
+    /// these may be of the day before.
+    fn seed(&mut self, today: i64) -> Result<(), SinkError> {
+        let mut paths = Vec::new();
+        for day in if self.names.dated() { vec![today, today - 1] } else { vec![today] } {
+            let base = self.names.base(day);
+            if let Some(highest) = name::highest(&base)? {
+                paths.extend((0..=highest).rev().take(FILES).map(|number| name::numbered(&base, number)));
+            }
+        }
+        let (mut tails, mut room) = (Vec::new(), TAIL);
+        for path in paths.iter().take(FILES) {
+            let tail = file::tail(path, self.columns.header(), room).unwrap_or_else(|error| {
+                // It is written to no more, so nothing else depends on it.
+                warn!("{}: repeats of what it holds are not known: {error}", path.display());
+                Vec::new()
+            });
+            room = room.saturating_sub(tail.len() as u64);
+            tails.push(tail);
+            if room == 0 {
+                break;
+            }
+        }
+        tails.iter().rev().for_each(|tail| self.recent.seed(tail, &self.columns));
+        Ok(())
+    }
+
     /// Encodes as many messages as go into the current file together.
     fn segment(&mut self, batch: &Batch) -> Result<Segment, SinkError> {
         let begin = self.progress.messages;
@@ -213,11 +244,10 @@ impl Sink for Csv {
         // Now rather than at the first message, so that a path that cannot be written is seen at once.
         file::create_folder(&base)?;
         if name::highest(&base)?.is_some() {
-            let columns = self.columns.clone();
-            let file = self.file_for(today)?;
-            let tail = file.tail()?;
-            self.recent.seed(&tail, &columns);
+            // Put right before it is read.
+            self.file_for(today)?;
         }
+        self.seed(today)?;
         Ok(session)
     }
 

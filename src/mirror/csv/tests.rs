@@ -288,6 +288,40 @@ fn repeats_are_known_from_a_long_file() {
     assert_eq!(sink.store(&batch([own(2000), own(1990), own(1900), own(2001)])).unwrap().repeats, 3);
 }
 
+/// The last message of the file before may be the one whose acknowledgement did not arrive.
+#[test]
+fn repeats_are_known_from_the_files_before_the_newest() {
+    let own = |row: i64, wall: i64| {
+        let payload = format!(r#"{{"id":"3f9c2a1b-{row}"}}"#);
+        let mut own = message("own", payload.as_bytes(), Qos::AtLeastOnce);
+        own.received.wall.0 = wall;
+        own
+    };
+    let now = clock::now().wall.0;
+    let repeats = |sink: &mut Csv, row, wall| sink.store(&batch([own(row, wall)])).unwrap().repeats;
+
+    // Each message fills its file.
+    let place = Place::new();
+    let sink = || place.sink("x.csv", &COLUMNS, Some(20));
+    let mut before = sink();
+    assert_eq!([1, 2, 3].map(|row| repeats(&mut before, row, now)), [0; 3]);
+    assert_eq!(place.rows("x.2.csv").len(), 1);
+    drop(before);
+    let mut after = sink();
+    assert_eq!([3, 1, 2, 4].map(|row| repeats(&mut after, row, now)), [1, 1, 1, 0]);
+
+    // Yesterday's, shortly after midnight.
+    let place = Place::new();
+    let sink = || place.sink("{date}.csv", &COLUMNS, None);
+    assert_eq!(repeats(&mut sink(), 1, now - 86_400_000_000), 0);
+    assert_eq!(repeats(&mut sink(), 1, now), 1);
+
+    // Whose columns were others: nobody knows what was where.
+    let place = Place::new();
+    place.sink("x.csv", &[CsvColumn::Id, CsvColumn::Topic], None).store(&batch([own(1, now)])).unwrap();
+    assert_eq!(repeats(&mut place.sink("x.csv", &COLUMNS, None), 1, now), 0);
+}
+
 #[test]
 fn an_intent_of_nobody_is_no_trouble() {
     let place = Place::new();

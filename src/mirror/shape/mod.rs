@@ -110,16 +110,19 @@ impl Shape {
             tally.refuse(&message.topic, self.name, why);
             return nothing;
         }
+        // Not one of our own numbers: those begin at 1.
+        let id = nothing.id.or_else(|| Some((rows.id.take()?, 0)));
         if rows.cut {
             tally.refuse(&message.topic, self.name, "it has more fields than are looked at");
+            // Not some of them: what has rows is not kept as it came in a CSV file.
+            return Seen { id, rows: Vec::new() };
         }
         tally.missing += rows.missing;
         for row in &mut rows.rows {
             row.device.clone_from(&rows.device);
             row.taken = rows.taken;
         }
-        // Not one of our own numbers: those begin at 1.
-        Seen { id: nothing.id.or_else(|| Some((rows.id?, 0))), rows: rows.rows }
+        Seen { id, rows: rows.rows }
     }
 }
 

@@ -4,6 +4,7 @@
 //! The hub sends changes of the desired properties only while we are connected, so after each connection the whole twin is
 //! asked for ("Device reconnection flow"), and changes count once it has come.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -28,6 +29,9 @@ const INTERVAL: i64 = 10_000_000;
 /// When something was not answered or not taken for now, it is tried again after this long, µs.
 const PATIENCE: i64 = 30_000_000;
 
+/// Reports whose answers are waited for: more are under way only when the hub answers none.
+const MOST_REPORTS: usize = 64;
+
 /// Longest number of a call that is answered, bytes.
 const LONGEST_NUMBER: usize = 128;
 
@@ -49,8 +53,8 @@ pub(super) struct Twin {
     desired: Desired,
     calls: Calls,
     phase: Phase,
-    /// The number of the last report that is not answered.
-    reporting: Option<String>,
+    /// The numbers of the reports that are not answered, oldest first.
+    reporting: VecDeque<String>,
     /// In front of our numbers, so that they are not those of an earlier run: the time of the start.
     start: Option<i64>,
     numbers: u64,
@@ -72,7 +76,7 @@ impl Twin {
             reported: Reported::new(about, style),
             calls: Calls::default(),
             phase: Phase::Away,
-            reporting: None,
+            reporting: VecDeque::new(),
             start: None,
             numbers: 0,
         }
@@ -93,7 +97,10 @@ impl Twin {
     fn patch(&mut self, reported: Map<String, Value>) -> Say {
         let number = self.number();
         let topic = format!("$iothub/twin/PATCH/properties/reported/?$rid={number}");
-        self.reporting = Some(number);
+        self.reporting.push_back(number);
+        if self.reporting.len() > MOST_REPORTS {
+            self.reporting.pop_front();
+        }
         say(topic, Value::Object(reported).to_string().into_bytes())
     }
 
@@ -129,8 +136,8 @@ impl Twin {
             *due = again;
             return vec![Act::Note(format!("the twin cannot be read: {status}"))];
         }
-        if self.reporting.as_deref() == Some(number) {
-            self.reporting = None;
+        if let Some(index) = self.reporting.iter().position(|reporting| reporting == number) {
+            self.reporting.remove(index);
             if status >= 300 {
                 if matches!(status, 429 | 500..) {
                     self.reported.not_taken(now, PATIENCE);
@@ -229,6 +236,7 @@ impl Dialogue for Twin {
     fn connected(&mut self, now: Moment) -> Vec<Act> {
         self.start.get_or_insert(now.wall.0);
         self.calls.forget();
+        self.reporting.clear();
         let whole = self.reported.whole(now);
         let mut acts = self.report(whole);
         acts.push(self.get(now));

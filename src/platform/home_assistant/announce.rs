@@ -49,15 +49,20 @@ impl Settings {
 /// `[a-zA-Z0-9_-]` only. Names that need no change stay as they are, in parts joined by `_`; others get a hash of what
 /// they were, so that two never become one.
 pub(super) fn identifier(parts: &[&str]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let mut text = parts.join("_");
+    let text = parts.join("_");
     let sound = !text.is_empty() && text.len() <= LONGEST_ID && text.chars().all(plain);
-    if !sound {
-        let mut short: String = text.chars().map(|c| if plain(c) { c } else { '_' }).collect();
-        short.truncate(LONGEST_ID - 9);
-        text = format!("{short}-{:08x}", hash(&parts.join("\0")));
-    }
-    text
+    if sound { text } else { hashed(parts) }
+}
+
+/// The same with the hash, whatever they are.
+pub(super) fn hashed(parts: &[&str]) -> String {
+    let mut short: String = parts.join("_").chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    short.truncate(LONGEST_ID - 9);
+    format!("{short}-{:08x}", hash(&parts.join("\0")))
+}
+
+fn plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
 }
 
 /// FNV-1a, 32 bit. In ids that must stay, so it must not change.

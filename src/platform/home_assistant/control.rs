@@ -42,6 +42,11 @@ fn interval_state(interval: Duration) -> String {
     interval.as_secs_f64().to_string()
 }
 
+/// The interval of such a state.
+pub(super) fn interval(state: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(state.parse().ok()?).ok()
+}
+
 /// The command for what came on a command topic, or what is wrong with it.
 pub(super) fn command(control: &Control, payload: &[u8]) -> Result<Map<String, Value>, String> {
     let text = std::str::from_utf8(payload).unwrap_or_default().trim();
@@ -93,10 +98,7 @@ pub(super) fn first_state(control: &Control, about: &About) -> Option<String> {
 pub(super) fn state_after(control: &Control, payload: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(payload).ok()?.trim();
     match control {
-        Control::Interval(_) => {
-            let seconds = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
-            Some(interval_state(seconds))
-        }
+        Control::Interval(_) => Some(interval_state(interval(text)?)),
         Control::Reading(_) => Some(text.to_owned()),
         Control::Switch(_) | Control::Level(_) | Control::Press(..) => None,
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use super::control::{self, Control};
 use super::entity::{self, Entity};
 use super::last::Last;
 use crate::platform::{About, Act, Dialogue, Heard, Order, Outcome, Say, Wish};
-use crate::reading::{Moment, Qos};
+use crate::reading::{Moment, Qos, SensorId};
 
 /// Home Assistant subscribes to the topics of an entity some time after it has heard of it; values are said again after
 /// this, µs ("the state topics will need an update").
@@ -43,6 +44,8 @@ pub(super) struct Voice {
     passing: BTreeMap<String, Last>,
     /// What is set, as far as it is not among the readings: state topics and what is said there.
     set: BTreeMap<String, String>,
+    /// Intervals that were set, by sensor.
+    intervals: BTreeMap<SensorId, Duration>,
     /// Orders under way.
     orders: BTreeMap<u64, Control>,
     /// What an order will have set.
@@ -55,7 +58,7 @@ pub(super) struct Voice {
 
 impl Voice {
     pub(super) fn new(settings: Arc<Settings>, about: Arc<About>) -> Self {
-        let (entities, _) = entity::all(&settings, &about);
+        let (entities, _) = entity::all(&settings, &about, &BTreeMap::new());
         let mut controls = BTreeMap::new();
         let mut set = BTreeMap::new();
         for entity in &entities {
@@ -77,6 +80,7 @@ impl Voice {
             about,
             controls,
             set,
+            intervals: BTreeMap::new(),
             orders: BTreeMap::new(),
             wanted: BTreeMap::new(),
             tag: 0,
@@ -90,13 +94,23 @@ impl Voice {
         self.announced = now;
         self.announce_at = None;
         self.again_at = Some(now + SETTLE);
-        let (entities, notes) = entity::all(&self.settings, &self.about);
-        let notes = notes.into_iter().map(Act::Note);
-        let says = entities.iter().map(|entity| {
-            let (topic, payload) = self.settings.announcement(entity, &self.about);
-            Act::Say(Say { topic, payload, qos: Qos::AtLeastOnce, retain: true })
-        });
-        notes.chain(says).collect()
+        let (announcements, notes) = self.announcements();
+        notes.into_iter().map(Act::Note).chain(announcements.into_iter().map(announcement)).collect()
+    }
+
+    /// Topics and payloads of all announcements, and what cannot be announced.
+    fn announcements(&self) -> (BTreeMap<String, Vec<u8>>, Vec<String>) {
+        let (entities, notes) = entity::all(&self.settings, &self.about, &self.intervals);
+        let says = entities.iter().map(|entity| self.settings.announcement(entity, &self.about));
+        (says.collect(), notes)
+    }
+
+    /// A sensor is read at another interval: how long its values are good is another time, too.
+    fn interval_set(&mut self, sensor: &SensorId, interval: Duration) -> Vec<Act> {
+        let (before, _) = self.announcements();
+        self.intervals.insert(sensor.clone(), interval);
+        let (now, _) = self.announcements();
+        now.into_iter().filter(|(topic, now)| before.get(topic) != Some(now)).map(announcement).collect()
     }
 
     /// What is not retained, once more. Messages of readings are as they were, `id` included.
@@ -156,6 +170,10 @@ impl Voice {
     }
 }
 
+fn announcement((topic, payload): (String, Vec<u8>)) -> Act {
+    Act::Say(Say { topic, payload, qos: Qos::AtLeastOnce, retain: true })
+}
+
 fn value(topic: &str, payload: Vec<u8>) -> Act {
     Act::Say(Say { topic: topic.to_owned(), payload, qos: Qos::AtLeastOnce, retain: false })
 }
@@ -209,7 +227,14 @@ impl Dialogue for Voice {
         }
         let Some((topic, state)) = wanted else { return Vec::new() };
         self.set.insert(topic.clone(), state.clone());
-        vec![value(&topic, state.into_bytes())]
+        let mut acts = match &control {
+            Control::Interval(sensor) => control::interval(&state)
+                .map(|interval| self.interval_set(sensor, interval))
+                .unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        acts.push(value(&topic, state.into_bytes()));
+        acts
     }
 
     fn due(&self) -> Option<i64> {

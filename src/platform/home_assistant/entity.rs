@@ -1,10 +1,11 @@
 //! The entities of a bridge and what discovery says of each. Pure: from what is known of the bridge to topics and JSON.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::announce::identifier;
+use super::announce::{hashed, identifier};
 use super::control::Control;
 use super::{Settings, class};
 use crate::platform::{About, OutputAbout, SensorAbout};
@@ -26,9 +27,14 @@ pub(super) struct Entity {
     pub(super) passing: Option<(String, bool)>,
 }
 
-/// All entities, and what cannot be one.
-pub(super) fn all(settings: &Settings, about: &About) -> (Vec<Entity>, Vec<String>) {
-    let mut list = List { settings, about, entities: Vec::new(), notes: Vec::new() };
+/// All entities, and what cannot be one. `intervals` are those that were set since the start.
+pub(super) fn all(
+    settings: &Settings,
+    about: &About,
+    intervals: &BTreeMap<SensorId, Duration>,
+) -> (Vec<Entity>, Vec<String>) {
+    let (entities, notes, taken) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut list = List { settings, about, intervals, entities, notes, taken };
     for sensor in &about.sensors {
         for (channel, longest) in &sensor.quantities {
             list.quantity(sensor, channel, *longest);
@@ -46,35 +52,31 @@ pub(super) fn all(settings: &Settings, about: &About) -> (Vec<Entity>, Vec<Strin
 struct List<'a> {
     settings: &'a Settings,
     about: &'a About,
+    intervals: &'a BTreeMap<SensorId, Duration>,
     entities: Vec<Entity>,
     notes: Vec<String>,
+    /// Components and object ids so far.
+    taken: BTreeSet<(&'static str, String)>,
 }
 
 impl List<'_> {
     fn quantity(&mut self, sensor: &SensorAbout, channel: &Channel, longest: Option<Duration>) {
         let own = matches!(sensor.driver, "host" | "hwmon").then_some("diagnostic");
+        let interval = self.intervals.get(&sensor.id).copied().unwrap_or(sensor.interval);
+        // Nothing comes more often than it is read.
+        let expires = longest.map(|longest| expires(longest.max(interval), interval));
         match channel.kind {
-            ValueKind::Float | ValueKind::Integer => self.number(channel, own, longest, sensor.interval),
-            ValueKind::Bool => {
-                let expires = longest.map(|longest| expires(longest, sensor.interval));
-                self.binary(channel, own, expires);
-            }
+            ValueKind::Float | ValueKind::Integer => self.number(channel, own, expires),
+            ValueKind::Bool => self.binary(channel, own, expires),
             ValueKind::Text => self.text(channel, own),
             ValueKind::Image => self.picture(channel),
         }
     }
 
     /// home-assistant.io, "MQTT Sensor".
-    fn number(
-        &mut self,
-        channel: &Channel,
-        category: Option<&str>,
-        longest: Option<Duration>,
-        interval: Duration,
-    ) {
+    fn number(&mut self, channel: &Channel, category: Option<&str>, expires: Option<u64>) {
         let class = class::number(channel.quantity.as_str(), &channel.unit, channel.kind);
         let Some(body) = self.reading(channel, "", category) else { return };
-        let expires = longest.map(|longest| expires(longest, interval));
         let body = with(body, "device_class", class.device);
         let body = with(body, "state_class", class.state);
         let body = with(body, "unit_of_measurement", class.unit);
@@ -102,7 +104,7 @@ impl List<'_> {
             // `value` among the attributes says why.
             body.insert("json_attributes_topic".to_owned(), json!(publish.topic));
         }
-        let object = identifier(&[channel.sensor.as_str(), ending]);
+        let object = self.object("binary_sensor", &[channel.sensor.as_str(), ending]);
         self.add("binary_sensor", object, body, None, passing(channel));
     }
 
@@ -133,13 +135,8 @@ impl List<'_> {
         if publish.shape == Shape::Base64 {
             body.insert("image_encoding".to_owned(), json!("b64"));
         }
-        self.entities.push(Entity {
-            component: "image",
-            object: identifier(&[channel.sensor.as_str(), channel.quantity.as_str()]),
-            body,
-            control: None,
-            passing: None,
-        });
+        let object = self.object("image", &[channel.sensor.as_str(), channel.quantity.as_str()]);
+        self.entities.push(Entity { component: "image", object, body, control: None, passing: None });
     }
 
     fn output(&mut self, output: &OutputAbout) {
@@ -165,7 +162,7 @@ impl List<'_> {
         body.insert("payload_off".to_owned(), json!("OFF"));
         body.insert("state_on".to_owned(), json!("True"));
         body.insert("state_off".to_owned(), json!("False"));
-        let object = identifier(&[output.id.as_str(), output.level.quantity.as_str()]);
+        let object = self.object("switch", &[output.id.as_str(), output.level.quantity.as_str()]);
         let control = Some(Control::Switch(output.id.clone()));
         self.add("switch", object, body, control, passing(&output.level));
     }
@@ -178,7 +175,7 @@ impl List<'_> {
         body.insert("min".to_owned(), json!(0));
         body.insert("max".to_owned(), json!(most));
         body.insert("step".to_owned(), json!(0.1));
-        let object = identifier(&[output.id.as_str(), output.level.quantity.as_str()]);
+        let object = self.object("number", &[output.id.as_str(), output.level.quantity.as_str()]);
         let control = Some(Control::Level(output.id.clone()));
         self.add("number", object, body, control, passing(&output.level));
     }
@@ -226,7 +223,7 @@ impl List<'_> {
     ) {
         body.insert("name".to_owned(), json!(words(id.as_str(), name)));
         body.insert("entity_category".to_owned(), json!("config"));
-        let object = identifier(&[id.as_str(), ending]);
+        let object = self.object(component, &[id.as_str(), ending]);
         if component != "button" {
             body.insert("state_topic".to_owned(), json!(self.settings.topic(component, &object, "state")));
         }
@@ -255,8 +252,15 @@ impl List<'_> {
     }
 
     fn push(&mut self, component: &'static str, channel: &Channel, body: Map<String, Value>) {
-        let object = identifier(&[channel.sensor.as_str(), channel.quantity.as_str()]);
+        let object = self.object(component, &[channel.sensor.as_str(), channel.quantity.as_str()]);
         self.add(component, object, body, None, passing(channel));
+    }
+
+    /// The id of one more entity. `a_b` and `c` make the same as `a` and `b_c`: who comes second gets another one.
+    fn object(&mut self, component: &'static str, parts: &[&str]) -> String {
+        let plain = identifier(parts);
+        let is_free = self.taken.insert((component, plain.clone()));
+        if is_free { plain } else { hashed(parts) }
     }
 
     fn add(

@@ -87,6 +87,16 @@ impl Device {
         self.metrics.iter().map(|channel| channel.quantity.as_str()).find(|known| *known == name)
     }
 
+    /// Marks what was measured in another unit than the birth has named, before the configuration changed: it is no value
+    /// of now. Data do not say their unit themselves.
+    pub(super) fn settle_units(&self, metrics: &mut [Metric]) {
+        for metric in metrics {
+            let unit = metric.unit.take().unwrap_or_default();
+            let named = self.metrics.iter().find(|channel| channel.quantity.as_str() == metric.name);
+            metric.historical |= named.is_some_and(|channel| channel.unit != unit);
+        }
+    }
+
     /// Remembers metrics that no configuration names any more, so that the next birth does.
     pub(super) fn learn(&mut self, metrics: &[Metric]) {
         for metric in metrics {

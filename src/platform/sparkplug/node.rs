@@ -198,12 +198,17 @@ impl Node {
     fn written(&mut self, device: &str, command: Payload) -> Vec<Act> {
         let writable = self.devices.get(device).and_then(|device| device.writable.clone());
         let mut acts = Vec::new();
+        let mut is_told = false;
         for metric in command.metrics.into_iter().take(MOST_WRITTEN) {
             let value = writable
                 .as_ref()
                 .filter(|(name, _)| *name == metric.name)
                 .and_then(|(_, is_switch)| level(&metric.value, *is_switch));
             let Some(value) = value else {
+                // One is enough to tell, and what comes after it may be written.
+                if mem::replace(&mut is_told, true) {
+                    continue;
+                }
                 let known = self.devices.get(device).and_then(|known| known.metric(&metric.name));
                 acts.push(Act::Note(match known {
                     Some(name) => format!(
@@ -211,7 +216,7 @@ impl Node {
                     ),
                     None => "the host wants to write a metric that no birth has named".to_owned(),
                 }));
-                break;
+                continue;
             };
             let wish = Map::from_iter([
                 ("action".to_owned(), json!("set")),
@@ -340,6 +345,9 @@ impl Dialogue for Node {
         if !self.devices.get(name).is_some_and(|device| device.knows(&data.metrics)) {
             self.devices.entry(name.to_owned()).or_default().learn(&data.metrics);
             before.extend(self.device_birth(name, &Latest::of(&self.about), now));
+        }
+        if let Some(device) = self.devices.get(name) {
+            device.settle_units(&mut data.metrics);
         }
         let row = data.uuid.take().and_then(|row| row.parse().ok()).unwrap_or(i64::MAX);
         if let Some(told) = self.devices.get_mut(name).and_then(|device| device.told.as_mut()) {

@@ -31,7 +31,7 @@ pub(super) struct Metric {
     pub(super) datatype: Option<DataType>,
     pub(super) historical: bool,
     pub(super) value: MetricValue,
-    /// Only in births.
+    /// In births. Of ours also in data, until it is sealed.
     pub(super) unit: Option<String>,
 }
 
@@ -109,6 +109,7 @@ impl Metric {
             timestamp: Some(millis(reading.at)),
             historical,
             value: MetricValue::of(&reading.value),
+            unit: Some(reading.channel.unit.clone()).filter(|unit| !unit.is_empty()),
             ..Self::default()
         }
     }
@@ -152,6 +153,7 @@ impl Metric {
                 (3, Wire::Varint(timestamp)) => metric.timestamp = Some(timestamp),
                 (5, Wire::Varint(flag)) => metric.historical = flag != 0,
                 (7, Wire::Varint(flag)) => null = flag != 0,
+                (9, Wire::Bytes(set)) => metric.unit = unit_of(set),
                 (10, Wire::Varint(number)) => metric.value = MetricValue::Int(number as u32),
                 (11, Wire::Varint(number)) => metric.value = MetricValue::Long(number),
                 (12, Wire::Fixed32(bits)) => metric.value = MetricValue::Float(f32::from_bits(bits)),
@@ -180,6 +182,21 @@ fn property(key: &str, value: &str) -> Vec<u8> {
     set
 }
 
+/// The unit in a property set: keys and values are lists of their own.
+fn unit_of(set: &[u8]) -> Option<String> {
+    let all = |wanted: u32| {
+        Fields(set).filter_map(move |field| match field {
+            Ok((number, Wire::Bytes(bytes))) if number == wanted => Some(bytes),
+            _ => None,
+        })
+    };
+    let (_, value) = all(1).zip(all(2)).find(|(key, _)| *key == UNIT.as_bytes())?;
+    Fields(value).find_map(|field| match field {
+        Ok((8, Wire::Bytes(words))) => text(words).ok(),
+        _ => None,
+    })
+}
+
 fn text(bytes: &[u8]) -> Result<String, Malformed> {
     std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Malformed)
 }
@@ -201,7 +218,7 @@ impl Payload {
         }
     }
 
-    /// Reads what somebody sent. Of a birth, what types and units the metrics have is passed over.
+    /// Reads what somebody sent. Of a birth, what types the metrics have is passed over.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut payload = Self::default();
         for field in Fields(bytes) {

@@ -137,7 +137,19 @@ impl Bench {
     }
 
     fn reading(&self, row: i64, sensor: &str, quantity: &str, value: reading::Value) -> Logged {
-        logged(row, channel(&self.rules, sensor, quantity, "", value.kind()), value)
+        let unit = if quantity == "temperature" { "°C" } else { "" };
+        self.reading_in(unit, row, sensor, quantity, value)
+    }
+
+    fn reading_in(
+        &self,
+        unit: &str,
+        row: i64,
+        sensor: &str,
+        quantity: &str,
+        value: reading::Value,
+    ) -> Logged {
+        logged(row, channel(&self.rules, sensor, quantity, unit, value.kind()), value)
     }
 
     fn heard(&mut self, topic: &str, payload: &[u8], at: i64) -> Vec<Act> {
@@ -187,8 +199,8 @@ fn golden_bytes() {
          6e7000120b0a0573746174657a026f6b18ff01"
     );
     let mut read = Payload::decode(&bytes).unwrap();
-    // Types and units are for births, which nobody sends to us.
-    (read.metrics[0].datatype, read.metrics[0].unit) = (Some(DataType::Double), Some("°C".to_owned()));
+    // Types are for births, which nobody sends to us.
+    read.metrics[0].datatype = Some(DataType::Double);
     read.metrics[2].datatype = Some(DataType::Boolean);
     assert_eq!(read, payload);
     for cut in 1..bytes.len() {
@@ -296,6 +308,24 @@ fn what_the_birth_has_told_or_is_late_is_history() {
     // Nothing was told of this.
     let first = bench.reading(2, "fan", "on", reading::Value::Bool(true));
     assert!(!bench.send(&[first], false, 5)[0].metrics[0].2);
+}
+
+/// The unit of a metric stands in its birth alone: a backlog of before a change must not be taken for values of now.
+#[test]
+fn what_was_measured_in_another_unit_is_history() {
+    let mut bench = Bench::new(json!({"group": "G"}));
+    bench.dialogue.will();
+    bench.dialogue.connected(moment(0));
+    for (unit, historical) in [("°F", true), ("", true), ("°C", false)] {
+        let one = bench.reading_in(unit, 100, "air", "temperature", reading::Value::Float(70.0));
+        let said = bench.send(&[one], false, 1);
+        let expected = ("temperature".into(), None, historical, "double 70".into(), String::new());
+        assert_eq!(said[0].metrics, [expected], "{unit}");
+    }
+    // Of what no configuration names, nobody knows better.
+    let gone = bench.reading_in("bar", 101, "cellar", "level", reading::Value::Float(0.5));
+    let said = bench.send(&[gone], false, 2);
+    assert_eq!((said.len(), &said[1].metrics[0].4, said[1].metrics[0].2), (2, &String::new(), false));
 }
 
 #[test]
@@ -408,6 +438,24 @@ fn outputs_are_written() {
     );
     let done = Outcome { rc: 200, ..refused };
     assert_eq!(bench.dialogue.done(1, &done, moment(2)), []);
+}
+
+/// Hosts write several metrics at once, also such as cannot be written.
+#[test]
+fn what_cannot_be_written_does_not_stand_in_the_way_of_what_can() {
+    let mut bench = Bench::new(json!({"group": "G"}));
+    bench.dialogue.will();
+    bench.dialogue.connected(moment(0));
+    let text = || MetricValue::Text("x".into());
+    let mut bytes = command("state", text());
+    bytes.extend(command("nothing of ours", text()));
+    bytes.extend(command("on", MetricValue::Bool(true)));
+    let acts = bench.heard("spBv1.0/G/DCMD/pi/fan", &bytes, 1);
+    let [Act::Note(note), Act::Do(Order { wish: Wish::Command(wish), .. })] = &acts[..] else {
+        panic!("{acts:?}")
+    };
+    assert!(note.contains("\"state\" of fan"), "{note}");
+    assert_eq!(Value::Object(wish.clone()), json!({"action": "set", "output": "fan", "value": true}));
 }
 
 #[test]

@@ -125,7 +125,13 @@ impl Talk {
     }
 
     fn changed(&mut self, attributes: &Map<String, Value>) -> Vec<Act> {
-        let document = self.document(attributes);
+        let mut document = self.document(attributes);
+        // "deleted" names those that are gone: desired no more.
+        let gone = attributes.get("deleted").and_then(Value::as_array);
+        let is_gone = |key: &str| gone.is_some_and(|gone| gone.iter().any(|name| name == key));
+        let levels = self.desired.levels();
+        let gone = levels.filter(|(output, quantity)| is_gone(&key(&self.keys, output, quantity)));
+        document.extend(gone.map(|(output, _)| (output.to_owned(), Value::Null)));
         self.desired.document(&document, None, |_, _| None, How::Event)
     }
 

@@ -166,6 +166,28 @@ fn statuses_of_the_hub_are_heeded() {
     assert_eq!(twin.due(), Some(31_000_000), "everything again");
 }
 
+/// What came of a desired level is said while the report of everything is not answered yet.
+#[test]
+fn each_report_that_is_not_taken_is_heeded() {
+    let mut twin = twin();
+    twin.will();
+    let acts = twin.connected(moment(0));
+    let desired = properties(json!({"fan": {"on": true}}), 12, json!({}));
+    let topic = format!("$iothub/twin/res/200/?$rid={}", rid(&acts[1]));
+    let (tag, _) = order(&hear(&mut twin, &topic, &desired.to_string()));
+    let outcome = Outcome { rc: 200, message: "fan is on".into(), data: Some(json!({"on": true})) };
+    let ack = twin.done(tag, &outcome, moment(1));
+    let answer = |twin: &mut Twin, status: u16, act: &Act| {
+        hear(twin, &format!("$iothub/twin/res/{status}/?$rid={}", rid(act)), "")
+    };
+    let noted = answer(&mut twin, 429, &acts[0]);
+    assert_eq!(noted, [Act::Note("the twin was not updated: 429".to_owned())]);
+    assert_eq!(twin.due(), Some(31_000_000), "everything again");
+    assert_eq!(answer(&mut twin, 204, &ack[0]), []);
+    let again = twin.tick(moment(31_000_000));
+    assert_eq!(said(&again[0]).1["bridge"]["version"], "0.1.0");
+}
+
 /// "Tags and properties format".
 #[test]
 fn keys_are_what_the_twin_takes() {

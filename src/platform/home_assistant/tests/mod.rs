@@ -417,6 +417,53 @@ fn commands_become_ours() {
     assert_eq!(all.filter(|acts| matches!(acts[..], [Act::Do(_)])).count(), 64);
 }
 
+/// With the number of our own that Home Assistant shows for it.
+#[test]
+fn a_longer_interval_makes_no_value_unknown() {
+    let rules = Rules::default();
+    let mut voice = voice(json!({}), &about(&rules));
+    voice.connected(moment(0));
+    let topic = "homeassistant/number/greenhouse-pi/air_interval/set";
+    let acts = voice.heard(heard(topic, "3600"), moment(1));
+    let [Act::Do(order)] = &acts[..] else { panic!("{acts:?}") };
+    let outcome = Outcome { rc: 200, message: "done".to_owned(), data: None };
+    let said = said(&voice.done(order.tag, &outcome, moment(2)));
+    let config = "homeassistant/sensor/greenhouse-pi/air_temperature/config";
+    let topics: Vec<&str> = said.keys().map(String::as_str).collect();
+    assert_eq!(topics, ["homeassistant/number/greenhouse-pi/air_interval/state", config]);
+    // 1.5 × 1 h and two readings.
+    let body: Value = serde_json::from_str(&said[config]).unwrap();
+    assert_eq!(body["expire_after"], 12_600);
+}
+
+/// `pump` + `pressure_max` and `pump_pressure` + `max` are the same letters.
+#[test]
+fn no_two_entities_share_an_id() {
+    let rules = Rules::default();
+    let mut known = Arc::into_inner(about(&rules)).unwrap();
+    let sensor = |id: &str, quantity: &str| {
+        let mut sensor = known.sensors[0].clone();
+        (sensor.id, sensor.state.sensor) = (id.into(), id.into());
+        sensor.quantities = vec![(channel(&rules, id, quantity, "hPa", ValueKind::Float), None)];
+        sensor
+    };
+    known.sensors = vec![sensor("pump", "pressure_max"), sensor("pump_pressure", "max")];
+    let said = said(&voice(json!({}), &Arc::new(known)).connected(moment(0)));
+    let states: BTreeSet<String> = said
+        .iter()
+        .filter(|(topic, _)| topic.starts_with("homeassistant/sensor/greenhouse-pi/pump"))
+        .map(|(topic, body)| {
+            let body: Value = serde_json::from_str(body).unwrap();
+            valid(topic, &body);
+            body["state_topic"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(
+        states.iter().map(String::as_str).collect::<Vec<_>>(),
+        ["castel/greenhouse-pi/pump/pressure_max", "castel/greenhouse-pi/pump_pressure/max"]
+    );
+}
+
 #[test]
 fn ids_are_stable_and_of_the_allowed_letters() {
     assert_eq!(announce::identifier(&["air", "pm2_5"]), "air_pm2_5");

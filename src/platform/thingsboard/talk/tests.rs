@@ -111,6 +111,19 @@ fn shared_attributes_set_outputs() {
     assert!(matches!(&noted[..], [Act::Note(note)] if note.contains("of \"fan\", only {\"on\": true}")));
 }
 
+/// "deleted" lists the attributes that are gone.
+#[test]
+fn an_attribute_that_was_deleted_and_is_set_again_while_we_are_away_is_new() {
+    let mut talk = talk(false);
+    talk.connected(moment(0));
+    let on = || json!({"shared": {"fan.on": true}});
+    let (tag, _) = order(&hear(&mut talk, "v1/devices/me/attributes/response/1", on()));
+    talk.done(tag, &done(200, "fan is on", None), moment(1));
+    assert_eq!(hear(&mut talk, "v1/devices/me/attributes", json!({"deleted": ["fan.on", "x"]})), []);
+    talk.connected(moment(2));
+    order(&hear(&mut talk, "v1/devices/me/attributes/response/2", on()));
+}
+
 #[test]
 fn what_was_set_while_we_were_away_is_done_at_the_connection() {
     let response = |ack: Value| json!({"client": {"fan.ack": ack}, "shared": {"fan.on": true}});

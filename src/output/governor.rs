@@ -68,7 +68,9 @@ pub(super) struct Governor {
     on_since: Option<Duration>,
     /// When the command said that it goes back.
     until: Option<Duration>,
-    /// Since when the link is lost, as long as nothing came of it.
+    /// Whether the link is there.
+    link_up: bool,
+    /// Since when it is lost, as long as nothing came of it.
     link_lost: Option<Duration>,
     /// It goes where it should be at once, however fast it may change.
     at_once: bool,
@@ -87,6 +89,7 @@ impl Governor {
             until: None,
             link_lost: None,
             at_once: true,
+            link_up: true,
         }
     }
 
@@ -119,12 +122,12 @@ impl Governor {
         }
     }
 
-    /// The link came, or was lost.
+    /// The link is there, or is not; said as often as anybody likes.
     pub fn link(&mut self, now: Duration, up: bool) {
-        self.link_lost = match up {
-            true => None,
-            false => self.link_lost.or(Some(now)),
-        };
+        if up != self.link_up {
+            self.link_up = up;
+            self.link_lost = (!up).then_some(now);
+        }
     }
 
     /// Goes to the safe level now.

@@ -79,6 +79,10 @@ static MODEL_22: Model = Model {
 /// An answer takes 5 ms (40 bits of at most 120 µs, and the preface).
 const LISTEN: Duration = Duration::from_millis(8);
 
+/// So much sooner does no harm. An interval of the gap itself is on time within some milliseconds, early as often as
+/// late.
+const EARLY: Duration = Duration::from_millis(50);
+
 /// So many readings in a row may fail before it counts as a failure of the sensor.
 const PATIENCE: u32 = 3;
 
@@ -225,7 +229,7 @@ impl Opened {
 
 impl Device for Opened {
     fn read(&mut self) -> Result<Vec<Measured>, SensorError> {
-        if self.asked.is_some_and(|asked| asked.elapsed() < self.model.gap) {
+        if self.asked.is_some_and(|asked| asked.elapsed() + EARLY < self.model.gap) {
             return Ok(Vec::new());
         }
         self.asked = Some(Instant::now());

@@ -74,6 +74,16 @@ fn a_few_garbled_answers_are_passed_over_and_then_they_are_an_error() {
     assert!(error.contains("bits of 40") && error.contains("dtoverlay=dht11"), "{error}");
 }
 
+/// With an interval of the gap itself, every other reading came a little too soon and was passed over.
+#[test]
+fn a_reading_that_comes_some_milliseconds_early_is_taken() {
+    let buses = Buses::new();
+    let mut device = driver(&MODEL_11, &on_sim()).unwrap().open(&buses).unwrap();
+    assert_eq!(device.read().unwrap().len(), 2);
+    std::thread::sleep(MODEL_11.gap - Duration::from_millis(45));
+    assert_eq!(device.read().unwrap().len(), 2);
+}
+
 #[test]
 fn bad_options_are_all_named() {
     let keys = |options: Json| -> Vec<String> {

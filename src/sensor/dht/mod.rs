@@ -180,10 +180,6 @@ impl Driver for Dht {
 
 impl Dht {
     fn put_in_place(&self, buses: &Buses) {
-        let pins = buses.simulated_pins();
-        if pins.is_attached(self.pin) {
-            return;
-        }
         let course = |course: &Option<Course>, usual| {
             course.clone().map_or(Scenario::Constant(usual), |course| course.scenario())
         };
@@ -192,7 +188,9 @@ impl Dht {
             course(&self.simulate.temperature, 21.0),
             course(&self.simulate.humidity, 50.0),
         );
-        pins.attach(self.pin, move || part.answer(clock::monotonic()));
+        let description = format!("{} {:?}", self.model.name, self.simulate);
+        let answer = move || part.answer(clock::monotonic());
+        buses.simulated_pins().simulate(self.pin, &description, answer);
     }
 }
 

@@ -85,6 +85,20 @@ fn a_reading_that_comes_some_milliseconds_early_is_taken() {
 }
 
 #[test]
+fn another_simulated_part_takes_the_place_of_the_one_before() {
+    let buses = Buses::new();
+    let read = |model: &'static Model, celsius: f64| {
+        let mut options = on_sim();
+        options["simulate"] = json!({"temperature": {"constant": celsius}});
+        values(&driver(model, &options).unwrap().open(&buses).unwrap().read().unwrap())[0]
+    };
+    // As after a reload: the buses stay, the configuration is another.
+    assert_eq!(read(&MODEL_22, 35.1), 35.1);
+    assert_eq!(read(&MODEL_22, -10.1), -10.1);
+    assert_eq!(read(&MODEL_11, 24.4), 24.4);
+}
+
+#[test]
 fn bad_options_are_all_named() {
     let keys = |options: Json| -> Vec<String> {
         driver(&MODEL_11, &options).expect_err("should be refused").into_iter().map(|p| p.key).collect()

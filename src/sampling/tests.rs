@@ -399,6 +399,26 @@ fn a_paused_sensor_is_closed_and_read_only_when_ordered_to() {
 }
 
 #[test]
+fn a_sensor_that_failed_is_tried_again_soon_whatever_its_new_interval() {
+    let bench = Bench::default();
+    let away = Arc::new(AtomicBool::new(true));
+    let is_away = Arc::clone(&away);
+    let flaky = driver(
+        "a",
+        move |read| {
+            if is_away.load(Ordering::SeqCst) { Err(no_answer()) } else { counting(read) }
+        },
+    );
+    let sampling = bench.start(vec![plan(1, &flaky, ms(10), Filter::default())]);
+    bench.memory.wait(11, 1);
+    sampling.control().order("s1", Order::Interval(ms(3_600_000))).unwrap();
+    away.store(false, Ordering::SeqCst);
+    bench.memory.wait(10, 1);
+    assert_eq!(bench.memory.wait(11, 2)[1], "ok");
+    sampling.stop();
+}
+
+#[test]
 fn an_order_to_a_sensor_that_fails_or_hangs_says_so() {
     let bench = Bench::default();
     let away = driver("a", |_| Err(no_answer()));

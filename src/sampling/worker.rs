@@ -236,7 +236,8 @@ impl Worker {
         sensor.interval = interval;
         sensor.backoff = Backoff::new(interval);
         self.schedule.set_interval(index, interval, now);
-        if !sensor.paused {
+        // One that has failed, or has measured nothing yet, is asked again soon: that stays planned.
+        if sensor.said && !sensor.paused {
             let next = self.schedule.again(index, now);
             sensor.cell.will_be_read(self.start.checked_add(next));
         }

@@ -213,7 +213,8 @@ impl Worker {
                 }
             }
             Order::Pause => {
-                self.listen(index);
+                // It may not be resumed before the end.
+                self.look_once_more(index);
                 self.schedule.hold(index);
                 let sensor = &mut self.sensors[index];
                 sensor.paused = true;

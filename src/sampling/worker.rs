@@ -219,6 +219,7 @@ impl Worker {
                 let sensor = &mut self.sensors[index];
                 sensor.paused = true;
                 sensor.close();
+                sensor.cell.will_be_read(None);
                 sensor.cell.change(|health| health.paused(true));
             }
             Order::Resume => {
@@ -252,6 +253,7 @@ impl Worker {
         if sensor.paused {
             self.schedule.hold(index);
             sensor.close();
+            sensor.cell.will_be_read(None);
         }
         match read {
             Some(Ok(sample)) => Ok(sensor.filter.calibrated(&sample)),

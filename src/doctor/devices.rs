@@ -73,6 +73,7 @@ fn needs(worker: &str) -> Needs<'_> {
     match worker {
         "w1" => Needs::OneWire,
         "host" => Needs::Firmware,
+        "gpio-sim" => Needs::Nothing,
         worker if worker.starts_with("gpio") => Needs::Gpio,
         worker if worker.starts_with("/dev/") => Needs::Serial(worker),
         _ => Needs::Nothing,
@@ -336,8 +337,8 @@ pub(super) mod tests {
             let verdict = verdict(root.path(), worker, &User::root());
             assert_eq!(verdict.state, State::Well, "{verdict:?}");
         }
-        let needless =
-            ["sim-1", "camera fswebcam -", "folder /srv/ftp"].map(|name| (name.to_owned(), vec![]));
+        let needless = ["sim-1", "gpio-sim", "camera fswebcam -", "folder /srv/ftp"]
+            .map(|name| (name.to_owned(), vec![]));
         assert_eq!(look(root.path(), &BTreeMap::from(needless), &User::root()), []);
         let host = BTreeMap::from([("host".to_owned(), vec![])]);
         assert_eq!(look(tree(&[]).path(), &host, &User::root()), [], "no Pi, no firmware to ask");

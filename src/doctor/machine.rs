@@ -28,7 +28,7 @@ pub(super) fn clock(clock: Clock, since_boot: i64, root: &Path) -> Verdict {
 }
 
 /// What the firmware of a Pi says: `flags` as `vcgencmd get_throttled` has them, or only whether the voltage
-/// was low.
+/// is low: the kernel's alarm is of the last two seconds (drivers/hwmon/raspberrypi-hwmon.c).
 pub(super) fn supply(flags: Option<i64>, low: Option<bool>) -> Verdict {
     const POWER: &str =
         "a supply and a cable for this Pi (5.1 V; 3 A for a Pi 4, 5 A for a Pi 5), fewer USB devices";
@@ -36,8 +36,8 @@ pub(super) fn supply(flags: Option<i64>, low: Option<bool>) -> Verdict {
     let about = "supply";
     let Some(flags) = flags else {
         return match low {
-            Some(true) => Verdict::trouble(about, "under-voltage since the start", POWER),
-            Some(false) => Verdict::well(about, "no under-voltage since the start"),
+            Some(true) => Verdict::trouble(about, "under-voltage now", POWER),
+            Some(false) => Verdict::well(about, "no under-voltage now; this kernel tells of nothing earlier"),
             None => Verdict::unknown(about, "this machine does not tell"),
         };
     };
@@ -147,8 +147,8 @@ mod tests {
             (Some(0x1_0000), None, "there was under-voltage", "5.1 V"),
             (Some(0x8), None, "too hot", "cooling"),
             (Some(0x8_0000), None, "was throttled", "cooling"),
-            (None, Some(true), "under-voltage", "5.1 V"),
-            (None, Some(false), "no under-voltage", "well"),
+            (None, Some(true), "under-voltage now", "5.1 V"),
+            (None, Some(false), "no under-voltage now", "well"),
             (None, None, "does not tell", "unknown"),
         ] {
             let verdict = supply(flags, low);

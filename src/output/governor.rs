@@ -68,10 +68,14 @@ pub(super) struct Governor {
     on_since: Option<Duration>,
     /// When the command said that it goes back.
     until: Option<Duration>,
-    /// Since when the link is lost, as long as nothing came of it.
+    /// Whether the link is there.
+    link_up: bool,
+    /// Since when it is lost, as long as nothing came of it.
     link_lost: Option<Duration>,
     /// It goes where it should be at once, however fast it may change.
     at_once: bool,
+    /// What is written is to be written once more.
+    again: bool,
 }
 
 impl Governor {
@@ -85,8 +89,10 @@ impl Governor {
             changed: None,
             on_since: None,
             until: None,
+            link_up: true,
             link_lost: None,
             at_once: true,
+            again: false,
         }
     }
 
@@ -119,12 +125,12 @@ impl Governor {
         }
     }
 
-    /// The link came, or was lost.
+    /// The link is there, or is not; said as often as anybody likes.
     pub fn link(&mut self, now: Duration, up: bool) {
-        self.link_lost = match up {
-            true => None,
-            false => self.link_lost.or(Some(now)),
-        };
+        if up != self.link_up {
+            self.link_up = up;
+            self.link_lost = (!up).then_some(now);
+        }
     }
 
     /// Goes to the safe level now.
@@ -163,14 +169,17 @@ impl Governor {
                 let most = slew * now.saturating_sub(self.written_at).as_secs_f64();
                 written + (self.wanted - written).clamp(-most, most)
             }
+            // Nobody knows where it is: a slow change begins where going at once is allowed.
+            (None, Some(_)) if !self.at_once => self.limits.safe,
             _ => self.wanted,
         };
-        (self.written != Some(next)).then_some(next)
+        (self.again || self.written != Some(next)).then_some(next)
     }
 
     /// A level was written.
     pub fn written(&mut self, now: Duration, level: f64) {
         self.written = Some(level);
+        self.again = false;
         self.written_at = now;
         self.on_since = if level > 0.0 { self.on_since.or(Some(now)) } else { None };
     }
@@ -182,10 +191,8 @@ impl Governor {
     }
 
     /// Writes what is written once more.
-    pub fn forget_written(&mut self) {
-        if self.is_settled() {
-            self.written = None;
-        }
+    pub fn write_again(&mut self) {
+        self.again = self.is_settled();
     }
 
     /// The level that it should come to, percent.
@@ -330,6 +337,21 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_change_begins_at_the_safe_level_when_nobody_knows_where_it_is() {
+        let mut governor = started(Limits { slew: Some(10.0), safe: 20.0, ..limits() });
+        governor.failed(s(100));
+        governor.request(s(101), 100.0, None).unwrap();
+        assert_eq!(settle(&mut governor, s(101)), (None, 20.0));
+        assert_eq!(settle(&mut governor, s(103)), (None, 40.0));
+        assert_eq!(settle(&mut governor, s(109)), (None, 100.0));
+        // Written once more, it does not move.
+        governor.write_again();
+        assert_eq!(governor.level(s(120)), Some(100.0));
+        governor.written(s(120), 100.0);
+        assert_eq!(governor.level(s(121)), None);
+    }
+
+    #[test]
     fn after_a_failure_it_goes_to_its_safe_level_and_not_where_it_was_sent() {
         let mut governor = started(limits());
         governor.request(s(1), 100.0, None).unwrap();
@@ -338,7 +360,7 @@ mod tests {
         assert_eq!(governor.level(s(60)), Some(0.0));
         governor.written(s(60), 0.0);
         assert!(governor.is_settled());
-        governor.forget_written();
+        governor.write_again();
         assert_eq!(governor.level(s(90)), Some(0.0));
     }
 }

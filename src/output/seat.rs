@@ -120,7 +120,7 @@ impl Seat {
             self.went_safe(cause);
         }
         if self.refresh_due().is_some_and(|due| now >= due) {
-            self.governor.forget_written();
+            self.governor.write_again();
         }
         self.drive(now, buses);
         self.pay(now);

@@ -157,6 +157,10 @@ fn a_link_lost_for_too_long_makes_it_safe() {
     outputs.link(false);
     until("it is safe", || house.driven(4) == Some(1.0));
     until("that is said", || outputs.list()[0].cause == Some(Cause::LinkLost(Duration::from_millis(100))));
+    // Somebody on the spot, on the page: the broker is away all the while, and that is no news.
+    outputs.set("fan", Level::Off, None).unwrap();
+    std::thread::sleep(Duration::from_millis(400));
+    assert_eq!((house.driven(4), outputs.list()[0].cause), (Some(0.0), None));
 }
 
 #[test]

@@ -36,7 +36,7 @@ struct Told {
 pub struct Seen {
     /// What became of the last values, by position among the sensor's quantities.
     pub traces: Vec<Trace>,
-    /// When it will be read next; nothing before it was read first.
+    /// When it will be read next; nothing before it was read first, and while it is paused.
     pub next_read: Option<Instant>,
 }
 
@@ -215,7 +215,7 @@ impl Cell {
         }
     }
 
-    /// The sensor will be read at this time.
+    /// The sensor will be read at this time, or at none.
     pub fn will_be_read(&self, at: Option<Instant>) {
         self.lock_seen().next_read = at;
     }

@@ -136,6 +136,13 @@ fn a_meter_says_what_it_has_before_the_end_whatever_its_filter() {
     noticing(&bench, &device, filter.clone()).stop();
     assert_eq!(bench.memory.values(10), ["1", "2"]);
 
+    // What it had counted when it was paused would be lost with the end.
+    let (bench, device) = (Bench::default(), Noticing::resuming());
+    let sampling = noticing(&bench, &device, filter.clone());
+    sampling.control().order("s1", Order::Pause).unwrap();
+    sampling.stop();
+    assert_eq!(bench.memory.values(10), ["1", "2"]);
+
     let (bench, device) = (Bench::default(), Noticing::default());
     noticing(&bench, &device, filter).stop();
     assert_eq!(bench.memory.values(10), ["1"], "others are not read again");

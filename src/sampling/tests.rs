@@ -399,6 +399,44 @@ fn a_paused_sensor_is_closed_and_read_only_when_ordered_to() {
 }
 
 #[test]
+fn a_sensor_that_failed_is_tried_again_soon_whatever_its_new_interval() {
+    let bench = Bench::default();
+    let away = Arc::new(AtomicBool::new(true));
+    let is_away = Arc::clone(&away);
+    let flaky = driver(
+        "a",
+        move |read| {
+            if is_away.load(Ordering::SeqCst) { Err(no_answer()) } else { counting(read) }
+        },
+    );
+    let sampling = bench.start(vec![plan(1, &flaky, ms(10), Filter::default())]);
+    bench.memory.wait(11, 1);
+    sampling.control().order("s1", Order::Interval(ms(3_600_000))).unwrap();
+    away.store(false, Ordering::SeqCst);
+    bench.memory.wait(10, 1);
+    assert_eq!(bench.memory.wait(11, 2)[1], "ok");
+    sampling.stop();
+}
+
+#[test]
+fn a_paused_sensor_is_expected_at_no_time() {
+    let bench = Bench::default();
+    let hour = Duration::from_secs(3600);
+    let sampling = bench.start(vec![plan(1, &driver("a", counting), hour, Filter::default())]);
+    bench.memory.wait(10, 1);
+    let (control, view) = (sampling.control(), sampling.view());
+    let expected = || view.seen(&"s1".into()).unwrap().next_read.is_some();
+    until("it is read again", expected);
+    control.order("s1", Order::Pause).unwrap();
+    assert!(!expected());
+    control.order("s1", Order::Read).unwrap();
+    assert!(!expected(), "once, and then no more");
+    control.order("s1", Order::Resume).unwrap();
+    until("it is read again", expected);
+    sampling.stop();
+}
+
+#[test]
 fn an_order_to_a_sensor_that_fails_or_hangs_says_so() {
     let bench = Bench::default();
     let away = driver("a", |_| Err(no_answer()));

@@ -177,11 +177,13 @@ impl Worker {
                 }
             }
             Order::Pause => {
-                self.listen(index);
+                // It may not be resumed before the end.
+                self.look_once_more(index);
                 self.schedule.hold(index);
                 let sensor = &mut self.sensors[index];
                 sensor.paused = true;
                 sensor.close();
+                sensor.cell.will_be_read(None);
                 sensor.cell.change(|health| health.paused(true));
             }
             Order::Resume => {
@@ -200,7 +202,8 @@ impl Worker {
         sensor.interval = interval;
         sensor.backoff = Backoff::new(interval);
         self.schedule.set_interval(index, interval, now);
-        if !sensor.paused {
+        // One that has failed, or has measured nothing yet, is asked again soon: that stays planned.
+        if sensor.said && !sensor.paused {
             let next = self.schedule.again(index, now);
             sensor.cell.will_be_read(self.start.checked_add(next));
         }
@@ -214,6 +217,7 @@ impl Worker {
         if sensor.paused {
             self.schedule.hold(index);
             sensor.close();
+            sensor.cell.will_be_read(None);
         }
         match read {
             Some(Ok(sample)) => Ok(sensor.filter.calibrated(&sample)),

@@ -31,12 +31,14 @@ pub fn kernel_sensors(root: &Path) -> Vec<KernelSensor> {
         place: None,
         channels: Vec::new(),
     });
-    let iio = iio::find(root).into_iter().map(|found| KernelSensor {
-        driver: iio::KIND.name,
-        name: found.name,
-        place: Some(found.entry),
-        channels: found.channels,
-    });
+    // A converter from numbers to voltages is a device there, too.
+    let iio =
+        iio::find(root).into_iter().filter(|found| !found.channels.is_empty()).map(|found| KernelSensor {
+            driver: iio::KIND.name,
+            name: found.name,
+            place: Some(found.entry),
+            channels: found.channels,
+        });
     let hwmon =
         hwmon::find(root).into_iter().filter(|found| !found.inputs.is_empty()).map(|found| KernelSensor {
             driver: hwmon::KIND.name,
@@ -66,6 +68,9 @@ mod tests {
             ("sys/bus/w1/devices/28-0316a2795bff/w1_slave", ""),
             ("sys/bus/iio/devices/iio:device0/name", "bmp280\n"),
             ("sys/bus/iio/devices/iio:device0/in_temp_input", "21300\n"),
+            // A converter the other way round: it has nothing that could be read.
+            ("sys/bus/iio/devices/iio:device1/name", "mcp4725\n"),
+            ("sys/bus/iio/devices/iio:device1/out_voltage0_raw", "0\n"),
             ("sys/class/hwmon/hwmon0/name", "cpu_thermal\n"),
             ("sys/class/hwmon/hwmon0/temp1_input", "48000\n"),
             ("sys/class/hwmon/hwmon1/name", "empty\n"),

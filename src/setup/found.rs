@@ -9,8 +9,9 @@ use crate::bus::{Buses, Presence, i2c_buses};
 use crate::sensor::{KernelSensor, drivers_at, find, kernel_sensors};
 
 /// Drivers that look at the part's id before they write anything to it: these may be tried on a part that is
-/// another one.
-const LOOK_FIRST: &[&str] = &["bme280", "bmp280", "bmp390", "mcp9808", "si7021"];
+/// another one. Not those whose question is a command of two bytes (Si7021): to a part with registers the second
+/// byte is a value, and a PCA9685 at the same address would drive it.
+pub(super) const LOOK_FIRST: &[&str] = &["bme280", "bmp280", "bmp390", "mcp9808"];
 
 /// A part that answers on an I2C bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +105,7 @@ pub(super) fn needs_no_more(driver: &str, bus: &str, address: u8) -> bool {
 }
 
 /// Whether the part opens as one of this driver's.
-fn answers(driver: &str, bus: &str, address: u8, buses: &Buses) -> bool {
+pub(super) fn answers(driver: &str, bus: &str, address: u8, buses: &Buses) -> bool {
     let options = placed(driver, bus, address);
     let open = || (find(driver)?.configure)(&options).ok()?.open(buses).ok();
     open().is_some()

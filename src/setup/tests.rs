@@ -1,9 +1,14 @@
 //! What is proposed must be a configuration that `check` takes, whatever was found.
 
-use super::found::{narrowed, needs_no_more};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::found::{LOOK_FIRST, answers, narrowed, needs_no_more};
 use super::*;
+use crate::bus::Buses;
+use crate::bus::sim::{Answer, Simulated};
 use crate::config;
-use crate::sensor::{KernelSensor, registry};
+use crate::sensor::{KernelSensor, find, registry};
 
 fn choices(broker: Option<Broker>) -> Choices {
     Choices { device: Some("shed".into()), broker, log: "/var/lib/sensor-bridge/bridge.db".into() }
@@ -126,4 +131,33 @@ fn drivers_that_can_tell_are_asked_first() {
     assert_eq!(narrowed(&possible, &|_| false), [""; 0]);
     assert_eq!(narrowed(&["ads1115", "mcp9808", "lm75"], &|_| false), ["ads1115", "lm75"]);
     assert_eq!(narrowed(&["scd4x"], &|_| panic!("nothing to tell apart")), ["scd4x"]);
+}
+
+/// A part that nobody knows: it takes whatever is written, and answers zeros.
+struct Stranger(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Simulated for Stranger {
+    fn write(&mut self, bytes: &[u8], _: Duration) -> Answer {
+        self.0.lock().unwrap().push(bytes.to_vec());
+        Ok(())
+    }
+
+    fn read(&mut self, buffer: &mut [u8], _: Duration) -> Answer {
+        buffer.fill(0);
+        Ok(())
+    }
+}
+
+/// A PCA9685 at 0x40 was asked for an Si7021's id, 0xFC 0xC9: it set all its outputs to that.
+#[test]
+fn a_part_that_is_tried_out_is_written_nothing() {
+    for driver in LOOK_FIRST {
+        let address = find(driver).unwrap().addresses[0];
+        let (buses, written) = (Buses::new(), Arc::default());
+        buses.attach("sim-1", address, Some(Box::new(Stranger(Arc::clone(&written))))).unwrap();
+        assert!(!answers(driver, "sim-1", address, &buses), "{driver}");
+        // One byte says which register is read; a second one goes into it.
+        let written = written.lock().unwrap();
+        assert!(written.iter().all(|bytes| bytes.len() == 1), "{driver} wrote {written:x?}");
+    }
 }

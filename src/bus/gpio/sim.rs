@@ -73,6 +73,8 @@ struct Pin {
     high: Option<bool>,
     toggle: Option<Toggle>,
     answer: Option<Answer>,
+    /// Which configuration the part that answers stands for; none when it was attached by hand.
+    description: Option<String>,
     watcher: Option<Watcher>,
     /// The share of time for which it is driven high, and whether somebody drives it still.
     driven: Option<(f64, bool)>,
@@ -128,19 +130,30 @@ impl SimulatedPins {
         }
     }
 
-    /// Lets a pin toggle by itself, from the next time that it is watched.
-    pub fn toggle(&self, pin: u8, toggle: Toggle) {
-        lock(&self.0).entry(pin).or_default().toggle = Some(toggle);
+    /// Lets a pin toggle by itself, or no more, from the next time that it is watched.
+    pub fn toggle(&self, pin: u8, toggle: Option<Toggle>) {
+        lock(&self.0).entry(pin).or_default().toggle = toggle;
     }
 
     /// Puts a part on a pin that answers in edges when asked ([`super::Wire::exchange`]), in place of any there was.
     pub fn attach(&self, pin: u8, answer: impl FnMut() -> Vec<Edge> + Send + 'static) {
-        lock(&self.0).entry(pin).or_default().answer = Some(Box::new(answer));
+        let mut pins = lock(&self.0);
+        let pin = pins.entry(pin).or_default();
+        pin.answer = Some(Box::new(answer));
+        pin.description = None;
     }
 
-    /// Whether a part is there already.
-    pub fn is_attached(&self, pin: u8) -> bool {
-        lock(&self.0).get(&pin).is_some_and(|pin| pin.answer.is_some())
+    /// Makes sure that a pin has the part that a sensor's configuration describes: one of another description goes,
+    /// one that was attached stays.
+    pub fn simulate(&self, pin: u8, description: &str, answer: impl FnMut() -> Vec<Edge> + Send + 'static) {
+        let mut pins = lock(&self.0);
+        let pin = pins.entry(pin).or_default();
+        let stays = pin.description.as_deref().is_none_or(|known| known == description);
+        if pin.answer.is_some() && stays {
+            return;
+        }
+        pin.answer = Some(Box::new(answer));
+        pin.description = Some(description.to_owned());
     }
 
     /// The share of time for which a pin is driven high, or was when it was let go.
@@ -312,7 +325,7 @@ mod tests {
     #[test]
     fn a_pin_toggles_on_its_grid_and_bounces() {
         let buses = Buses::new();
-        buses.simulated_pins().toggle(17, Toggle { every: ms(100), bounces: 1 });
+        buses.simulated_pins().toggle(17, Some(Toggle { every: ms(100), bounces: 1 }));
         let mut input = watched(&buses, Pull::Up);
         let due = input.due().unwrap();
         // From the beginning of a change that lies ahead.
@@ -342,7 +355,7 @@ mod tests {
     #[test]
     fn after_a_long_sleep_only_the_end_is_there_and_the_rest_is_counted() {
         let buses = Buses::new();
-        buses.simulated_pins().toggle(17, Toggle { every: ms(1), bounces: 0 });
+        buses.simulated_pins().toggle(17, Some(Toggle { every: ms(1), bounces: 0 }));
         let mut input = watched(&buses, Pull::Up);
         let start = input.due().unwrap();
         let Edges { edges, lost } = input.take(start + Duration::from_secs(3600));

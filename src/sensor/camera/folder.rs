@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(super) enum Failure {
     #[error("the folder {0} cannot be read: {1}")]
     Unreadable(String, String),
+    #[error("{0} cannot be read: {1}")]
+    UnreadableFile(String, String),
     #[error("no JPEG or PNG file in {0}")]
     Empty(String),
     #[error("the newest file of {0} is larger than {1}")]
@@ -55,7 +57,12 @@ fn look(folder: &Path, most: usize) -> Result<Vec<u8>, Failure> {
     }
     let (_, path) = newest.ok_or_else(|| Failure::Empty(name.clone()))?;
     let mut bytes = Vec::new();
-    open(&path).and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    match open(&path).and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes)) {
+        // Renamed or removed since it was found: as good as one that is not whole yet.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::UnreadableFile(path.display().to_string(), in_words(&error))),
+        Ok(_) => {}
+    }
     if bytes.len() > most {
         return Err(Failure::TooLarge(name, crate::config::size::show(most as u64)));
     }
@@ -133,6 +140,16 @@ mod tests {
         // One that stays so comes as it is, and is refused as a picture.
         put(&path, "b.jpg", &whole[..9], 200);
         assert_eq!(newest(&path, MOST), Ok(whole[..9].to_vec()));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_blamed_on_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.jpg");
+        // A file whose first byte nobody can read, whatever their rights.
+        std::os::unix::fs::symlink("/proc/self/mem", &file).unwrap();
+        let error = newest(folder.path(), MOST).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{} cannot be read: ", file.display())), "{error}");
     }
 
     #[test]

@@ -79,6 +79,10 @@ static MODEL_22: Model = Model {
 /// An answer takes 5 ms (40 bits of at most 120 µs, and the preface).
 const LISTEN: Duration = Duration::from_millis(8);
 
+/// So much sooner does no harm. An interval of the gap itself is on time within some milliseconds, early as often as
+/// late.
+const EARLY: Duration = Duration::from_millis(50);
+
 /// So many readings in a row may fail before it counts as a failure of the sensor.
 const PATIENCE: u32 = 3;
 
@@ -176,10 +180,6 @@ impl Driver for Dht {
 
 impl Dht {
     fn put_in_place(&self, buses: &Buses) {
-        let pins = buses.simulated_pins();
-        if pins.is_attached(self.pin) {
-            return;
-        }
         let course = |course: &Option<Course>, usual| {
             course.clone().map_or(Scenario::Constant(usual), |course| course.scenario())
         };
@@ -188,7 +188,9 @@ impl Dht {
             course(&self.simulate.temperature, 21.0),
             course(&self.simulate.humidity, 50.0),
         );
-        pins.attach(self.pin, move || part.answer(clock::monotonic()));
+        let description = format!("{} {:?}", self.model.name, self.simulate);
+        let answer = move || part.answer(clock::monotonic());
+        buses.simulated_pins().simulate(self.pin, &description, answer);
     }
 }
 
@@ -225,7 +227,7 @@ impl Opened {
 
 impl Device for Opened {
     fn read(&mut self) -> Result<Vec<Measured>, SensorError> {
-        if self.asked.is_some_and(|asked| asked.elapsed() < self.model.gap) {
+        if self.asked.is_some_and(|asked| asked.elapsed() + EARLY < self.model.gap) {
             return Ok(Vec::new());
         }
         self.asked = Some(Instant::now());

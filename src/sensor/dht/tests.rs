@@ -74,6 +74,30 @@ fn a_few_garbled_answers_are_passed_over_and_then_they_are_an_error() {
     assert!(error.contains("bits of 40") && error.contains("dtoverlay=dht11"), "{error}");
 }
 
+/// With an interval of the gap itself, every other reading came a little too soon and was passed over.
+#[test]
+fn a_reading_that_comes_some_milliseconds_early_is_taken() {
+    let buses = Buses::new();
+    let mut device = driver(&MODEL_11, &on_sim()).unwrap().open(&buses).unwrap();
+    assert_eq!(device.read().unwrap().len(), 2);
+    std::thread::sleep(MODEL_11.gap - Duration::from_millis(45));
+    assert_eq!(device.read().unwrap().len(), 2);
+}
+
+#[test]
+fn another_simulated_part_takes_the_place_of_the_one_before() {
+    let buses = Buses::new();
+    let read = |model: &'static Model, celsius: f64| {
+        let mut options = on_sim();
+        options["simulate"] = json!({"temperature": {"constant": celsius}});
+        values(&driver(model, &options).unwrap().open(&buses).unwrap().read().unwrap())[0]
+    };
+    // As after a reload: the buses stay, the configuration is another.
+    assert_eq!(read(&MODEL_22, 35.1), 35.1);
+    assert_eq!(read(&MODEL_22, -10.1), -10.1);
+    assert_eq!(read(&MODEL_11, 24.4), 24.4);
+}
+
 #[test]
 fn bad_options_are_all_named() {
     let keys = |options: Json| -> Vec<String> {

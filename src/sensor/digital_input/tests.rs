@@ -133,6 +133,17 @@ fn a_simulated_contact_toggles_and_its_bounces_are_taken_out() {
     assert!(door.events().unwrap().due().is_some(), "nobody else would say when to look again");
 }
 
+#[test]
+fn a_contact_that_toggles_no_more_rests() {
+    let buses = Buses::new();
+    let toggling = json!({"pin": 5, "bus": "gpio-sim", "simulate": {"toggle": "100ms"}});
+    drop(opened(toggling, &buses));
+    // As after a reload: the buses stay, the configuration is another.
+    let mut door = opened(json!({"pin": 5, "bus": "gpio-sim"}), &buses);
+    assert_eq!(take(&mut *door, monotonic() + ms(1_000)), (vec![], 0));
+    assert!(is_active(&door.read().unwrap()), "the pull-up holds it high");
+}
+
 fn on_expander(chip: &str, pin: u8) -> Json {
     json!({"expander": {"chip": chip, "bus": "sim-1", "address": "0x21", "pin": pin}})
 }

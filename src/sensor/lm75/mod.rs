@@ -162,7 +162,10 @@ impl Chip for Lm75 {
         let found = config(&mut link, model)?;
         if !is_set_up(model, found) {
             match model {
-                Model::Lm75 | Model::Lm75B => link.write(&[CONFIG, 0])?,
+                Model::Lm75 | Model::Lm75B => {
+                    let [high, _] = (found & 0x1E00).to_be_bytes();
+                    link.write(&[CONFIG, high])?;
+                }
                 Model::Tmp105 => {
                     let [high, _] = ((found & 0x1E00) | TWELVE_BITS).to_be_bytes();
                     link.write(&[CONFIG, high])?;

@@ -82,18 +82,20 @@ fn a_tmp105_that_lost_its_settings_gets_them_again() {
 
 #[test]
 fn settings_of_the_alert_pin_stay() {
-    let buses = Buses::new();
-    buses.attach("sim-1", 0x48, Some(lm75(Model::Tmp105, Scenario::Constant(21.3)))).unwrap();
-    let mut link = {
-        use embedded_hal::i2c::I2c;
-        let mut bus = buses.i2c("sim-1").unwrap();
-        bus.write(0x48, &[CONFIG, 0b0001_0101]).unwrap();
-        bus
-    };
-    driver(&TMP105, json!({"bus": "sim-1"})).open(&buses).unwrap();
-    let mut config = [0];
-    embedded_hal::i2c::I2c::write_read(&mut link, 0x48, &[CONFIG], &mut config).unwrap();
-    assert_eq!(config, [0b0111_0100], "12 bits, running, fault queue and polarity as before");
+    for (kind, model, expected) in [(TMP105, Model::Tmp105, 0b0111_0100), (LM75, Model::Lm75, 0b0001_0100)] {
+        let buses = Buses::new();
+        buses.attach("sim-1", 0x48, Some(lm75(model, Scenario::Constant(21.3)))).unwrap();
+        let mut link = {
+            use embedded_hal::i2c::I2c;
+            let mut bus = buses.i2c("sim-1").unwrap();
+            bus.write(0x48, &[CONFIG, 0b0001_0101]).unwrap();
+            bus
+        };
+        driver(&kind, json!({"bus": "sim-1"})).open(&buses).unwrap();
+        let mut config = [0];
+        embedded_hal::i2c::I2c::write_read(&mut link, 0x48, &[CONFIG], &mut config).unwrap();
+        assert_eq!(config, [expected], "{}: running, fault queue and polarity as before", kind.name);
+    }
 }
 
 #[test]

@@ -151,8 +151,8 @@ impl Place {
 
     /// Begins to watch it. Somebody is called when `wake_at` edges wait.
     pub(super) fn watch(&self, buses: &Buses, wake_at: usize) -> Result<DebouncedInput, SensorError> {
-        if let Some(toggle) = self.toggle {
-            buses.simulated_pins().toggle(self.pin, toggle);
+        if self.pins == Pins::Simulated {
+            buses.simulated_pins().toggle(self.pin, self.toggle);
         }
         let input = buses.watch(self.pins, self.pin, self.pull, wake_at)?;
         // Edges are heard from before this look on, so none is missed; one that is seen twice changes nothing.

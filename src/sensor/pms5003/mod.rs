@@ -82,15 +82,16 @@ fn checked(given: &Map<String, Json>, patience: Duration) -> Result<Pms5003, Vec
     Ok(Pms5003 { port, mode: options.mode.unwrap_or(Mode::Active), quantities: quantities(), patience })
 }
 
-/// "Maximum range" of the mass concentration (table 1). The counts have no range but that of the frame.
+/// None has a range but that of the frame: "maximum range ≥ 1000 µg/m³" (table 1) says what is reached at least, and in
+/// the smoke of a fire it is more.
 fn quantities() -> Vec<QuantityInfo> {
-    let quantity = |name: &'static str, unit, range| QuantityInfo {
+    let quantity = |name: &'static str, unit| QuantityInfo {
         name: name.into(),
         unit,
         kind: ValueKind::Integer,
-        range,
+        range: None,
     };
-    let mass = ["pm1", "pm2_5", "pm10"].map(|name| quantity(name, "µg/m³", Some((0.0, 1000.0))));
+    let mass = ["pm1", "pm2_5", "pm10"].map(|name| quantity(name, "µg/m³"));
     let counts = [
         "particles_0_3um",
         "particles_0_5um",
@@ -99,7 +100,7 @@ fn quantities() -> Vec<QuantityInfo> {
         "particles_5um",
         "particles_10um",
     ];
-    mass.into_iter().chain(counts.map(|name| quantity(name, "1/l", None))).collect()
+    mass.into_iter().chain(counts.map(|name| quantity(name, "1/l"))).collect()
 }
 
 impl Driver for Pms5003 {

@@ -328,3 +328,43 @@ fn every_command_is_tried() {
         .collect();
     assert_eq!(untried, [""; 0]);
 }
+
+#[test]
+fn flags_that_would_be_left_aside_are_refused() {
+    let bridge = Bridge::prepare(|_| String::new());
+    for arguments in [
+        &["plot", "air.temperature", "--png", "a.png", "--json"][..],
+        &["plot", "air.temperature", "--svg", "a.svg", "--json"],
+        &["query", "--sql", "SELECT 1", "--sensor", "air"],
+        &["query", "--sql", "SELECT 1", "--quantity", "temperature"],
+    ] {
+        let output = bridge.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn it_ends_as_documented_though_nobody_hears_what_it_says() {
+    let bridge = Bridge::prepare(|_| "sensors: what".to_owned());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = bridge.command(&["check"]).stderr(writer).status().unwrap();
+    assert_eq!(status.code(), Some(78));
+}
+
+#[test]
+fn an_export_goes_into_a_pipe_and_leaves_it_there() {
+    use std::os::unix::fs::FileTypeExt as _;
+    let bridge = rested();
+    let pipe = bridge.folder().join("pipe.csv");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || fs::read_to_string(pipe).unwrap())
+    };
+    assert!(bridge.run(&["export", "wave", "--output", "pipe.csv", "--force"]).status.success());
+    assert!(reader.join().unwrap().starts_with("time,device,sensor"));
+    let output = bridge.run(&["backup", "pipe.csv", "--force"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is no file"), "{output:?}");
+    assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+}

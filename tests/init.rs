@@ -210,3 +210,47 @@ fn at_a_terminal_a_no_and_ctrl_c_write_nothing() {
     assert_eq!(terminal.ends(), 1, "{}", terminal.shown());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_name_that_is_none_is_asked_for_again_and_what_nobody_can_answer_is_not() {
+    let folder = TempDir::new().unwrap();
+    let mut terminal = Terminal::start(folder.path(), &["init", "--no-scan"]);
+    terminal.answer("Name of this device", "no/name\n");
+    // The faulty answer ends the line of the first question.
+    assert!(holds_within(Duration::from_secs(20), || terminal.shown().contains("cannot contain '/'")));
+    terminal.answer("Name of this device", "shed\n");
+    terminal.answer("MQTT broker", "\n");
+    terminal.answer("Write ", "\n");
+    assert_eq!(terminal.ends(), 0, "{}", terminal.shown());
+    assert!(config(folder.path()).contains("id: shed"));
+
+    let mut terminal = Terminal::start(&folder.path().join("nowhere"), &["init", "--no-scan"]);
+    terminal.answer("Name of this device", "shed\n");
+    assert_eq!(terminal.ends(), 1, "{}", terminal.shown());
+    assert!(terminal.shown().contains("cannot be written; make the folder"), "{}", terminal.shown());
+
+    let nowhere = run(folder.path(), &["init", "--yes", "--force", "--topic", "x/{sensor}"]);
+    assert!(nowhere.status.code() == Some(1) && said(&nowhere).contains("--topic"), "{}", said(&nowhere));
+}
+
+#[test]
+fn nothing_is_left_behind_by_who_does_not_wait_or_cannot_finish() {
+    let folder = TempDir::new().unwrap();
+    // A broker that takes the connection and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut terminal = Terminal::start(folder.path(), &["init", "--no-scan"]);
+    terminal.answer("Name of this device", "\n");
+    terminal.answer("MQTT broker", &format!("mqtt://{}\n", silent.local_addr().unwrap()));
+    terminal.answer("User name", "greenhouse\n");
+    terminal.answer("Password", "sesame\r");
+    let (_connection, _) = silent.accept().unwrap();
+    terminal.child.kill().unwrap();
+    assert_eq!(terminal.ends(), -1, "{}", terminal.shown());
+    let left = || fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left().count(), 0, "{:?}", left().collect::<Vec<_>>());
+
+    fs::create_dir(folder.path().join("config.yaml")).unwrap();
+    let output = run(folder.path(), &["init", "--yes", "--no-scan", "--force"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(left().count(), 1, "{:?}", left().collect::<Vec<_>>());
+}

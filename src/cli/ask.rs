@@ -35,8 +35,8 @@ impl Asker {
         if !self.asks {
             return Ok(None);
         }
-        eprint!("{}", spelled(&format!("{question} [{usual}]: "), letters()));
-        io::stderr().flush()?;
+        let question = format!("{question} [{usual}]: ");
+        write!(io::stderr(), "{}", spelled(&question, letters()))?;
         let mut answer = String::new();
         if io::stdin().lock().take(LONGEST).read_line(&mut answer)? == 0 {
             bail!("stopped; nothing was written");
@@ -70,11 +70,10 @@ impl Asker {
         }
         // Before the question: whoever is quick must not see the first letters, nor lose them.
         let silent = Silent::begin()?;
-        eprint!("{question} [none]: ");
-        io::stderr().flush()?;
+        write!(io::stderr(), "{question} [none]: ")?;
         let answer = typed();
         drop(silent);
-        eprintln!();
+        writeln!(io::stderr())?;
         Ok(Some(answer?).filter(|answer| !answer.is_empty()))
     }
 }

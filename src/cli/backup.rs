@@ -63,7 +63,9 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     drop(progress);
     match global.json {
         true => {
-            writeln!(terminal::out(global.json), "{}", json!({ "file": args.file, "bytes": copied.bytes }))?
+            // A name that is no UTF-8 is no JSON either.
+            let file = args.file.display().to_string();
+            writeln!(terminal::out(global.json), "{}", json!({ "file": file, "bytes": copied.bytes }))?
         }
         false => {
             let megabytes = copied.bytes as f64 / 1e6;

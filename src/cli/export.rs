@@ -122,6 +122,15 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     if path.exists() && !args.force {
         bail!("{}: exists already; give another name, or --force to replace it", path.display());
     }
+    // A device or a pipe is written to, never replaced by a file of its name.
+    if path.exists() && !path.is_file() && !path.is_dir() {
+        let out = File::options().write(true).open(path);
+        let out = BufWriter::new(out.with_context(|| format!("{}: cannot be written", path.display()))?);
+        let (count, mut out) = write(&mut reader, args, global, format, out, &interrupt)?;
+        out.flush()?;
+        written_to(path, count);
+        return Ok(ExitCode::SUCCESS);
+    }
     // Under another name until it is whole: half an export looks just like one.
     let part = part_of(path);
     let file = File::create(&part).with_context(|| format!("{}: cannot be written", part.display()))?;
@@ -141,9 +150,13 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         fs::remove_file(&part).ok();
     }
     let count = written.with_context(|| format!("{}: not written", path.display()))?;
+    written_to(path, count);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn written_to(path: &Path, count: u64) {
     let many = if count == 1 { "reading" } else { "readings" };
     terminal::say(format_args!("{count} {many} written to {}", path.display()));
-    Ok(ExitCode::SUCCESS)
 }
 
 fn format(args: &Args, global: &Global) -> anyhow::Result<ExportFormat> {

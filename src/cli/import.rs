@@ -293,7 +293,8 @@ fn as_json(Seen { path, survey, .. }: &Seen<'_>, account: Option<&Account>) -> J
         })
     });
     json!({
-        "file": path, "readings": survey.readings, "missing": survey.missing, "unused": survey.unused,
+        // A name that is no UTF-8 is no JSON either.
+        "file": path.display().to_string(), "readings": survey.readings, "missing": survey.missing, "unused": survey.unused,
         "added": account.map(|account| account.added), "present": account.map(|account| account.present),
         "series": series.collect::<Vec<_>>(),
     })

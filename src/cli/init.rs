@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 
 use super::ask::Asker;
 use super::{Global, terminal};
-use crate::config;
+use crate::config::{self, Problems};
 use crate::doctor::{self, State, Verdict};
 use crate::setup::{self, Broker, Choices, Found};
 
@@ -83,11 +83,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     };
     tell(&found, args.no_scan);
     choose_drivers(&mut found, &mut asker)?;
-    let device = match &args.device {
-        Some(device) => Some(device.clone()),
-        None => asker.line("Name of this device", "the host's name")?,
-    };
-    let mut choices = Choices { device, broker: None, log: log_beside(path) };
+    let mut choices = named(args, path, &found, &mut asker)?;
     let mut typed = None;
     loop {
         (choices.broker, typed) = broker(args, &mut asker, typed)?;
@@ -107,6 +103,9 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
             Err(why) => return Err(why),
         }
     }
+    if args.topic.is_some() && choices.broker.is_none() {
+        bail!("--topic: without a broker nothing is published; name it with --broker");
+    }
     let text = setup::propose(&choices, &found);
     if args.print {
         // A file in the making: UTF-8 in any locale.
@@ -119,6 +118,25 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     write(path, &text, typed.as_deref())?;
     next(path, choices.broker.is_some());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The name of the device, as given or asked for until it is one, and a folder that can be written. Asked for the
+/// broker, nobody could put these right.
+fn named(args: &Args, path: &Path, found: &Found, asker: &mut Asker) -> anyhow::Result<Choices> {
+    loop {
+        let device = match &args.device {
+            Some(device) => Some(device.clone()),
+            None => asker.line("Name of this device", "the host's name")?,
+        };
+        let choices = Choices { device, broker: None, log: log_beside(path) };
+        match examine(&setup::propose(&choices, found), path, None, args) {
+            Ok(()) => return Ok(choices),
+            Err(why) if asker.asks() && args.device.is_none() && why.is::<Problems>() => {
+                terminal::say(format_args!("{why:#}"));
+            }
+            Err(why) => return Err(why),
+        }
+    }
 }
 
 fn tell(found: &Found, silent: bool) {
@@ -221,6 +239,8 @@ fn trial<T>(
         problems.file = Some(path.to_owned());
         problems
     })?;
+    // Before anybody waits for a broker, and loses patience: nothing shall stay behind, least of all a password.
+    drop(trial);
     Ok(look(&config))
 }
 
@@ -318,16 +338,24 @@ fn write(path: &Path, text: &str, password: Option<&str>) -> anyhow::Result<()> 
     };
     let part = beside(".part");
     let mut file = File::create(&part).with_context(|| unwritable(folder))?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    if path.exists() {
-        let old = beside(".old");
-        fs::copy(path, &old).with_context(|| old.display().to_string())?;
-        terminal::say(format_args!("the old one is kept as {}", old.display()));
+    let mut put = || -> anyhow::Result<()> {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        if path.exists() {
+            let old = beside(".old");
+            fs::copy(path, &old).with_context(|| old.display().to_string())?;
+            terminal::say(format_args!("the old one is kept as {}", old.display()));
+        }
+        fs::rename(&part, path).with_context(|| path.display().to_string())?;
+        File::open(folder)?.sync_all()?;
+        Ok(())
+    };
+    let done = put();
+    if done.is_err() {
+        // What went wrong is told; that half a file could not be removed as well adds nothing.
+        fs::remove_file(&part).ok();
     }
-    fs::rename(&part, path).with_context(|| path.display().to_string())?;
-    File::open(folder)?.sync_all()?;
-    Ok(())
+    done
 }
 
 fn next(path: &Path, broker: bool) {

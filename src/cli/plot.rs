@@ -54,10 +54,10 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
     /// Write a picture as SVG instead
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
     svg: Option<PathBuf>,
     /// Write a picture as PNG instead
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
     png: Option<PathBuf>,
     /// Pixels of the picture
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "960x480", value_parser = size)]
@@ -107,10 +107,14 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         bail!("{}: exists already; give another name, or --force to replace it", path.display());
     }
     let present = now();
-    let until = args.until.unwrap_or(Timestamp(present.timestamp().as_microsecond()));
+    let known = Timestamp(present.timestamp().as_microsecond());
+    let until = args.until.unwrap_or(known);
     let since = args.since.unwrap_or(Timestamp(until.0.saturating_sub(DAY)));
-    if since >= until {
+    if since >= until && args.until.is_some() {
         bail!("--since is not before --until");
+    }
+    if since >= known {
+        bail!("--since is in the future, of which nothing is known");
     }
     let reader = Reader::open(args.source.log(global)?)?;
     let names = reader.names()?;
@@ -119,7 +123,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     // As many buckets as the drawing has columns of dots.
     let pictures = args.svg.is_some() || args.png.is_some();
     let columns = if pictures { args.size.0 as usize } else { look.width * 2 };
-    let end = until.0.min(present.timestamp().as_microsecond());
+    let end = until.0.min(known.0);
     let mut found = Vec::new();
     for name in &names {
         let ask = Ask {
@@ -145,7 +149,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         let drawn = Series::of(spelled(name, letters), series);
         Series { unit: spelled(&drawn.unit, letters).into_owned(), ..drawn }
     });
-    let plot = Plot { series: series.collect(), since, until, zone: present.time_zone().clone() };
+    let plot = Plot { series: series.collect(), since, until, known, zone: present.time_zone().clone() };
     let (width, height) = args.size;
     if let Some(path) = &args.svg {
         write(path, svg::draw(&plot, width, height)?.as_bytes())?;

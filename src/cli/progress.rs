@@ -72,15 +72,14 @@ impl Progress {
         let line = line(self.what, part.clamp(0.0, 1.0), done, self.counted, now - self.begun);
         // What is left of a longer line before is blanked.
         self.shown = self.shown.max(line.len());
-        eprint!("\r{line:width$}", width = self.shown);
         // A terminal that is gone gets no bar.
-        std::io::stderr().flush().ok();
+        write!(std::io::stderr(), "\r{line:width$}", width = self.shown).ok();
     }
 
     /// Takes the line away, for something else to be said.
     pub fn clear(&mut self) {
         if self.shown > 0 {
-            eprint!("\r{:1$}\r", "", self.shown);
+            write!(std::io::stderr(), "\r{:1$}\r", "", self.shown).ok();
             self.shown = 0;
         }
     }

@@ -56,7 +56,7 @@ pub struct Args {
     #[arg(short = 'n', long, value_name = "N")]
     limit: Option<usize>,
     /// Run this SELECT instead
-    #[arg(long, value_name = "SELECT", conflicts_with_all = ["sensor", "since", "until", "every", "aggregate", "limit"])]
+    #[arg(long, value_name = "SELECT", conflicts_with_all = ["sensor", "only_sensor", "only_quantity", "since", "until", "every", "aggregate", "limit"])]
     sql: Option<String>,
     #[command(flatten)]
     source: Source,

@@ -150,9 +150,9 @@ pub fn out(json: bool) -> Out<io::StdoutLock<'static>> {
     Out::new(io::stdout().lock(), if json { Letters::Unicode } else { letters() })
 }
 
-/// Says something on standard error.
+/// Says something on standard error, if anybody listens there: what is done does not hang on it.
 pub fn say(what: impl fmt::Display) {
-    eprintln!("{}", spelled(&what.to_string(), letters()));
+    writeln!(io::stderr(), "{}", spelled(&what.to_string(), letters())).ok();
 }
 
 /// A writer that spells what its reader would not understand.

@@ -38,10 +38,10 @@ pub struct Account {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The file.
-    #[error("{0}")]
+    #[error(transparent)]
     File(#[from] Fault),
     /// The log.
-    #[error("{0}")]
+    #[error(transparent)]
     Log(#[from] LogError),
     /// The file is not what was looked through.
     #[error("line {0}: the file was changed in the meantime")]
@@ -248,6 +248,21 @@ mod tests {
         assert_eq!(open(""), "is empty");
         assert!(open("when,sensor,quantity,value\n").contains("--time-column NAME; it has: when, sensor"));
         assert!(open("time,value\n").contains("--sensor ID"));
+    }
+
+    #[test]
+    fn a_reason_is_told_once() {
+        let gone = Failure::from(Fault::from(std::io::Error::from(std::io::ErrorKind::NotFound)));
+        assert_eq!(format!("{:#}", anyhow::Error::from(gone)), "cannot be read: entity not found");
+    }
+
+    #[test]
+    fn a_file_of_wrong_lines_can_be_broken_off_too() {
+        let house = House::new();
+        let file = house.file("w.csv", &format!("time,sensor,quantity,value\n{}", "x,a,b,1\n".repeat(1_000)));
+        let mut stop = |_, _| ControlFlow::Break(());
+        let found = survey(&file, &manner(super::super::Format::Csv), &[], &mut stop).unwrap();
+        assert!(found.is_none(), "{found:?}");
     }
 
     #[test]

@@ -88,9 +88,15 @@ pub enum Fault {
     /// The whole file cannot be used: the wrong columns, say.
     #[error("{0}")]
     File(String),
-    /// The file cannot be read.
+    /// The file cannot be read. The reason is told once: it is no source of its own.
     #[error("cannot be read: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 impl Fault {

@@ -90,9 +90,10 @@ pub fn survey(
         match source.next(&mut rows) {
             Ok(true) => {}
             Ok(false) => break,
+            // What came before the fault counts for nothing: nothing goes in.
             Err(Fault::Line(wrong)) => {
                 survey.wrong(wrong);
-                continue;
+                rows.clear();
             }
             Err(fault) => return Err(fault),
         }

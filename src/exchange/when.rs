@@ -1,5 +1,6 @@
 //! Times as files have them: RFC 3339, local dates and times, numbers since 1970. Pure.
 
+use jiff::Zoned;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
@@ -71,6 +72,8 @@ impl Times {
         }
         self.number(text)
             .or_else(|| text.parse::<jiff::Timestamp>().ok().map(|time| Timestamp(time.as_microsecond())))
+            // A zone without a distance from UTC: 2026-11-20T07:00[Europe/Paris].
+            .or_else(|| text.parse::<Zoned>().ok().map(|time| Timestamp(time.timestamp().as_microsecond())))
             .or_else(|| self.local(text))
             .ok_or_else(|| {
                 format!(
@@ -126,6 +129,8 @@ mod tests {
             ("2026-11-20 08:00:00", Some(SEVEN)),
             ("2026-11-20T08:00", Some(SEVEN)),
             ("2026-11-20", Some(SEVEN - 8 * 3_600_000_000)),
+            ("2026-11-20T09:00[+02:00]", Some(SEVEN)),
+            ("2026-11-20T02:00[America/New_York]", Some(SEVEN)),
             ("1795158000", Some(SEVEN)),
             ("1795158000.25", Some(SEVEN + 250_000)),
             ("1795158000123", Some(SEVEN + 123_000)),

@@ -21,6 +21,7 @@ log: { path: DB, retention: { max_size: 1GB } }
 mqtt: { url: mqtt://broker.example }
 sensors:
   - { id: air, driver: sim, interval: 1s, quantities: { value: { change: 0.1, heartbeat: 5m } } }
+  - { id: air.out, driver: sim, interval: 1s }
 outputs:
   - { id: fan, driver: digital-output, bus: gpio-sim, pin: 22 }
 mirror:
@@ -138,8 +139,14 @@ fn the_socket_answers_and_goes_with_the_daemon() {
         Err(AskError::Refused(why)) => why,
         other => panic!("{request}: {other:?}"),
     };
-    assert_eq!(refused("why wind"), "there is no sensor \"wind\"; there are air");
+    // A sensor whose name begins with that of another and a dot.
+    for asked in ["why air.out", "why air.out.value"] {
+        let Ok(Answer::Why(why)) = door.ask(asked) else { panic!("no reason: {asked}") };
+        assert_eq!((why.sensor.as_str(), why.quantities.len()), ("air.out", 1));
+    }
+    assert_eq!(refused("why wind"), "there is no sensor \"wind\"; there are air, air.out");
     assert_eq!(refused("why air.x"), "sensor air has no quantity \"x\"; it has value");
+    assert_eq!(refused("why air.out.x"), "sensor air.out has no quantity \"x\"; it has value");
     assert!(refused("erase").contains("ask for status"));
     assert!(refused("why").contains("ask for status"));
     drop(server);

@@ -64,6 +64,8 @@ impl Inner {
         asked: &'a str,
     ) -> Result<(&'c config::Sensor, Option<&'a str>), String> {
         let known = |text: &[&str]| if text.is_empty() { "none".to_owned() } else { text.join(", ") };
+        // `air.out` may be a quantity of `air`, or another sensor further down.
+        let mut unknown = None;
         for sensor in &config.sensors {
             let Some(rest) = asked.strip_prefix(sensor.id.as_str()) else { continue };
             let names: Vec<&str> =
@@ -73,16 +75,14 @@ impl Inner {
                 Some(quantity) if names.contains(&quantity) => return Ok((sensor, Some(quantity))),
                 Some(quantity) => {
                     let id = &sensor.id;
-                    return Err(format!(
-                        "sensor {id} has no quantity {quantity:?}; it has {}",
-                        known(&names)
-                    ));
+                    let has = known(&names);
+                    unknown = Some(format!("sensor {id} has no quantity {quantity:?}; it has {has}"));
                 }
                 None => {}
             }
         }
         let names: Vec<&str> = config.sensors.iter().map(|sensor| sensor.id.as_str()).collect();
-        Err(format!("there is no sensor {asked:?}; there are {}", known(&names)))
+        Err(unknown.unwrap_or_else(|| format!("there is no sensor {asked:?}; there are {}", known(&names))))
     }
 
     fn state_of(&self, sensor: &config::Sensor, next: Option<f64>) -> String {

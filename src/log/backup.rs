@@ -50,6 +50,10 @@ pub fn to(
     if to.exists() && !force {
         return Err(refuse("exists already; give another name, or --force to replace it"));
     }
+    // It would lose its name to the copy, and a folder cannot.
+    if to.exists() && !to.is_file() {
+        return Err(refuse("is no file; give another name"));
+    }
     let source = read_only(from)?;
     let part = beside(to, ".part");
     remove(&part).map_err(|error| unusable(&part, &error))?;

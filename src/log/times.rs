@@ -110,6 +110,10 @@ fn time_of_day(text: &str) -> Option<Time> {
     if !(1..=2).contains(&hour.len()) {
         return None;
     }
+    // And a zone behind it.
+    if text.contains(['+', '-', '[']) {
+        return None;
+    }
     let text = if hour.len() == 1 { format!("0{text}") } else { text.to_owned() };
     text.parse().ok()
 }
@@ -252,6 +256,9 @@ mod tests {
             "7",
             "-2h",
             "25:00",
+            "07:00+05:00",
+            "7:30[Asia/Tokyo]",
+            "2026-11-20 7:00-03:00",
             "2026-13-01",
             "last today",
             "m",

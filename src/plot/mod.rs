@@ -51,6 +51,8 @@ pub struct Plot {
     pub since: Timestamp,
     /// Right edge.
     pub until: Timestamp,
+    /// Nobody knows of anything later: now, where the right edge lies in the future.
+    pub known: Timestamp,
     /// For the times at the axis.
     pub zone: TimeZone,
 }
@@ -176,8 +178,9 @@ impl Plot {
             let named = |unit: &&str| if unit.is_empty() { "none".to_owned() } else { (*unit).to_owned() };
             return Err(Refused::Units(units.iter().map(named).collect()));
         }
+        let end = self.until.0.min(self.known.0);
         let strokes: Vec<Vec<Stroke>> =
-            self.series.iter().map(|series| line::strokes(series, self.since.0, self.until.0)).collect();
+            self.series.iter().map(|series| line::strokes(series, self.since.0, end)).collect();
         let of_unit = |unit: &str| {
             let drawn = self.series.iter().zip(&strokes);
             drawn.filter(|(series, _)| series.unit == unit).collect::<Vec<_>>()

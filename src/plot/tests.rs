@@ -25,7 +25,8 @@ fn rising(name: &str, unit: &str) -> Series {
 }
 
 fn plot(series: Vec<Series>) -> Plot {
-    Plot { series, since: Timestamp(NOON), until: Timestamp(NOON + 10 * HOUR), zone: TimeZone::UTC }
+    let until = Timestamp(NOON + 10 * HOUR);
+    Plot { series, since: Timestamp(NOON), until, known: until, zone: TimeZone::UTC }
 }
 
 fn look(marks: Marks, colour: bool) -> Look {
@@ -48,6 +49,19 @@ fn as_text() {
     for line in &lines[2..11] {
         let gap: String = line.chars().skip(28).take(14).collect();
         assert_eq!(gap.trim(), "", "{text}");
+    }
+}
+
+#[test]
+fn nothing_is_drawn_of_the_future() {
+    let now = Timestamp(NOON + 10 * HOUR);
+    let plot =
+        Plot { until: Timestamp(NOON + 20 * HOUR), known: now, ..plot(vec![rising("air.temperature", "")]) };
+    let text = text::draw(&plot, &look(Marks::Ascii, false)).unwrap();
+    // The right half but for the column of now.
+    for line in text.lines().skip(1).take(9) {
+        let future: String = line.chars().skip(4 + 29).collect();
+        assert_eq!(future.trim(), "", "{text}");
     }
 }
 

@@ -14,6 +14,7 @@ import urllib.parse
 from browser import Browser
 from scene import Scene
 
+PAGE = os.path.join(os.path.dirname(__file__), "../../src/web/page")
 SIZES = {"desk": (1280, 900, False), "phone": (390, 844, True)}
 AXE = """axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations.map((one) =>
   `${one.id} (${one.impact}): ${one.help}: ` + one.nodes.slice(0, 3).map((node) => node.target.join(' ')).join(' | ')))"""
@@ -140,9 +141,35 @@ class Trial:
         asked = self.browser.run("performance.getEntriesByType('resource').map((one) => new URL(one.name).pathname).filter((path) => !path.startsWith('/picture/'))")
         self.expect(len(asked) < 6, f"few requests beside the thumbnails on the screen: {asked}")
 
+    def words(self, scene):
+        """What cannot be arranged within a minute: functions of the page's script, asked by themselves."""
+        browser = self.browser
+        browser.go(scene.url)
+        script = "".join(open(os.path.join(PAGE, name)).read() for name in ("words.js", "plot.js"))
+        says = lambda expression: browser.run(f"(() => {{ {script}\nreturn {expression}; }})()")
+        half = says("shown('50 % on', '', 'bool')")
+        self.expect(half == ["50 % on", ""], f"a switch that was on half of the time was not off: {half}")
+        browser.call("Emulation.setTimezoneOverride", timezoneId="Europe/Berlin")
+        for begin, end, days in (
+            ("2026-03-26T12:00Z", "2026-03-31T12:00Z", [27, 28, 29, 30, 31]),
+            ("2026-10-23T12:00Z", "2026-10-28T12:00Z", [24, 25, 26, 27, 28]),
+        ):
+            ticks = says(f"timeTicks(Date.parse('{begin}'), Date.parse('{end}'), 8)")
+            found = [int(label.split()[0]) for _, label in ticks]
+            at_midnight = browser.run(f"{[at for at, _ in ticks]}.every((t) => new Date(t).getHours() === 0)")
+            self.expect(found == days and at_midnight, f"days begin at midnight when the clocks change: {found}")
+        browser.call("Emulation.setTimezoneOverride", timezoneId="")
+
     def lost_and_found(self, scene):
         self.browser.look_like(1280, 900, False)
         self.ready(scene.url)
+        # As when another tab is in front of it.
+        self.browser.run("dispatchEvent(new Event('pagehide'))")
+        scene.without("light")
+        self.browser.run("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+        self.browser.until("!document.querySelector('[aria-label=\"Sensor light\"]')", "a sensor that was taken away meanwhile is gone")
+        left = self.browser.run("document.getElementById('count').textContent")
+        self.expect(left.startswith("5"), f"and the others are there: {left}")
         scene.stop_bridge()
         self.browser.until("!document.getElementById('lost').hidden", "it says that the bridge is away")
         self.browser.picture(f"{self.output}/lost.png")
@@ -209,6 +236,7 @@ class Trial:
             self.looks(scene)
             self.for_readme(scene)
             self.plots(scene)
+            self.words(scene)
             self.speed(scene)
             self.lost_and_found(scene)
         finally:

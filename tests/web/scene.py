@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import struct
@@ -121,6 +122,15 @@ class Scene:
     def bridge(self):
         open(f"{self.folder}/bridge.log", "w").close()
         self.daemon = self.start([self.binary, "run", "--config", self.config], "bridge")
+
+    def without(self, sensor):
+        """Takes a sensor, which has one line, out of the running bridge."""
+        with open(self.config) as file:
+            lines = [line for line in file if f"id: {sensor}," not in line]
+        with open(self.config, "w") as file:
+            file.writelines(lines)
+        self.daemon.send_signal(signal.SIGHUP)
+        self.wait(f"sensor {sensor} removed")
 
     def stop_bridge(self):
         self.daemon.terminate()

@@ -53,8 +53,9 @@ pub(super) fn wanted(
     keys.map(Integrity::Hmac)
 }
 
-/// Warns of what goes out as something else than our JSON: it has no room for it.
-pub(super) fn bare(config: &Config, report: &mut Report) {
+/// Warns of what goes out as something else than our JSON: it has no room for it. `sensors` are the places of those
+/// that run.
+pub(super) fn bare(config: &Config, sensors: &[KeyPath], report: &mut Report) {
     if config.mqtt.as_ref().is_none_or(|mqtt| mqtt.integrity.is_none()) {
         return;
     }
@@ -65,11 +66,11 @@ pub(super) fn bare(config: &Config, report: &mut Report) {
             false => publish.format.is_some(),
         })
     };
-    for (index, sensor) in config.sensors.iter().enumerate() {
+    for (sensor, path) in config.sensors.iter().zip(sensors) {
         if sensor.channels().any(foreign) {
             let message = "not all of it goes out as our JSON (`format`, `mqtt.platform`), and only that carries what \
                            `mqtt.integrity` asks for";
-            report.warn(&KeyPath::default().key("sensors").index(index), message);
+            report.warn(path, message);
         }
     }
 }

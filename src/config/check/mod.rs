@@ -77,13 +77,12 @@ pub(super) fn configuration(
         report.suggest(&root, "there is nothing to do", Some(hint));
     }
     let gap_channel = house.gap_channel(report);
-    let (sensors, disabled) = house.sensors(raw_sensors, &root.key("sensors"), report);
+    let (sensors, sensor_places, disabled) = house.sensors(raw_sensors, &root.key("sensors"), report);
     let outputs = house.outputs(raw_outputs, &sensors, &root.key("outputs"), report);
     house.late_topics(report);
     if let Some(chosen) = &chosen {
-        for (index, sensor) in sensors.iter().enumerate() {
-            let path = root.key("sensors").index(index);
-            sensor.channels().for_each(|channel| platform::channel(channel, chosen, &path, report));
+        for (sensor, path) in sensors.iter().zip(&sensor_places) {
+            sensor.channels().for_each(|channel| platform::channel(channel, chosen, path, report));
         }
         for (index, output) in outputs.iter().enumerate() {
             platform::channel(&output.level, chosen, &root.key("outputs").index(index), report);
@@ -138,8 +137,8 @@ pub(super) fn configuration(
         gap_channel,
         web,
     };
-    pseudonym::slips(&config, report);
-    integrity::bare(&config, report);
+    pseudonym::slips(&config, &sensor_places, report);
+    integrity::bare(&config, &sensor_places, report);
     Some(Outcome { config, disabled })
 }
 

@@ -25,8 +25,9 @@ pub(super) fn hide(
     }
 }
 
-/// Warns of every place where the id itself was written into what leaves this machine.
-pub(super) fn slips(config: &Config, report: &mut Report) {
+/// Warns of every place where the id itself was written into what leaves this machine. `sensors` are the places of
+/// those that run.
+pub(super) fn slips(config: &Config, sensors: &[KeyPath], report: &mut Report) {
     let Some(pseudonym) = &config.device.pseudonym else { return };
     let root = KeyPath::default();
     let mut look = |path: &KeyPath, text: &str| {
@@ -49,8 +50,8 @@ pub(super) fn slips(config: &Config, report: &mut Report) {
             look(&at.key("username"), &credentials.username);
         }
     }
-    for (index, sensor) in config.sensors.iter().enumerate() {
-        look(&root.key("sensors").index(index), &topics(sensor.channels()));
+    for (sensor, path) in config.sensors.iter().zip(sensors) {
+        look(path, &topics(sensor.channels()));
     }
     for (index, output) in config.outputs.iter().enumerate() {
         look(&root.key("outputs").index(index), &topics([&output.level, &output.state]));

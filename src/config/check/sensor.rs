@@ -102,14 +102,14 @@ impl<'a> House<'a> {
         self.channel(subject, delivery.as_ref(), &path, report)
     }
 
-    /// Checks all sensors; answers those that run, and the ids of those switched off.
+    /// Checks all sensors; answers those that run, each with its place in the file, and the ids of those switched off.
     pub(super) fn sensors(
         &mut self,
         raw: Vec<raw::Sensor>,
         path: &KeyPath,
         report: &mut Report,
-    ) -> (Vec<Sensor>, Vec<String>) {
-        let (mut sensors, mut disabled) = (Vec::new(), Vec::new());
+    ) -> (Vec<Sensor>, Vec<KeyPath>, Vec<String>) {
+        let (mut sensors, mut places, mut disabled) = (Vec::new(), Vec::new(), Vec::new());
         let mut ids = HashMap::new();
         for (index, raw) in raw.into_iter().enumerate() {
             let path = path.index(index);
@@ -126,8 +126,9 @@ impl<'a> House<'a> {
             let who = format!("sensor {}", quoted(sensor.id.as_str()));
             self.seat(sensor.driver.attachment(), who, &at, report);
             sensors.push(sensor);
+            places.push(path);
         }
-        (sensors, disabled)
+        (sensors, places, disabled)
     }
 
     fn sensor(

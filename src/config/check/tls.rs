@@ -22,7 +22,7 @@ pub(super) fn tls(
         let hint = "use mqtts:// or wss://, or leave it out".to_owned();
         report.suggest(path, format!("{broker} is not encrypted"), Some(hint));
     }
-    let trust = trust(raw, path, report);
+    let trust = trust(raw, places, path, report);
     let named = raw.server_name.as_deref().filter(|name| is_name(name));
     if named.is_none()
         && let Some(name) = &raw.server_name
@@ -43,7 +43,7 @@ pub(super) fn tls(
 }
 
 /// Exactly one way to judge: two would leave open which of them is meant to save the other.
-fn trust(raw: &raw::Tls, path: &KeyPath, report: &mut Report) -> Trust {
+fn trust(raw: &raw::Tls, places: &SecretPlaces, path: &KeyPath, report: &mut Report) -> Trust {
     let insecure = raw.insecure == Some(true);
     let given = [("ca_file", raw.ca_file.is_some()), ("pin", raw.pin.is_some()), ("insecure", insecure)];
     let mut given = given.into_iter().filter(|(_, given)| *given).map(|(key, _)| key);
@@ -52,8 +52,9 @@ fn trust(raw: &raw::Tls, path: &KeyPath, report: &mut Report) -> Trust {
         report.suggest(&path.key(second), format!("contradicts `{first}`"), Some(hint));
     }
     if let Some(file) = &raw.ca_file {
-        readable(Path::new(file), &path.key("ca_file"), report);
-        return Trust::Authorities(PathBuf::from(file));
+        let file = resolved(file, places);
+        readable(&file, &path.key("ca_file"), report);
+        return Trust::Authorities(file);
     }
     if let Some(pins) = &raw.pin {
         return Trust::Certificates(fingerprints(pins, &path.key("pin"), report));
@@ -122,7 +123,7 @@ fn identity(
             None
         }
         (Some(certificate), Some(key)) => {
-            let (certificate, key) = (PathBuf::from(certificate), resolved(key, places));
+            let (certificate, key) = (resolved(certificate, places), resolved(key, places));
             readable(&certificate, &path.key("cert_file"), report);
             plain_key(&key, &path.key("key_file"), report);
             Some((certificate, key))

@@ -9,10 +9,11 @@ use super::notation::{NumberOrText, OneOrMore, TlsVersionText};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Tls {
-    /// Certificate authorities to trust instead of the system's, PEM.
+    /// Certificate authorities to trust instead of the system's, PEM. Where it is looked for, see `password_file`.
     #[schemars(extend("examples" = ["/etc/sensor-bridge/ca.pem"]))]
     pub(in crate::config) ca_file: Option<String>,
-    /// Our certificate with those between it and its authority, PEM. With `key_file`.
+    /// Our certificate with those between it and its authority, PEM. With `key_file`. Where it is looked for, see
+    /// `password_file`.
     #[schemars(extend("examples" = ["/etc/sensor-bridge/client.pem"]))]
     pub(in crate::config) cert_file: Option<String>,
     /// The key of our certificate, PEM without a pass phrase. With `cert_file`. Where it is looked for, see

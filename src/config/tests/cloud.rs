@@ -1,7 +1,7 @@
 //! What the cloud's platforms make of a configuration: taken over, filled in, refused.
 
 use super::*;
-use crate::config::{Credentials, MqttVersion};
+use crate::config::{Credentials, MqttVersion, Trust};
 use crate::reading::{Publish, Shape};
 
 /// A configuration with this in `mqtt`, and a certificate, key and token in a folder of its own.
@@ -37,6 +37,32 @@ impl Case {
         let problems = problems(&self.yaml(mqtt, rest));
         assert!(problems.iter().any(|line| line.contains(expected)), "{mqtt} {rest}: {problems:#?}");
     }
+}
+
+#[test]
+fn a_certificate_stands_beside_the_configuration_wherever_the_program_starts() {
+    let case = Case::new();
+    let file = case.folder.path().join("config.yaml");
+    let yaml = format!(
+        "mqtt: {{url: \"mqtts://b\", tls: {{ca_file: device.pem, cert_file: device.pem, key_file: device.key}}}}\n{SENSOR}"
+    );
+    let checked = read_with(&yaml, Some(&file), std::iter::empty(), &DRIVERS).unwrap();
+    let tls = checked.config.mqtt.unwrap().broker.tls;
+    let of = |name: &str| case.folder.path().join(name);
+    assert_eq!(tls.identity, Some((of("device.pem"), of("device.key"))));
+    assert_eq!(tls.trust, Trust::Authorities(of("device.pem")));
+}
+
+#[test]
+fn what_is_wrong_with_a_sensor_is_found_behind_one_that_is_switched_off() {
+    let case = Case::new();
+    let sensors = "sensors:
+  - {id: off, enabled: false, driver: bme280, bus: i2c-1}
+  - {id: air, driver: bme280, bus: i2c-1, qos: 2}
+";
+    let yaml = case.yaml(AWS, "").replace(SENSOR, sensors);
+    let found = problems(&yaml);
+    assert_eq!(found, ["line 5: sensors[1].qos: aws-iot takes quality of service 1 at most, not 2"]);
 }
 
 fn publish(checked: &Checked) -> &Publish {

@@ -46,6 +46,8 @@ pub(super) struct Ledger {
     channels: BTreeMap<Key, ChannelReport>,
     /// The last row that arrived under a topic.
     topics: HashMap<String, i64>,
+    /// Messages with an identity, whether in the window or not.
+    identified: u64,
     report: Report,
 }
 
@@ -74,7 +76,8 @@ impl Ledger {
         seen.try_reserve_exact(length).map_err(|_| Failure::TooMany(rows))?;
         seen.resize(length, 0);
         let (channels, topics) = (BTreeMap::new(), HashMap::new());
-        Ok(Self { reader, state, window, base, seen, channels, topics, report: Report::default() })
+        let report = Report::default();
+        Ok(Self { reader, state, window, base, seen, channels, topics, identified: 0, report })
     }
 
     /// How often a row has arrived; `None` when the log does not say that it was delivered.
@@ -87,6 +90,7 @@ impl Ledger {
 
     /// Enters a message with an identity.
     pub fn message(&mut self, message: Message) -> Result<(), LogError> {
+        self.identified += 1;
         if message.row < self.base {
             self.report.gone += 1;
             return Ok(());
@@ -124,6 +128,11 @@ impl Ledger {
             self.arrived(logged, topic, !(same && same_time(body, first)))?;
         }
         Ok(())
+    }
+
+    /// How many messages had an identity, of this log or another.
+    pub fn identified(&self) -> u64 {
+        self.identified
     }
 
     fn arrived(&mut self, logged: &Logged, topic: Option<&str>, changed: bool) -> Result<(), LogError> {

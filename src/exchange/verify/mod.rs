@@ -42,11 +42,14 @@ impl Window {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// What was received cannot be read.
-    #[error("{0}")]
+    #[error(transparent)]
     Received(#[from] Fault),
     /// One of the logs.
-    #[error("{0}")]
+    #[error(transparent)]
     Log(#[from] LogError),
+    /// The log was to be compared with what it mirrors, and that is nothing.
+    #[error("this bridge mirrors nothing of its own; name what was received: see --help")]
+    NoMirror,
     /// Too many rows for the memory there is.
     #[error("the log has {0} rows, which are more than fit into memory; verify a backup of a part of it")]
     TooMany(u64),

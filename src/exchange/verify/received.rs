@@ -59,9 +59,11 @@ pub fn compare(
     window: Window,
     progress: Tell<'_>,
 ) -> Result<Option<Report>, Failure> {
+    let log = log.into();
+    let is_own = matches!(received, Received::Database(file) if is_same(&file.path, &log.path));
     let mut ledger = Ledger::open(Reader::open(log)?, window)?;
     let by_id = match received {
-        Received::Database(path) => database(path, &mut ledger, progress)?,
+        Received::Database(file) => database(file, is_own, &mut ledger, progress)?,
         Received::File(path, manner) if manner.format == Format::Csv => {
             csv(path, manner, &mut ledger, progress)?
         }
@@ -71,18 +73,25 @@ pub fn compare(
         Received::File(path, manner) => rows(path, manner, &mut ledger, progress)?,
     };
     match by_id {
+        Some(_) if is_own && ledger.identified() == 0 => Err(Failure::NoMirror),
         Some(by_id) => ledger.finish(by_id, progress),
         None => Ok(None),
     }
 }
 
+/// Whether two names are of one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    one.canonicalize().ok().zip(other.canonicalize().ok()).is_some_and(|(one, other)| one == other)
+}
+
 /// Each of these answers whether what arrived was told apart by ids; `None` when broken off.
 type ById = Result<Option<bool>, Failure>;
 
-fn database(file: &LogFile, ledger: &mut Ledger, progress: Tell<'_>) -> ById {
+fn database(file: &LogFile, is_own: bool, ledger: &mut Ledger, progress: Tell<'_>) -> ById {
     let mut reader = Reader::open(file)?;
     let (_, last) = reader.last_ids()?;
-    if last == 0 {
+    // Its own readings are all in the log itself, whatever has arrived anywhere.
+    if last == 0 && !is_own {
         return readings(reader, ledger, progress);
     }
     let mut after = 0;

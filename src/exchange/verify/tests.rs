@@ -203,3 +203,34 @@ fn an_export_and_another_log_are_compared_by_time_and_value() {
     let reader = Reader::open(&house.log()).unwrap();
     assert_eq!(reader.delivery().unwrap().cursor, 48, "nothing was changed");
 }
+
+#[test]
+fn a_log_is_not_compared_with_itself() {
+    let house = House::new();
+    let messages = delivered(&house, Shape::Quantity);
+    let own = Received::Database((&house.log()).into());
+    let none = compare(&house.log(), &own, Window::default(), &mut on);
+    assert!(none.unwrap_err().to_string().contains("mirrors nothing of its own"));
+
+    let log = house.open();
+    let (_, topic, payload) = messages[0].clone();
+    let first = NewMessage {
+        topic,
+        received: moment(NOON),
+        qos: Qos::AtLeastOnce,
+        retained: false,
+        payload: payload.into_bytes(),
+        id: None,
+        fields: None,
+        told: Vec::new(),
+    };
+    let batch = MirrorBatch { mirror: "m".into(), messages: vec![first], ..MirrorBatch::default() };
+    log.store(batch).unwrap();
+    log.close().unwrap();
+    assert_eq!(verify(&house, own.clone()).missing(), 31);
+    // What it mirrors is outside this time: nothing was delivered in it, and nothing is missing.
+    let selection = crate::log::query::Selection { since: Some(Timestamp(i64::MAX)), ..Default::default() };
+    let window = Window { selection, topics: None };
+    let later = compare(&house.log(), &own, window, &mut on).unwrap().unwrap();
+    assert_eq!((later.missing(), later.channels.len()), (0, 0));
+}

@@ -37,12 +37,17 @@ function connect() {
   clearTimeout(retry);
   if (source || document.hidden) return;
   source = new EventSource("/api/live");
+  let first = true;
   source.onmessage = (event) => {
     if (lostSince !== null) {
       lostSince = null;
       $("lost").hidden = true;
     }
-    take(JSON.parse(event.data));
+    const frame = JSON.parse(event.data);
+    // The first one has all that there is: what is not in it went while nobody looked.
+    if (first) for (const name of pieces.keys()) frame[name] ??= null;
+    first = false;
+    take(frame);
   };
   source.onerror = () => {
     // The browser's own retry has no end for a server that says no.
@@ -129,6 +134,8 @@ function showCards() {
     card("backlog", "Waiting for delivery", [waits === 0 ? "nothing" : `${count(waits)} reading${waits === 1 ? "" : "s"}`], lines);
   } else if (pieces.has("device")) {
     card("broker", "Broker", ["none"], ["readings are only logged"]);
+    cards.get("backlog")?.remove();
+    cards.delete("backlog");
   }
   const time = pieces.get("now");
   if (time) {

@@ -41,6 +41,11 @@ async function newer(album) {
     const known = album.pictures[0]?.row ?? 0;
     // Whoever looks at the past stays there.
     const fresh = album.isPast ? [] : pictures.filter((one) => one.row > known);
+    // More came than are told of at once: there are others between them and those that are known.
+    if (fresh.length > 0 && fresh.length === pictures.length) {
+      album.pictures = [];
+      album.more = true;
+    }
     album.pictures = [...fresh, ...album.pictures];
     if (fresh.length > 0) showStrip(album);
     if (pictures.length > 0) {
@@ -118,21 +123,23 @@ function showAlbumAge(album) {
 }
 
 function view(album, row) {
-  const place = album.pictures.findIndex((one) => one.row === row);
+  const place = placeOf(album, row);
   const picture = album.pictures[place];
   if (!picture) return;
-  viewed = { album, place };
+  viewed = { album, row };
   put($("viewer-title"), `${album.sensor} · ${clockTime(picture.t)}`);
   $("viewer-image").src = `/picture/${picture.row}`;
   $("viewer-image").alt = `Picture of ${album.sensor}, taken ${clockTime(picture.t)}`;
   put($("viewer-about"), `${picture.w} × ${picture.h}, ${bytes(picture.size)}`);
   $("newer").disabled = place === 0;
   $("older").disabled = place === album.pictures.length - 1;
-  if (place > album.pictures.length - 5) older(album).then(() => { $("older").disabled = viewed.place >= album.pictures.length - 1; });
+  if (place > album.pictures.length - 5) older(album).then(() => { $("older").disabled = placeOf(viewed.album, viewed.row) >= viewed.album.pictures.length - 1; });
   if (!$("viewer").open) $("viewer").showModal();
 }
 
-const turn = (by) => { if (viewed) view(viewed.album, viewed.album.pictures[viewed.place + by]?.row); };
+// Newer ones come in front of it while it is looked at.
+const placeOf = (album, row) => album.pictures.findIndex((one) => one.row === row);
+const turn = (by) => { if (viewed) view(viewed.album, viewed.album.pictures[placeOf(viewed.album, viewed.row) + by]?.row); };
 $("older").addEventListener("click", () => turn(1));
 $("newer").addEventListener("click", () => turn(-1));
 $("viewer").addEventListener("keydown", (event) => {

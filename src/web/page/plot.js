@@ -19,12 +19,16 @@ function step(range, count) {
 
 const STEPS = [1, 2, 5, 10, 15, 30].map((n) => n * MINUTE).concat([1, 2, 3, 6, 12].map((n) => n * HOUR), [1, 2, 5, 7].map((n) => n * DAY));
 
-// Ticks at whole minutes, hours or days of the browser's time zone.
+// Ticks at whole minutes, hours or days of the browser's time zone, on both sides of a change of its clocks.
 function timeTicks(from, to, count) {
   const every = STEPS.find((one) => (to - from) / one <= count) ?? 7 * DAY;
-  const shift = new Date(to).getTimezoneOffset() * MINUTE;
+  const shift = (t) => new Date(t).getTimezoneOffset() * MINUTE;
   const ticks = [];
-  for (let t = Math.ceil((from - shift) / every) * every + shift; t <= to; t += every) ticks.push(t);
+  for (let local = Math.floor((from - shift(from)) / every) * every; ; local += every) {
+    const t = local + shift(local + shift(from));
+    if (t > to) break;
+    if (t >= from && t > (ticks.at(-1) ?? -Infinity)) ticks.push(t);
+  }
   const midnight = (t) => new Date(t).getHours() === 0 && new Date(t).getMinutes() === 0;
   const label = (t) => every >= DAY || (midnight(t) && to - from > 2 * HOUR)
     ? moment(t, DATE) : moment(t, HOURS);

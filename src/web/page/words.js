@@ -57,7 +57,8 @@ function rate(perSecond) {
 // A value as [number, unit].
 function shown(value, unit, kind) {
   if (value === null || value === undefined) return ["–", ""];
-  if (kind === "bool") return [value === true || value === 1 ? "on" : "off", unit];
+  // A text says itself how much of the time it was on.
+  if (kind === "bool" && typeof value !== "string") return [value === true || value === 1 ? "on" : "off", unit];
   if (kind === "image" || unit === "B") return scaled(value, 1000, ["B", "kB", "MB", "GB", "TB"]);
   if (unit === "B/s") return scaled(value, 1000, ["B/s", "kB/s", "MB/s", "GB/s"]);
   if (typeof value !== "number") return [String(value), unit];

@@ -27,8 +27,9 @@ impl Link<'_> {
                 info!("{}: the broker has no session any more; subscribing again", self.client_id);
             }
         }
-        self.health.set(Aspect::Link, State::Ok);
+        // In this order: it is not shown as well before it is subscribed.
         self.show_filters();
+        self.health.set(Aspect::Link, State::Ok);
         Current::new(connected, requests)
     }
 

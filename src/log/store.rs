@@ -328,7 +328,9 @@ impl Store {
         };
         run(&self.connection).map_err(|error: rusqlite::Error| {
             self.roll_back();
-            error.to_string()
+            match classify(&error) {
+                Fault::Disk(reason) | Fault::Request(reason) => reason,
+            }
         })
     }
 }

@@ -179,6 +179,8 @@ impl Writer {
             let mut done = Ok(());
             if !self.held.is_empty() || (losses && self.gaps_to_tell()) {
                 done = self.commit(losses);
+            } else if self.failing.is_some_and(|failing| failing.next <= Instant::now()) {
+                self.try_again();
             }
             if closing {
                 return self.finish(done);
@@ -192,7 +194,11 @@ impl Writer {
         let retry = self.failing.map(|failing| failing.next);
         let samples = retry.or(self.last_commit.map(|last| last + self.commit_interval)).unwrap_or(now);
         let gaps = self.gaps_to_tell().then_some(self.next_gap.max(retry.unwrap_or(self.next_gap)));
-        let chores = [self.sweeper.due(), self.roller.due(), gaps].into_iter().flatten().min();
+        let chores = match retry.filter(|_| self.held.is_empty()) {
+            // With nothing held, no commit would find out whether the disk works again.
+            Some(retry) => Some(retry),
+            None => [self.sweeper.due(), self.roller.due(), gaps].into_iter().flatten().min(),
+        };
         Schedule {
             samples,
             others: retry.unwrap_or(now),
@@ -332,6 +338,19 @@ impl Writer {
                 #[cfg(test)]
                 Job::Run(..) => self.held.jobs.push(job),
             }
+        }
+    }
+
+    /// Whether a disk that has failed takes anything again, when there is nothing left to be written: who wanted it has
+    /// been told, or it was a chore.
+    fn try_again(&mut self) {
+        let touch = |connection: &Connection| connection.execute("UPDATE progress SET cursor = cursor", []);
+        match self.store.chore(touch) {
+            Ok(_) => {
+                self.failing = None;
+                self.say_ok();
+            }
+            Err(reason) => self.failed(&reason),
         }
     }
 

@@ -229,3 +229,23 @@ fn imported_rows_grow_old_as_any_other_and_go_first() {
     assert_eq!(ids_left(&log, "SELECT id FROM reading WHERE id > 0"), [1]);
     assert_eq!(folder.figure("lost"), 0);
 }
+
+/// Somebody's `sqlite3` shell holds the database while a sweep is due, and no reading comes for long.
+#[test]
+fn a_sweep_that_could_not_be_is_tried_again_though_nothing_comes() {
+    let folder = limited(Some(Duration::from_secs(10)), None);
+    let log = folder.open();
+    let ids = log.register(&[silent("a")]).unwrap();
+    log.append(vec![reading(ids[0], NOON - 11_000_000, 1.0)]).unwrap();
+    log.append(vec![reading(ids[0], NOON, 1.0)]).unwrap();
+    until_committed(&log, 2);
+    let shell = rusqlite::Connection::open(folder.path()).unwrap();
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let part = folder.board.part("log");
+    until("the sweep", || matches!(part.state().0, State::Failed(_)));
+    let why = part.state().0.to_string();
+    assert!(why.contains("another program holds the database"), "{why}");
+    shell.execute_batch("COMMIT").unwrap();
+    until("the state", || part.state().0 == State::Ok);
+    until("retention", || ids_left(&log, "SELECT id FROM reading") == [2]);
+}

@@ -225,8 +225,8 @@ impl Log {
     }
 
     /// Saves progress of delivery. With `Urgency::Now` in the next transaction, at once; with
-    /// `Urgency::Due` in whatever transaction comes next, or by itself within a second. Never blocks, and
-    /// any number of updates cost one write: they are folded together in memory.
+    /// `Urgency::Due` in whatever transaction comes next, or by itself within a second, but not sooner after the
+    /// last commit than `log.commit_interval`. Never blocks, and any number of updates cost one write: they are folded together in memory.
     /// The receiver answers when it is durable.
     pub fn save_delivery(
         &self,

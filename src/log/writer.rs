@@ -12,7 +12,7 @@ use tracing::error;
 use super::Machine;
 use super::checkpoint::Checkpointer;
 use super::error::LogError;
-use super::inbox::{Batch, Inbox, Job, Schedule, bulk};
+use super::inbox::{Batch, Inbox, Job, Schedule, Woken, bulk};
 use super::open::beside;
 use super::retention::Sweeper;
 use super::rollup::Roller;
@@ -169,13 +169,16 @@ impl Writer {
     /// Runs until the log is closed. Answers what could not be written.
     pub fn run(mut self) -> Result<(), LogError> {
         loop {
-            let closing = self.inbox.wait(self.schedule());
+            let woken = self.inbox.wait(self.schedule());
+            let closing = woken == Woken::Closing;
             if let Some((retention, commit_interval)) = self.inbox.limits() {
                 self.sweeper = Sweeper::new(retention);
                 self.commit_interval = commit_interval;
             }
             let losses = closing || Instant::now() >= self.next_gap;
-            self.inbox.take(&mut self.held, losses);
+            if woken != Woken::Chores {
+                self.inbox.take(&mut self.held, losses);
+            }
             let mut done = Ok(());
             if !self.held.is_empty() || (losses && self.gaps_to_tell()) {
                 done = self.commit(losses);

@@ -295,7 +295,10 @@ impl Writer {
             (Job::Register(_, reply), Answer::Refused(reason)) => {
                 drop(reply.try_send(Err(LogError::Refused(reason))));
             }
-            (Job::Correct(_, reply), Answer::Corrected { more: false }) => drop(reply.try_send(Ok(()))),
+            (Job::Correct(_, reply), Answer::Corrected { more: false }) => {
+                self.store.corrected();
+                drop(reply.try_send(Ok(())));
+            }
             // The next lot, after whatever has come in between.
             (Job::Correct(offset, reply), Answer::Corrected { more: true }) => {
                 self.held.jobs.push(Job::Correct(offset, reply));

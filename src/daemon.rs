@@ -173,7 +173,10 @@ impl Bridge {
         for abandoned in self.sampling.stop() {
             warn!("{abandoned}");
         }
-        self.log.flush()?;
+        // What the disk does not take now it may when the log closes; nothing else waits for that.
+        if let Err(error) = self.log.flush() {
+            warn!("what was read last is not in the log yet: {error}");
+        }
         // What is committed goes out; the mirrors store what they have taken. Neither waits for the other,
         // so that one that hangs does not cost the others their time.
         std::thread::scope(|scope| {

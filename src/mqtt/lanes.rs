@@ -229,10 +229,11 @@ impl Lanes {
             let ready = self.prepare(LaneId::Late, outbox, committed, now, since_boot)?;
             return Ok(ready.then_some(LaneId::Late));
         }
+        let token = self.bucket.has_token(now);
         if self.prepare(LaneId::Live, outbox, committed, now, since_boot)? {
             return Ok(Some(LaneId::Live));
         }
-        let may = !self.ranges.is_empty() && !self.resting && self.bucket.has_token(now);
+        let may = !self.ranges.is_empty() && !self.resting && token;
         let ready = may && self.prepare(LaneId::Late, outbox, committed, now, since_boot)?;
         Ok(ready.then_some(LaneId::Late))
     }
@@ -314,8 +315,9 @@ impl Lanes {
     /// turn.
     pub(super) fn wake(&self, now: Instant) -> Option<Instant> {
         let waits = self.live_first && !self.ranges.is_empty() && !self.resting;
-        let token = (waits && self.late.held.is_none()).then(|| self.bucket.next(now));
-        let turn = self.rate.as_ref().filter(|_| self.short).map(|rate| rate.next(now));
+        // With a token at hand it is not the rate that is waited for.
+        let token = (waits && self.late.held.is_none()).then(|| self.bucket.next(now)).flatten();
+        let turn = self.rate.as_ref().filter(|_| self.short).and_then(|rate| rate.next(now));
         // What is held could not go out before its turn either.
         turn.or_else(|| [self.live.held, self.late.held, token].into_iter().flatten().min())
     }
@@ -576,6 +578,20 @@ mod tests {
             }
         }
         assert!((198..=206).contains(&sent), "{sent} in two seconds");
+    }
+
+    #[test]
+    fn nobody_wakes_for_what_is_on_its_way_already() {
+        let mut rows = rows(1..=4);
+        let mut lanes = lanes(DeliveryState::default(), Backlog::LiveFirst { rate: 1_000_000 });
+        lanes.split(4);
+        let now = Instant::now() + Duration::from_secs(1);
+        for _ in 0..4 {
+            assert_eq!(lanes.ready(&mut rows, 4, now, 0).unwrap(), Some(LaneId::Late));
+            lanes.take(LaneId::Late, false).unwrap();
+        }
+        assert_eq!(lanes.ready(&mut rows, 4, now, 0).unwrap(), None);
+        assert_eq!(lanes.wake(now), None);
     }
 
     #[test]

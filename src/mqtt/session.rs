@@ -406,7 +406,8 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
         let now = Instant::now();
         let busy = !self.window.is_empty() || self.shared.saver.is_dirty();
         let check = if busy { self.next_check } else { self.heard + self.patience() };
-        let lanes = if self.window.is_open() && self.waiting == Waiting::Nothing && !self.holds() {
+        let turn = self.turn.is_some();
+        let lanes = if self.window.is_open() && self.waiting == Waiting::Nothing && !turn && !self.holds() {
             self.shared.lanes.wake(now)
         } else {
             None

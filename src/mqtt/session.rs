@@ -418,15 +418,12 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             Phase::Farewell { deadline } | Phase::Leaving { deadline } => Some(deadline),
         };
         let expires = self.expires.filter(|_| !self.renewing);
-        let others = [
-            self.shared.saver.wake(),
-            lanes,
-            phase,
-            expires,
-            self.next_report,
-            self.talk_due(now),
-            self.turn,
-        ];
+        // As in `top_up`: until then nothing could be said.
+        let may_talk = self.waiting == Waiting::Nothing
+            && !self.renewing
+            && matches!(self.phase, Phase::Running | Phase::Draining { .. });
+        let talk = if may_talk { self.talk_due(now) } else { None };
+        let others = [self.shared.saver.wake(), lanes, phase, expires, self.next_report, talk, self.turn];
         others.into_iter().flatten().min().map_or(check, |other| other.min(check))
     }
 }

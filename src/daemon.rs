@@ -24,11 +24,11 @@ use crate::config::{Config, Mqtt, Problems, Sensor};
 use crate::enrich::{SyncWatch, clock};
 use crate::facts::{Facts, socket};
 use crate::log::latest::Latest;
-use crate::log::{Log, Machine};
+use crate::log::{Log, LogError, Machine};
 use crate::mqtt::subscriber::{self, Subscriber, Subscription};
 use crate::mqtt::{Beside, Conversation, Publisher, Report};
 use crate::output::{self, OutputPlan};
-use crate::reading::{Logged, Qos};
+use crate::reading::{Logged, Moment, Qos};
 use crate::sampling::{self, Sampling, SensorPlan};
 use crate::status::Board;
 use crate::thrift;
@@ -39,6 +39,9 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// When what only the start needed is given back, and again after a reload: everything has run once by then.
 const SETTLED: Duration = Duration::from_secs(5);
+
+/// The log could not correct the time of readings: it is asked again after this long, because it may keep us waiting.
+const CORRECT_AGAIN: Duration = Duration::from_secs(60);
 
 /// How long the publisher may take to hand over what is committed when the daemon leaves.
 const PUBLISH_ON_LEAVING: Duration = Duration::from_secs(3);
@@ -63,6 +66,8 @@ pub struct Bridge {
     outputs: output::Running,
     commander: Commander,
     sync_watch: SyncWatch,
+    /// When the log could not correct the time of readings.
+    uncorrected: Option<Instant>,
     facts: Facts,
     status: Option<socket::Server>,
     web: Option<Web>,
@@ -120,6 +125,7 @@ impl Bridge {
             outputs,
             commander,
             sync_watch: SyncWatch::new(),
+            uncorrected: None,
             facts,
             status,
             web,
@@ -134,10 +140,18 @@ impl Bridge {
     /// Does what is due each second: corrects readings taken before the clock was right, looks how fast things move.
     pub fn tick(&mut self) {
         self.facts.tick();
-        if let Some(offset) = self.sync_watch.observe(clock::now())
-            && let Err(error) = self.log.correct_clock(offset)
-        {
-            warn!("readings taken before the clock was synchronised keep their time: {error}");
+        if self.uncorrected.is_some_and(|since| since.elapsed() < CORRECT_AGAIN) {
+            return;
+        }
+        match put_right(&mut self.sync_watch, &self.log, clock::now()) {
+            Ok(()) => self.uncorrected = None,
+            Err(error) => {
+                self.uncorrected = Some(Instant::now());
+                warn!(
+                    "readings taken before the clock was synchronised keep their time for at least {} s: {error}",
+                    CORRECT_AGAIN.as_secs()
+                );
+            }
         }
     }
 
@@ -161,7 +175,10 @@ impl Bridge {
         for abandoned in self.sampling.stop() {
             warn!("{abandoned}");
         }
-        self.log.flush()?;
+        // What the disk does not take now it may when the log closes; nothing else waits for that.
+        if let Err(error) = self.log.flush() {
+            warn!("what was read last is not in the log yet: {error}");
+        }
         // What is committed goes out; the mirrors store what they have taken. Neither waits for the other,
         // so that one that hangs does not cost the others their time.
         std::thread::scope(|scope| {
@@ -180,6 +197,16 @@ impl Bridge {
         self.log.close()?;
         Ok(())
     }
+}
+
+/// Corrects the time of readings that were taken before the clock was right, those too that were logged only afterwards:
+/// a value that was held back, a sample that the log had no room for.
+fn put_right(watch: &mut SyncWatch, log: &Log, now: Moment) -> Result<(), LogError> {
+    if log.has_unsynced() {
+        watch.again();
+    }
+    let Some(offset) = watch.observe(now) else { return Ok(()) };
+    log.correct_clock(offset).inspect_err(|_| watch.again())
 }
 
 /// Subscribes to the topics on which commands come in.
@@ -432,5 +459,59 @@ fn tell_reloading() {
 fn tell_systemd(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         warn!("cannot notify systemd: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::query::Selection;
+    use crate::reading::{Clock, Reading, Timestamp, Value};
+
+    fn moment(wall: i64, since_boot: i64, clock: Clock) -> Moment {
+        Moment { wall: Timestamp(wall), since_boot, clock }
+    }
+
+    #[test]
+    fn whatever_was_taken_before_the_clock_was_right_is_put_right_whenever_it_is_logged() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "device: {{ id: pi }}\nlog: {{ path: {}/bridge.db }}\nsensors: [{{ id: wave, driver: sim, scenario: sine }}]",
+            folder.path().display()
+        );
+        let config = crate::config::parse(&text, std::iter::empty()).unwrap();
+        let machine =
+            Machine { boot_id: "boot-1".to_owned(), now: || moment(9_000_000, 5_000_000, Clock::Synced) };
+        let open = || Log::open(&config.log, &machine, &Board::new()).unwrap();
+        let log = open();
+        let channel = log.register(&[config.sensors[0].quantities[0].channel.clone()]).unwrap()[0];
+        let logged = |log: &Log, at| {
+            log.append(vec![Reading { channel, at, value: Value::Float(1.5) }]).unwrap();
+            log.flush().unwrap();
+        };
+        let times = |log: &Log| -> Vec<(i64, Clock)> {
+            let (rows, _) = log.reader().unwrap().after(&Selection::default(), 0, 99).unwrap();
+            rows.iter().map(|row| (row.at.0, row.clock)).collect()
+        };
+        let right = moment(9_000_000, 5_000_000, Clock::Synced);
+        let mut watch = SyncWatch::new();
+        logged(&log, moment(100, 1_000_000, Clock::Unsynced));
+        put_right(&mut watch, &log, right).unwrap();
+        // Taken before it as well, and held back until now.
+        logged(&log, moment(200, 2_000_000, Clock::Unsynced));
+        put_right(&mut watch, &log, right).unwrap();
+        let corrected = [(5_000_000, Clock::Corrected), (6_000_000, Clock::Corrected)];
+        assert_eq!(times(&log), corrected);
+        assert!(!log.has_unsynced());
+
+        // What the log cannot do now it is asked for again.
+        let mut watch = SyncWatch::new();
+        logged(&log, moment(300, 3_000_000, Clock::Unsynced));
+        log.close().unwrap();
+        assert!(put_right(&mut watch, &log, right).is_err());
+        drop(log);
+        let log = open();
+        put_right(&mut watch, &log, right).unwrap();
+        assert_eq!(times(&log)[2..], [(7_000_000, Clock::Corrected)]);
     }
 }

@@ -21,6 +21,7 @@ set -eu
 mount -t tmpfs -o size=4m tmpfs disk
 touch mounted
 "$0" run --config config.yaml &
+echo $! >pid
 until [ -e fill ]; do sleep 0.05; done
 cat /dev/zero >disk/filler 2>/dev/null || true
 touch filled
@@ -109,6 +110,35 @@ fn what_is_read_while_the_disk_is_full_is_kept_and_delivered_when_there_is_room(
     // The values are the time in µs: no two seconds without readings, the full ones included.
     let longest = logged.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
     assert!(longest < 2_000_000, "nothing was logged for {longest} µs");
+}
+
+#[test]
+fn a_full_disk_can_be_left_for_another_without_an_end_of_the_bridge() {
+    let broker = Mosquitto::start();
+    let subscriber = Subscriber::start(broker.port(), &["t/#"], 1);
+    let bridge = Bridge::prepare(|folder| config(folder, &broker.url()));
+    let Some(mut child) = start(&bridge) else {
+        eprintln!("not tried: no mount namespace may be made here: {}", bridge.stderr());
+        return;
+    };
+    let mark = |name: &str| drop(File::create(bridge.folder().join(name)).unwrap());
+    subscriber.wait_for(20, SOON);
+    mark("fill");
+    wait_until(SOON, "it says so", || bridge.stderr().contains("disk full; make room"));
+
+    let elsewhere = config(bridge.folder(), &broker.url()).replace("/disk/bridge.db", "/elsewhere.db");
+    bridge.configure(&elsewhere);
+    let pid = fs::read_to_string(bridge.folder().join("pid")).unwrap();
+    assert!(Command::new("kill").args(["-HUP", pid.trim()]).status().unwrap().success());
+    wait_until(SOON, "it goes on elsewhere", || {
+        bridge.stderr().contains("reload: everything starts afresh, because log.path changed")
+    });
+    let before = subscriber.count();
+    subscriber.wait_for(before + 50, SOON);
+    mark("free");
+    mark("leave");
+    assert!(child.wait().unwrap().success(), "{}", bridge.last_words());
+    assert!(logged(&bridge.folder().join("elsewhere.db")).len() > 30);
 }
 
 /// The values of the log, which must be whole and know of no loss.

@@ -243,7 +243,12 @@ fn mirrors(old: &Config, new: &Config, same_link: bool) -> Vec<MirrorChange> {
         let Some(before) = old.iter().find(|before| before.id == after.id) else {
             return Some(plain(&after.id, Step::Added));
         };
-        if !same_link || before.sink != after.sink {
+        // All that the sink is made of; what is left is asked of the broker.
+        let made_of = |mirror: &Mirror| {
+            let Mirror { id: _, topics: _, qos: _, integrity, payload, sink } = mirror.clone();
+            (integrity, payload, sink)
+        };
+        if !same_link || made_of(before) != made_of(after) {
             return Some(plain(&after.id, Step::Restarted));
         }
         let wanted = |filter: &&String| before.qos != after.qos || !before.topics.contains(filter);
@@ -258,9 +263,13 @@ fn mirrors(old: &Config, new: &Config, same_link: bool) -> Vec<MirrorChange> {
     new.iter().filter_map(change).chain(gone).collect()
 }
 
-/// The database is open, and how it is synchronised is decided when it is opened.
+/// The database is open, and how it is synchronised and encrypted is decided when it is opened.
 fn whole(old: &Config, new: &Config) -> Vec<&'static str> {
-    let settings = [("log.path", old.log.path == new.log.path), ("log.sync", old.log.sync == new.log.sync)];
+    let settings = [
+        ("log.path", old.log.path == new.log.path),
+        ("log.key_file", old.log.key == new.log.key),
+        ("log.sync", old.log.sync == new.log.sync),
+    ];
     settings.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
 
@@ -299,6 +308,15 @@ web: { listen: \"127.0.0.1:8480\" }
         Changes::between(&config(BASE), &config(&text)).to_string()
     }
 
+    /// Programs without SQLCipher refuse such a file.
+    #[test]
+    fn another_key_of_the_log_is_no_description() {
+        let (old, mut new) = (config(BASE), config(BASE));
+        new.log.key = Some(crate::config::Secret("ab".repeat(32)));
+        let said = Changes::between(&old, &new).to_string();
+        assert_eq!(said, "everything starts afresh, because log.key_file changed");
+    }
+
     #[test]
     fn only_what_changed_is_named_and_what_is_said_is_what_is_done() {
         for (from, to, expected) in [
@@ -322,6 +340,8 @@ web: { listen: \"127.0.0.1:8480\" }
             ("[\"a/#\", \"b/#\"]", "[\"b/#\", \"a/#\"]", "descriptions changed"),
             ("to: sqlite", "qos: 2, to: sqlite", "mirror back subscribed to a/#, b/#"),
             ("to: sqlite", "to: csv, path: \"/tmp/{date}.csv\"", "mirror back restarted"),
+            ("to: sqlite", "to: sqlite, integrity: crc32", "mirror back restarted"),
+            ("to: sqlite", "to: sqlite, payload: zigbee2mqtt", "mirror back restarted"),
             ("allow: [fan]", "allow: [fan, reload]", "commands adjusted"),
             ("{ topic: \"c/pi\"", "{ topic: \"d/pi\"", "commands adjusted"),
             ("8480", "8481", "web page restarted"),

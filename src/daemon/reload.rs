@@ -196,7 +196,10 @@ fn after_the_answer(bridge: &mut Bridge, changes: &Changes, wishes: &mut Wishes)
 /// Starts afresh with another configuration; with the old one if the new one cannot be started.
 fn afresh(bridge: Bridge, new: &Config, said: &str, board: &Board) -> Result<Bridge> {
     let (old, reload) = (bridge.config.clone(), bridge.reload.clone());
-    bridge.stop()?;
+    // A log that does not take everything, on a full disk say, may be why it is to be left.
+    if let Err(error) = bridge.stop() {
+        error!("leaving the old log: {error:#}");
+    }
     match Bridge::start(new, board, reload.clone()) {
         Ok(bridge) => {
             board.part(PART).done(said.to_owned());

@@ -25,6 +25,11 @@ impl SyncWatch {
         Self::default()
     }
 
+    /// What it answered was not done, or there is more to correct: it answers again at the next look.
+    pub fn again(&mut self) {
+        self.marked = true;
+    }
+
     /// Answers, once per time that the clock becomes right, what added to the time since boot gives
     /// the true time, µs. It is what the log wants for its correction.
     pub fn observe(&mut self, now: Moment) -> Option<i64> {
@@ -73,5 +78,7 @@ mod tests {
         let mut watch = SyncWatch::new();
         assert_eq!(watch.observe(now), Some(60));
         assert_eq!(watch.observe(now), None);
+        watch.again();
+        assert_eq!(watch.observe(now), Some(60));
     }
 }

@@ -64,6 +64,11 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
+/// From when on a time can be believed to when rows are too old, µs.
+pub(super) fn believably_old(now: Moment, max_age: Duration) -> std::ops::Range<i64> {
+    BEFORE_US..cut(now, max_age)
+}
+
 /// Rows before this time are too old, µs.
 pub(super) fn cut(now: Moment, max_age: Duration) -> i64 {
     now.wall.0.saturating_sub(micros(max_age))
@@ -87,6 +92,12 @@ impl Default for Walk {
 }
 
 impl Walk {
+    /// Goes on after this row, whatever lies between.
+    pub fn leap(&mut self, position: i64) {
+        self.position = position;
+        self.run = None;
+    }
+
     /// The ids among `rows`, the next chunk, that are too old; moves on. `None` when no row of it is, and
     /// none can become so by what follows: the walk is at its end.
     pub fn judge(&mut self, rows: &[Row], now: Moment, max_age: Duration) -> Option<Vec<i64>> {

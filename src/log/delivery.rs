@@ -70,6 +70,11 @@ impl Pending {
         if self.urgent { Some(now) } else { self.due }
     }
 
+    /// Whether somebody waits for it.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.due.is_none()

@@ -86,6 +86,17 @@ pub(super) struct Schedule {
     pub holding: bool,
 }
 
+/// What the writer was woken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// Work is due.
+    Work,
+    /// Its own chores are, and no work.
+    Chores,
+    /// The end.
+    Closing,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     state: Mutex<Waiting>,
@@ -212,20 +223,22 @@ impl Inbox {
         self.room.notify_all();
     }
 
-    /// Waits until something is due, or the writer should close; answers the latter.
-    pub fn wait(&self, schedule: Schedule) -> bool {
+    /// Waits until something is due, or the writer should close.
+    pub fn wait(&self, schedule: Schedule) -> Woken {
         let mut state = self.lock();
         loop {
             if state.closing {
-                return true;
-            }
-            if mem::take(&mut state.nudged) {
-                return false;
+                return Woken::Closing;
             }
             let now = Instant::now();
-            let due = state.due(schedule, now);
-            match due {
-                Some(due) if due <= now => return false,
+            let work = state.due(schedule, now);
+            if work.is_some_and(|due| due <= now) {
+                return Woken::Work;
+            }
+            if mem::take(&mut state.nudged) || schedule.chores.is_some_and(|due| due <= now) {
+                return Woken::Chores;
+            }
+            match [work, schedule.chores].into_iter().flatten().min() {
                 Some(due) => {
                     let wait = self.work.wait_timeout(state, due - now);
                     state = wait.unwrap_or_else(PoisonError::into_inner).0;
@@ -279,14 +292,17 @@ impl Inbox {
 }
 
 impl Waiting {
-    /// When the next thing is due.
+    /// When work is due.
     fn due(&self, schedule: Schedule, now: Instant) -> Option<Instant> {
         let batch = &self.batch;
         let samples = (!batch.samples.is_empty()).then_some(schedule.samples);
         let jobs = (!batch.jobs.is_empty() || schedule.holding).then_some(schedule.others);
-        let delivery = batch.delivery.due(now).map(|due| due.max(schedule.others));
+        // What can wait waits as samples do: to write it takes along those that have come, which are published then,
+        // and their progress would be the next to be written.
+        let others = if batch.delivery.is_urgent() { schedule.others } else { schedule.samples };
+        let delivery = batch.delivery.due(now).map(|due| due.max(others));
         let losses = (batch.lost > 0).then_some(schedule.losses);
-        [samples, jobs, delivery, losses, schedule.chores].into_iter().flatten().min()
+        [samples, jobs, delivery, losses].into_iter().flatten().min()
     }
 }
 
@@ -295,6 +311,22 @@ mod tests {
     use super::*;
     use crate::log::testing::{NOON, moment};
     use crate::reading::{Value, picture};
+
+    /// Or a commit would follow each second's acknowledgements, and bring what is acknowledged in the next.
+    #[test]
+    fn progress_that_can_wait_does_not_bring_samples_in_before_their_time() {
+        let (inbox, now) = (Inbox::default(), Instant::now());
+        let later = now + Duration::from_secs(3600);
+        let chores = Some(now + Duration::from_millis(1200));
+        let schedule = Schedule { samples: later, others: now, losses: later, chores, holding: false };
+        let number = Reading { channel: ChannelId(1), at: moment(NOON), value: Value::Integer(1) };
+        inbox.append(vec![number]).unwrap();
+        let update = DeliveryUpdate { cursor: Some(1), ..DeliveryUpdate::default() };
+        drop(inbox.deliver(update.clone(), Urgency::Due).unwrap());
+        assert_eq!(inbox.wait(schedule), Woken::Chores);
+        drop(inbox.deliver(update, Urgency::Now).unwrap());
+        assert_eq!(inbox.wait(schedule), Woken::Work);
+    }
 
     #[test]
     fn pictures_that_wait_are_bounded_by_their_bytes() {

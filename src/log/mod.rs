@@ -63,7 +63,7 @@ pub mod times;
 mod writer;
 
 use std::fs::File;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -108,6 +108,7 @@ struct Shared {
     boot_id: String,
     inbox: Arc<Inbox>,
     gap_channel: Arc<AtomicI64>,
+    unsynced: Arc<AtomicBool>,
     committed: watch::Receiver<i64>,
     writer: Mutex<Option<JoinHandle<Result<(), LogError>>>>,
     /// Nobody else may write as long as this is open.
@@ -134,6 +135,7 @@ impl Log {
         let checkpointer = checkpoint::Checkpointer::new(&opened.connection, &file, pages);
         let store =
             store::Store::new(opened.connection, opened.ids, opened.boot_first_row, gap_channel.clone());
+        let unsynced = store.unsynced();
         let writer = writer::Writer::new(writer::Parts {
             store,
             inbox: inbox.clone(),
@@ -155,6 +157,7 @@ impl Log {
                 boot_id: machine.boot_id.clone(),
                 inbox,
                 gap_channel,
+                unsynced,
                 committed,
                 writer: Mutex::new(Some(thread)),
                 lock: Mutex::new(Some(opened.lock)),
@@ -213,10 +216,15 @@ impl Log {
 
     /// Gives every uncorrected reading of this boot its true time: time since boot + `offset`, both µs.
     ///
-    /// Samples appended later are not corrected by themselves: call it again when one that was taken
-    /// before the clock was right may have come after.
+    /// Samples appended later are not corrected by themselves, though one may have been taken before the clock was
+    /// right: call it again when [`Log::has_unsynced`].
     pub fn correct_clock(&self, offset: i64) -> Result<(), LogError> {
         self.shared.inbox.ask(|reply| Job::Correct(offset, reply))
+    }
+
+    /// Whether readings came with a time that is not synchronised, since this log was opened and since the last correction.
+    pub fn has_unsynced(&self) -> bool {
+        self.shared.unsynced.load(Ordering::Relaxed)
     }
 
     /// How far delivery had come when the log was opened or last saved.
@@ -225,8 +233,8 @@ impl Log {
     }
 
     /// Saves progress of delivery. With `Urgency::Now` in the next transaction, at once; with
-    /// `Urgency::Due` in whatever transaction comes next, or by itself within a second. Never blocks, and
-    /// any number of updates cost one write: they are folded together in memory.
+    /// `Urgency::Due` in whatever transaction comes next, or by itself within a second, but not sooner after the
+    /// last commit than `log.commit_interval`. Never blocks, and any number of updates cost one write: they are folded together in memory.
     /// The receiver answers when it is durable.
     pub fn save_delivery(
         &self,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
-use super::age::{Row, Trust, Walk};
+use super::age::{self, Row, Trust, Walk};
 use super::album::{self, Album};
 use super::checkpoint::GUARD;
 use super::delivery::Waiting;
@@ -177,10 +177,19 @@ impl Sweeper {
         }
         let mut deleted = 0;
         if let Some(walk) = &mut self.readings {
+            let silent = silent_channels(connection)?;
+            if walk.position < 0 {
+                let imported = old_imports(connection, &silent, age::believably_old(now, max_age), rows)?;
+                if !imported.is_empty() {
+                    deleted += delete_readings(connection, &imported)?;
+                    return Ok(Swept { deleted, forced: 0, more: true });
+                }
+            }
             let (chunk, channels, _) = readings_after(connection, walk.position, rows)?;
             let waiting = Waiting::load(connection)?;
-            let silent = silent_channels(connection)?;
             match walk.judge(&chunk, now, max_age) {
+                // Of what is imported, the first rows may be the newest.
+                None if chunk.last().is_some_and(|row| row.id < 1) => walk.leap(0),
                 None => self.readings = None,
                 Some(old) => {
                     let old: HashSet<i64> = old.into_iter().collect();
@@ -360,6 +369,36 @@ fn readings_after(
     }
     let complete = found.len() < limit;
     Ok((found, channels, complete))
+}
+
+/// Imported readings with a time in this range, some of them: their rows are not in the order of time, so they are
+/// found by their channels, which are never published.
+fn old_imports(
+    connection: &Connection,
+    channels: &HashSet<i64>,
+    times: std::ops::Range<i64>,
+    limit: usize,
+) -> rusqlite::Result<Vec<i64>> {
+    let none = connection
+        .prepare_cached("SELECT coalesce(min(id), 1) > 0 FROM reading")?
+        .query_row([], |row| row.get(0))?;
+    let mut found = Vec::new();
+    if none {
+        return Ok(found);
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM reading WHERE channel = ?1 AND time >= ?2 AND time < ?3 AND id < 1 AND NOT flags & 1
+         ORDER BY time LIMIT ?4",
+    )?;
+    for channel in channels {
+        let left = limit - found.len();
+        let ids =
+            statement.query_map(params![channel, times.start, times.end, left as i64], |row| row.get(0))?;
+        for id in ids {
+            found.push(id?);
+        }
+    }
+    Ok(found)
 }
 
 fn messages_after(connection: &Connection, after: i64, limit: usize) -> rusqlite::Result<Vec<Row>> {

@@ -2,7 +2,7 @@
 //! Knows no threads, no schedule and no retries.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use rusqlite::{Connection, params};
 
@@ -38,6 +38,8 @@ pub(super) struct Store {
     boot_first_row: i64,
     /// Row id of the gap channel; 0 until it is known.
     gap_channel: Arc<AtomicI64>,
+    /// There are readings to be corrected that have come since the last correction.
+    unsynced: Arc<AtomicBool>,
 }
 
 /// What became of a [`Batch`].
@@ -106,7 +108,13 @@ impl Store {
             stretch: Stretch::default(),
             boot_first_row,
             gap_channel,
+            unsynced: Arc::default(),
         }
+    }
+
+    /// Whether there are readings to be corrected; shared.
+    pub fn unsynced(&self) -> Arc<AtomicBool> {
+        self.unsynced.clone()
     }
 
     /// Whether it is known where to tell of lost readings.
@@ -271,6 +279,7 @@ impl Store {
             };
             if unsynced {
                 self.stretch.note(&self.connection, row, reading.at)?;
+                self.unsynced.store(true, Ordering::Relaxed);
             }
             self.ids.next_row += 1;
         }
@@ -318,6 +327,11 @@ impl Store {
         Ok(lost.iter().sum())
     }
 
+    /// A correction is committed, and with it everything that came before.
+    pub fn corrected(&self) {
+        self.unsynced.store(false, Ordering::Relaxed);
+    }
+
     /// Runs the writer's own chore in a transaction; `Err` when nothing of it happened.
     pub fn chore<T>(&mut self, chore: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, String> {
         let run = |connection: &Connection| {
@@ -328,7 +342,9 @@ impl Store {
         };
         run(&self.connection).map_err(|error: rusqlite::Error| {
             self.roll_back();
-            error.to_string()
+            match classify(&error) {
+                Fault::Disk(reason) | Fault::Request(reason) => reason,
+            }
         })
     }
 }

@@ -12,7 +12,7 @@ use tracing::error;
 use super::Machine;
 use super::checkpoint::Checkpointer;
 use super::error::LogError;
-use super::inbox::{Batch, Inbox, Job, Schedule, bulk};
+use super::inbox::{Batch, Inbox, Job, Schedule, Woken, bulk};
 use super::open::beside;
 use super::retention::Sweeper;
 use super::rollup::Roller;
@@ -169,16 +169,21 @@ impl Writer {
     /// Runs until the log is closed. Answers what could not be written.
     pub fn run(mut self) -> Result<(), LogError> {
         loop {
-            let closing = self.inbox.wait(self.schedule());
+            let woken = self.inbox.wait(self.schedule());
+            let closing = woken == Woken::Closing;
             if let Some((retention, commit_interval)) = self.inbox.limits() {
                 self.sweeper = Sweeper::new(retention);
                 self.commit_interval = commit_interval;
             }
             let losses = closing || Instant::now() >= self.next_gap;
-            self.inbox.take(&mut self.held, losses);
+            if woken != Woken::Chores {
+                self.inbox.take(&mut self.held, losses);
+            }
             let mut done = Ok(());
             if !self.held.is_empty() || (losses && self.gaps_to_tell()) {
                 done = self.commit(losses);
+            } else if self.failing.is_some_and(|failing| failing.next <= Instant::now()) {
+                self.try_again();
             }
             if closing {
                 return self.finish(done);
@@ -192,7 +197,11 @@ impl Writer {
         let retry = self.failing.map(|failing| failing.next);
         let samples = retry.or(self.last_commit.map(|last| last + self.commit_interval)).unwrap_or(now);
         let gaps = self.gaps_to_tell().then_some(self.next_gap.max(retry.unwrap_or(self.next_gap)));
-        let chores = [self.sweeper.due(), self.roller.due(), gaps].into_iter().flatten().min();
+        let chores = match retry.filter(|_| self.held.is_empty()) {
+            // With nothing held, no commit would find out whether the disk works again.
+            Some(retry) => Some(retry),
+            None => [self.sweeper.due(), self.roller.due(), gaps].into_iter().flatten().min(),
+        };
         Schedule {
             samples,
             others: retry.unwrap_or(now),
@@ -286,7 +295,10 @@ impl Writer {
             (Job::Register(_, reply), Answer::Refused(reason)) => {
                 drop(reply.try_send(Err(LogError::Refused(reason))));
             }
-            (Job::Correct(_, reply), Answer::Corrected { more: false }) => drop(reply.try_send(Ok(()))),
+            (Job::Correct(_, reply), Answer::Corrected { more: false }) => {
+                self.store.corrected();
+                drop(reply.try_send(Ok(())));
+            }
             // The next lot, after whatever has come in between.
             (Job::Correct(offset, reply), Answer::Corrected { more: true }) => {
                 self.held.jobs.push(Job::Correct(offset, reply));
@@ -332,6 +344,19 @@ impl Writer {
                 #[cfg(test)]
                 Job::Run(..) => self.held.jobs.push(job),
             }
+        }
+    }
+
+    /// Whether a disk that has failed takes anything again, when there is nothing left to be written: who wanted it has
+    /// been told, or it was a chore.
+    fn try_again(&mut self) {
+        let touch = |connection: &Connection| connection.execute("UPDATE progress SET cursor = cursor", []);
+        match self.store.chore(touch) {
+            Ok(_) => {
+                self.failing = None;
+                self.say_ok();
+            }
+            Err(reason) => self.failed(&reason),
         }
     }
 

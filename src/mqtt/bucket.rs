@@ -21,6 +21,10 @@ impl Bucket {
         let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
         self.tokens = (self.tokens + elapsed * self.rate).min(burst);
         self.at = now;
+        self.is_enough()
+    }
+
+    fn is_enough(&self) -> bool {
         // Many small steps do not add up to the whole that they are.
         self.tokens >= 1.0 - 1e-6
     }
@@ -29,9 +33,10 @@ impl Bucket {
         self.tokens -= 1.0;
     }
 
-    /// When the next token comes. Not before a millisecond: the timers are not finer.
-    pub(super) fn next(&self, now: Instant) -> Instant {
+    /// When the next token comes, if there was none when last asked. Not before a millisecond: the timers are not finer.
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         let missing = (1.0 - self.tokens).max(0.0) / self.rate;
-        (self.at + Duration::from_secs_f64(missing)).max(now + Duration::from_millis(1))
+        let next = (self.at + Duration::from_secs_f64(missing)).max(now + Duration::from_millis(1));
+        (!self.is_enough()).then_some(next)
     }
 }

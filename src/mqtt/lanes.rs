@@ -268,8 +268,9 @@ impl Lanes {
     /// turn.
     pub(super) fn wake(&self, now: Instant) -> Option<Instant> {
         let waits = self.live_first && !self.ranges.is_empty() && !self.resting;
-        let token = (waits && self.late.held.is_none()).then(|| self.bucket.next(now));
-        let turn = self.rate.as_ref().filter(|_| self.short).map(|rate| rate.next(now));
+        // With a token at hand it is not the rate that is waited for.
+        let token = (waits && self.late.held.is_none()).then(|| self.bucket.next(now)).flatten();
+        let turn = self.rate.as_ref().filter(|_| self.short).and_then(|rate| rate.next(now));
         // What is held could not go out before its turn either.
         turn.or_else(|| [self.live.held, self.late.held, token].into_iter().flatten().min())
     }

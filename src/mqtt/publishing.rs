@@ -107,7 +107,8 @@ pub(super) struct Publishing<O> {
     pub buffer: Vec<u8>,
     backoff: Backoff,
     problems: HashSet<(String, String)>,
-    problem_since: Option<Instant>,
+    /// What was refused is shown, and when something was refused last.
+    problem: Option<(String, Instant)>,
 }
 
 impl<O: Outbox> Publishing<O> {
@@ -140,7 +141,7 @@ impl<O: Outbox> Publishing<O> {
             buffer: Vec::new(),
             backoff: Backoff::new(tuning.backoff.0, tuning.backoff.1),
             problems: HashSet::new(),
-            problem_since: None,
+            problem: None,
         };
         publishing.show_waiting();
         Ok(publishing)
@@ -226,24 +227,27 @@ impl<O: Outbox> Publishing<O> {
         self.saver.refused(row, reason);
     }
 
-    /// Shows that something is refused, and logs it once per kind.
+    /// Shows that something is refused, and logs it once per kind. Of several kinds the newest is shown, and not each
+    /// that comes again: every change of the state is a line in the journal.
     pub(super) fn complain(&mut self, topic: &str, reason: &str, now: Instant) {
-        self.problem_since = Some(now);
         if self.problems.len() >= PROBLEMS {
             self.problems.clear();
         }
-        if self.problems.insert((topic.to_owned(), reason.to_owned())) {
-            self.figures.part.warn(format!("{topic}: {reason}"));
+        let words = format!("{topic}: {reason}");
+        let is_new = self.problems.insert((topic.to_owned(), reason.to_owned()));
+        if is_new {
+            self.figures.part.warn(words.clone());
         }
-        self.figures.part.set(State::Degraded(format!("{topic}: {reason}")));
+        let shown = self.problem.take().filter(|_| !is_new).map_or(words, |(shown, _)| shown);
+        self.figures.part.set(State::Degraded(shown.clone()));
+        self.problem = Some((shown, now));
     }
 
     /// The state while connected: refusals stay visible for a while.
     pub(super) fn show_connected(&mut self, now: Instant) {
-        if self.problem_since.is_none_or(|since| now > since + PROBLEM_SHOWN) {
-            self.problem_since = None;
-            self.figures.part.set(State::Ok);
-        }
+        self.problem.take_if(|(_, since)| now > *since + PROBLEM_SHOWN);
+        let problem = self.problem.as_ref().map(|(words, _)| words.clone());
+        self.figures.part.set(problem.map_or(State::Ok, State::Degraded));
     }
 
     /// What waits, on the board.
@@ -272,5 +276,75 @@ pub(super) async fn stopping(stop: &mut watch::Receiver<Option<Instant>>) -> Ins
     match stop.wait_for(Option::is_some).await {
         Ok(deadline) => deadline.unwrap_or_else(Instant::now),
         Err(_) => Instant::now(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{DeliveryState, DeliveryUpdate};
+    use crate::reading::{Image, Logged};
+    use crate::status::Board;
+
+    /// A log with nothing in it.
+    struct Nothing;
+
+    impl Outbox for Nothing {
+        fn state(&mut self) -> Result<DeliveryState, LogError> {
+            Ok(DeliveryState::default())
+        }
+
+        fn committed(&self) -> watch::Receiver<i64> {
+            watch::channel(0).1
+        }
+
+        fn outgoing(&mut self, _: i64, _: i64, _: usize) -> Result<Vec<Logged>, LogError> {
+            Ok(Vec::new())
+        }
+
+        fn image(&mut self, _: i64) -> Result<Option<Image>, LogError> {
+            Ok(None)
+        }
+
+        fn save(&mut self, _: DeliveryUpdate, _: Urgency) -> Result<oneshot::Receiver<()>, LogError> {
+            Err(LogError::Closed)
+        }
+    }
+
+    fn publishing(board: &Board) -> Publishing<Nothing> {
+        let text = "device: { id: pi }\nmqtt: { url: \"mqtt://broker\" }\n\
+                    sensors: [{ id: wave, driver: sim, scenario: sine }]";
+        let config = crate::config::parse(text, std::iter::empty()).unwrap();
+        let (mqtt, part) = (config.mqtt.unwrap(), board.part("publisher"));
+        Publishing::new(&mqtt, ClockPolicy::Mark, &Tuning::default(), &part, Nothing).unwrap()
+    }
+
+    /// A broker whose access rules refuse several topics refuses them by turns, with every reading.
+    #[test]
+    fn what_is_refused_by_turns_is_told_once_each() {
+        let board = Board::new();
+        let mut publishing = publishing(&board);
+        for _ in 0..100 {
+            for topic in ["t/a", "t/b", "t/c"] {
+                publishing.complain(topic, "refused by the broker: not authorised", Instant::now());
+            }
+        }
+        assert!(matches!(board.part("publisher").state().0, State::Degraded(_)));
+        // A line and a change of state for each.
+        assert!(board.warnings() <= 6, "{}", board.warnings());
+    }
+
+    #[test]
+    fn after_a_refusal_a_connection_that_is_back_is_seen_to_be_back() {
+        let board = Board::new();
+        let mut publishing = publishing(&board);
+        let now = Instant::now();
+        publishing.complain("t/a", "too large", now);
+        publishing.figures.part.set(State::Failed("connection lost".to_owned()));
+        publishing.show_connected(now + Duration::from_secs(2));
+        let shown = board.part("publisher").state().0;
+        assert!(matches!(&shown, State::Degraded(why) if why.contains("too large")), "{shown}");
+        publishing.show_connected(now + PROBLEM_SHOWN + Duration::from_secs(1));
+        assert_eq!(board.part("publisher").state().0, State::Ok);
     }
 }

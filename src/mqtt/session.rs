@@ -406,7 +406,8 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
         let now = Instant::now();
         let busy = !self.window.is_empty() || self.shared.saver.is_dirty();
         let check = if busy { self.next_check } else { self.heard + self.patience() };
-        let lanes = if self.window.is_open() && self.waiting == Waiting::Nothing && !self.holds() {
+        let turn = self.turn.is_some();
+        let lanes = if self.window.is_open() && self.waiting == Waiting::Nothing && !turn && !self.holds() {
             self.shared.lanes.wake(now)
         } else {
             None
@@ -417,15 +418,12 @@ impl<'a, O: Outbox, R: Requests> Session<'a, O, R> {
             Phase::Farewell { deadline } | Phase::Leaving { deadline } => Some(deadline),
         };
         let expires = self.expires.filter(|_| !self.renewing);
-        let others = [
-            self.shared.saver.wake(),
-            lanes,
-            phase,
-            expires,
-            self.next_report,
-            self.talk_due(now),
-            self.turn,
-        ];
+        // As in `top_up`: until then nothing could be said.
+        let may_talk = self.waiting == Waiting::Nothing
+            && !self.renewing
+            && matches!(self.phase, Phase::Running | Phase::Draining { .. });
+        let talk = if may_talk { self.talk_due(now) } else { None };
+        let others = [self.shared.saver.wake(), lanes, phase, expires, self.next_report, talk, self.turn];
         others.into_iter().flatten().min().map_or(check, |other| other.min(check))
     }
 }

@@ -229,3 +229,57 @@ fn imported_rows_grow_old_as_any_other_and_go_first() {
     assert_eq!(ids_left(&log, "SELECT id FROM reading WHERE id > 0"), [1]);
     assert_eq!(folder.figure("lost"), 0);
 }
+
+/// Somebody's `sqlite3` shell holds the database while a sweep is due, and no reading comes for long.
+#[test]
+fn a_sweep_that_could_not_be_is_tried_again_though_nothing_comes() {
+    let folder = limited(Some(Duration::from_secs(10)), None);
+    let log = folder.open();
+    let ids = log.register(&[silent("a")]).unwrap();
+    log.append(vec![reading(ids[0], NOON - 11_000_000, 1.0)]).unwrap();
+    log.append(vec![reading(ids[0], NOON, 1.0)]).unwrap();
+    until_committed(&log, 2);
+    let shell = rusqlite::Connection::open(folder.path()).unwrap();
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let part = folder.board.part("log");
+    until("the sweep", || matches!(part.state().0, State::Failed(_)));
+    let why = part.state().0.to_string();
+    assert!(why.contains("another program holds the database"), "{why}");
+    shell.execute_batch("COMMIT").unwrap();
+    until("the state", || part.state().0 == State::Ok);
+    until("retention", || ids_left(&log, "SELECT id FROM reading") == [2]);
+}
+
+/// What is imported stands before everything else, and its times need not rise.
+#[test]
+fn a_recent_import_does_not_keep_what_is_old() {
+    use crate::log::intake::{Foreign, Intake, Series};
+    use crate::reading::{Clock, Timestamp, Value};
+    let folder = limited(Some(Duration::from_secs(10 * 24 * 3600)), None);
+    let log = folder.open();
+    let ids = log.register(&[silent("a")]).unwrap();
+    for days in [30, 1] {
+        log.append(vec![reading(ids[0], NOON - days * DAY, 1.0)]).unwrap();
+    }
+    until_committed(&log, 2);
+    let import = |rows: std::ops::Range<i64>, days: i64| {
+        let foreign = |row| Foreign {
+            series: 0,
+            at: Timestamp(NOON - days * DAY + row),
+            clock: Clock::Synced,
+            value: Value::Float(2.0),
+            nth: 1,
+        };
+        let rows: Vec<Foreign> = rows.map(foreign).collect();
+        let mut intake = Intake::open(&folder.path()).unwrap();
+        intake.add(&[Series::of(&channel("a"))], &rows, rows.len() as u64).unwrap();
+    };
+    import(0..1, 2);
+    import(0..10, 20);
+    // With the first of all as many as one step looks at.
+    import(1..1_000, 2);
+    log.close().unwrap();
+    let log = folder.open();
+    until("retention", || ids_left(&log, "SELECT count(*) FROM reading") == [1_001]);
+    assert_eq!(ids_left(&log, "SELECT id FROM reading WHERE id > -11"), [0, 2]);
+}

@@ -40,10 +40,11 @@ impl Lanes {
             let ready = self.prepare(LaneId::Late, outbox, committed, now, since_boot)?;
             return Ok(ready.then_some(LaneId::Late));
         }
+        let token = self.bucket.has_token(now);
         if self.prepare(LaneId::Live, outbox, committed, now, since_boot)? {
             return Ok(Some(LaneId::Live));
         }
-        let may = !self.ranges.is_empty() && !self.resting && self.bucket.has_token(now);
+        let may = !self.ranges.is_empty() && !self.resting && token;
         let ready = may && self.prepare(LaneId::Late, outbox, committed, now, since_boot)?;
         Ok(ready.then_some(LaneId::Late))
     }

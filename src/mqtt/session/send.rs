@@ -103,7 +103,7 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
         let Some(pace) = self.pace.as_mut() else { return true };
         let may = pace.has_token(now);
         if !may {
-            self.turn = Some(pace.next(now));
+            self.turn = pace.next(now);
         }
         may
     }

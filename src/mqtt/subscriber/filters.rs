@@ -60,7 +60,8 @@ impl Filters {
         }
         self.under_way = None;
         self.again = None;
-        self.trouble.clear();
+        // What is subscribed and in trouble was granted with less than asked for, and will not be asked for again.
+        self.trouble.retain(|filter, _| self.subscribed.iter().any(|(had, _)| had == filter));
         self.plan();
     }
 
@@ -326,5 +327,10 @@ mod tests {
         assert!(matches!(filters.state(), State::Degraded(why) if why.contains("a (only QoS 0 granted)")));
         assert_eq!(filters.next(Instant::now()), None);
         assert_eq!(filters.due(), None);
+        // A session that goes on has it as it was granted.
+        filters.connected(true);
+        assert!(matches!(filters.state(), State::Degraded(why) if why.contains("a (only QoS 0 granted)")));
+        filters.connected(false);
+        assert_eq!(filters.state(), State::Starting);
     }
 }

@@ -1,14 +1,19 @@
 //! A platform's dialogue on the publisher's connection, against a real mosquitto and a real log.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Conversation;
-use crate::config::Mqtt;
+use crate::config::{ClockPolicy, Mqtt};
+use crate::log::{DeliveryState, DeliveryUpdate, LogError, Urgency};
+use crate::mqtt::outbox::{LogOutbox, Outbox};
+use crate::mqtt::publisher::{Publisher, Tuning};
 use crate::mqtt::testing::*;
 use crate::platform::{Act, Dialogue, Heard, Order, Outcome, Say, Wish};
-use crate::reading::{Moment, Qos};
+use crate::reading::{Image, Logged, Moment, Qos};
 
 /// What a test sees of a dialogue and of those who carry out its orders.
 #[derive(Default)]
@@ -18,6 +23,8 @@ struct Seen {
     done: Vec<u64>,
     ordered: Vec<Order>,
     links: Vec<bool>,
+    /// How often it was asked when it wants to be asked.
+    asked: usize,
 }
 
 /// Says `born` first on each connection, orders what it hears on `test/do`, repeats what it hears on `test/say`.
@@ -56,6 +63,10 @@ impl Dialogue for Parrot {
         if text == "renew" {
             return vec![Act::Renew];
         }
+        if text == "due" {
+            self.due = Some(0);
+            return Vec::new();
+        }
         if message.topic == "test/say" {
             self.mute = text.starts_with("mute") || (self.mute && text != "speak");
             return vec![say("test/said", &text), Act::Note(format!("heard {text}"))];
@@ -70,6 +81,7 @@ impl Dialogue for Parrot {
     }
 
     fn due(&self) -> Option<i64> {
+        self.seen.lock().unwrap().asked += 1;
         self.due
     }
 
@@ -276,4 +288,66 @@ fn readings_wait_while_the_platform_wants_none_and_another_connection_is_made_wh
         publisher.stop(soon());
         assert_eq!(bench.log.delivery().unwrap().cursor, 20);
     }
+}
+
+/// The log on a disk that takes nothing while it is full.
+struct Full {
+    log: LogOutbox,
+    full: Arc<AtomicBool>,
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl Outbox for Full {
+    fn state(&mut self) -> Result<DeliveryState, LogError> {
+        self.log.state()
+    }
+
+    fn committed(&self) -> watch::Receiver<i64> {
+        self.log.committed()
+    }
+
+    fn outgoing(&mut self, after: i64, until: i64, limit: usize) -> Result<Vec<Logged>, LogError> {
+        self.log.outgoing(after, until, limit)
+    }
+
+    fn image(&mut self, row: i64) -> Result<Option<Image>, LogError> {
+        self.log.image(row)
+    }
+
+    fn save(&mut self, update: DeliveryUpdate, urgency: Urgency) -> Result<oneshot::Receiver<()>, LogError> {
+        if !self.full.load(Ordering::Relaxed) {
+            return self.log.save(update, urgency);
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.push(sender);
+        Ok(receiver)
+    }
+}
+
+#[test]
+fn a_platform_that_is_due_while_the_disk_is_full_is_not_asked_over_and_over() {
+    let broker = TestBroker::start("");
+    let (bench, seen, _done) = talking();
+    let subscriber = broker.subscribe("test/#");
+    let channel = bench.channel(publish("test/x", Qos::ExactlyOnce));
+    let full = Arc::new(AtomicBool::new(false));
+    let (log, is_full) = (bench.log.clone(), full.clone());
+    let open = move || {
+        Ok(Full { log: LogOutbox::open(log.clone(), None)?, full: is_full.clone(), waiting: Vec::new() })
+    };
+    let (config, beside) = (broker.config(BOTH[0]), bench.beside.clone());
+    let tuning = Tuning::default();
+    let publisher =
+        Publisher::start_with(config, ClockPolicy::Mark, tuning, open, &bench.board, beside).unwrap();
+    subscriber.until(|seen| seen.iter().any(|one| one.topic == "test/tick"));
+    full.store(true, Ordering::Relaxed);
+    bench.append(channel, 1..=1);
+    std::thread::sleep(Duration::from_millis(300));
+    broker.publish("test/say", "due");
+    bench.until("the word", || seen.lock().unwrap().heard.contains(&"due".to_owned()));
+    let before = seen.lock().unwrap().asked;
+    std::thread::sleep(Duration::from_millis(500));
+    let asked = seen.lock().unwrap().asked - before;
+    assert!(asked < 20, "{asked} times in half a second");
+    publisher.stop(Instant::now() + Duration::from_millis(200));
 }

@@ -103,6 +103,20 @@ fn the_late_lane_keeps_its_rate() {
 }
 
 #[test]
+fn nobody_wakes_for_what_is_on_its_way_already() {
+    let mut rows = rows(1..=4);
+    let mut lanes = lanes(DeliveryState::default(), Backlog::LiveFirst { rate: 1_000_000 });
+    lanes.split(4);
+    let now = Instant::now() + Duration::from_secs(1);
+    for _ in 0..4 {
+        assert_eq!(lanes.ready(&mut rows, 4, now, 0).unwrap(), Some(LaneId::Late));
+        lanes.take(LaneId::Late, false).unwrap();
+    }
+    assert_eq!(lanes.ready(&mut rows, 4, now, 0).unwrap(), None);
+    assert_eq!(lanes.wake(now), None);
+}
+
+#[test]
 fn left_over_late_ranges_go_first_when_in_order() {
     let mut rows = rows(1..=6);
     let state = DeliveryState {

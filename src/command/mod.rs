@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use crate::config::{CommandSource, Config};
-use crate::log::{CommandAnswer, CommandLogged, CommandStep, Log, LogError, NewCommand};
+use crate::log::{CommandAnswer, CommandLogged, CommandStep, Interrupted, Log, LogError, NewCommand};
 use crate::mirror::Sink;
 use crate::output::{OutputState, Outputs};
 use crate::reading::{Moment, Timestamp};
@@ -235,21 +235,26 @@ impl Commander {
         if *begun {
             return Ok(());
         }
+        self.finish_interrupted("sensor-bridge ended while the command was under way", |_| true)?;
+        *begun = true;
+        Ok(())
+    }
+
+    /// Finishes the commands of these sources that are under way, of which nobody knows how far they came.
+    fn finish_interrupted(&self, why: &str, of: impl Fn(&str) -> bool) -> Result<(), LogError> {
         let now = (self.means.clock)().wall;
-        let why =
-            "sensor-bridge ended while the command was under way; whether it was carried out is not known";
-        let answer = Answer::new(500, why);
-        let finish = |(row, id): &(i64, String)| CommandStep::Finish {
-            row: *row,
+        let answer = Answer::new(500, format!("{why}; whether it was carried out is not known"));
+        let finish = |one: &Interrupted| CommandStep::Finish {
+            row: one.row,
             at: now,
-            answer: self.worded(Some(id.as_str()), &answer, false),
+            answer: self.worded(Some(one.command.as_str()), &answer, false),
         };
         let left = self.means.log.commands_left(now)?;
-        let steps: Vec<CommandStep> = left.interrupted.iter().map(finish).collect();
+        let steps: Vec<CommandStep> =
+            left.interrupted.iter().filter(|one| of(&one.source)).map(finish).collect();
         if !steps.is_empty() {
             self.means.log.note_commands(steps)?;
         }
-        *begun = true;
         Ok(())
     }
 

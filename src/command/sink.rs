@@ -168,6 +168,10 @@ impl Commands {
 impl Sink for Commands {
     fn open(&mut self) -> Result<Session, SinkError> {
         self.commander.close_interrupted()?;
+        // One sink at a time carries out what comes over MQTT. What is under way now, another that has panicked has left.
+        let terms = self.commander.terms();
+        let of_ours = |source: &str| terms.sources.iter().any(|known| known.topic == source);
+        self.commander.finish_interrupted("an internal error broke the command off", of_ours)?;
         let log = &self.commander.means.log;
         let left = log.commands_left(self.now().wall)?;
         let state = Ledger::state(log, SESSION)?;

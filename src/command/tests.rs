@@ -171,6 +171,27 @@ fn the_sender_of_mqtt_5_says_where_the_answer_goes_within_reason() {
     }
 }
 
+/// As the subscriber does it: another sink, and what was not acknowledged comes again.
+#[test]
+fn what_a_panic_interrupted_is_answered_and_not_done() {
+    let house = House::start(Buses::new(), FAN);
+    let mut commander = commander(&house);
+    let reload = Reload::by(|| panic!("in the midst of it"));
+    commander.means = Arc::new(Means { reload, ..Means::clone(&commander.means) });
+    let allow = vec![Permission::Action { action: Action::Reload, sensor: None }];
+    let source = CommandSource { allow, ..CommandSource::clone(&commander.terms().sources[0]) };
+    commander.change(Terms { device: "pi".into(), sources: vec![Arc::new(source)] });
+    let mut sink = commander.sink();
+    sink.open().unwrap();
+    let expires = synced().wall.0 / 1_000_000 + 60;
+    let reload = message(TOPIC, &format!(r#"{{"id":"a","expires":{expires},"action":"reload"}}"#));
+    let again = batch(vec![reload]);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sink.store(&again))).unwrap_err();
+    let mut sink = commander.sink();
+    assert_eq!(codes(&sink.open().unwrap().replies), expected(&[("a", 500, false)]));
+    assert_eq!(codes(&sink.store(&again).unwrap().replies), expected(&[("a", 500, true)]));
+}
+
 /// The disk may be full, or the log closed, just when it is done.
 #[test]
 fn what_was_done_is_answered_as_done_though_the_log_cannot_take_that() {

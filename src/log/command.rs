@@ -92,10 +92,21 @@ pub enum CommandLogged {
 /// What an earlier run left.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CommandsLeft {
-    /// Rows taken and not finished, with the sender's id: whether they were done is not known.
-    pub interrupted: Vec<(i64, String)>,
+    /// Those taken and not finished: whether they were done is not known.
+    pub interrupted: Vec<Interrupted>,
     /// Answers not acknowledged, oldest first.
     pub replies: Vec<PendingReply>,
+}
+
+/// A command that was taken and not finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interrupted {
+    /// Its row.
+    pub row: i64,
+    /// Where it came from.
+    pub source: String,
+    /// The id that the sender gave it.
+    pub command: String,
 }
 
 /// An answer on its way.
@@ -209,8 +220,8 @@ fn tidy(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
 /// What an earlier run left.
 pub(super) fn left(connection: &Connection, now: Timestamp) -> rusqlite::Result<CommandsLeft> {
     let interrupted = connection
-        .prepare("SELECT id, ifnull(command, '') FROM command WHERE stage = 1 ORDER BY id")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .prepare("SELECT id, source, ifnull(command, '') FROM command WHERE stage = 1 ORDER BY id")?
+        .query_map([], |row| Ok(Interrupted { row: row.get(0)?, source: row.get(1)?, command: row.get(2)? }))?
         .collect::<rusqlite::Result<_>>()?;
     let mut replies = connection
         .prepare(
@@ -294,7 +305,8 @@ mod tests {
         let CommandLogged::New(row) = step(&connection, new("cut", None)) else { panic!() };
         let CommandLogged::New(told) = step(&connection, new("told", Some(answered(403)))) else { panic!() };
         let found = left(&connection, Timestamp(NOW)).unwrap();
-        assert_eq!(found.interrupted, [(row, "cut".to_owned())]);
+        let cut = Interrupted { row, source: "t/command".into(), command: "cut".into() };
+        assert_eq!(found.interrupted, [cut]);
         assert_eq!(found.replies.len(), 1);
         assert_eq!(found.replies[0].to.correlation, Some(vec![1, 0, 255]));
         step(&connection, CommandStep::Answered(told));

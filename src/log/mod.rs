@@ -75,7 +75,7 @@ use crate::reading::{Channel, ChannelId, Moment, Qos, Reading, Timestamp};
 use crate::status::Board;
 
 pub use command::{
-    CommandAnswer, CommandLogged, CommandStep, CommandsLeft, NewCommand, PendingReply, ReplyTo,
+    CommandAnswer, CommandLogged, CommandStep, CommandsLeft, Interrupted, NewCommand, PendingReply, ReplyTo,
 };
 pub use error::{Busy, LogError};
 pub use extent::Extent;

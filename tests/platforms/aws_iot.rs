@@ -102,9 +102,13 @@ impl Shadow {
         answers
     }
 
-    fn get(&self) -> Answer {
+    /// "Enter an arbitrary value here and it is reflected in the response."
+    fn get(&self, payload: &[u8]) -> Answer {
+        let request: Value = serde_json::from_slice(payload).unwrap_or_default();
+        let token = &request["clientToken"];
         if !self.exists {
-            let error = json!({"code": 404, "message": "No shadow exists with name: 'greenhouse-pi'"});
+            let message = "No shadow exists with name: 'greenhouse-pi'";
+            let error = json!({"code": 404, "message": message, "clientToken": token});
             return message_on("get/rejected", &error);
         }
         let mut state = json!({"desired": self.desired, "reported": self.reported});
@@ -113,7 +117,8 @@ impl Shadow {
             state["delta"] = Value::Object(delta);
         }
         let document = json!({
-            "state": state, "metadata": {"desired": self.set}, "timestamp": self.now, "version": self.version
+            "state": state, "metadata": {"desired": self.set}, "timestamp": self.now, "version": self.version,
+            "clientToken": token
         });
         message_on("get/accepted", &document)
     }
@@ -181,7 +186,7 @@ impl Service for Shadow {
 
     fn heard(&mut self, topic: &str, payload: &[u8]) -> Vec<Answer> {
         match topic.strip_prefix(TOPICS) {
-            Some("/get") => vec![self.get()],
+            Some("/get") => vec![self.get(payload)],
             Some("/update") => self.update(payload),
             _ => Vec::new(),
         }

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::Value;
+
 use super::{Message, Rows, instant};
 
 /// Longest id that is taken for one, bytes; a UUID has 36.
@@ -35,8 +37,12 @@ pub(super) fn read(message: &Message<'_>, rows: &mut Rows) -> Result<(), &'stati
             }
         }
     }
+    // The network server writes a level of 0 where the device has told of none.
+    let says = |field: &str| body.get(field).and_then(Value::as_bool) == Some(true);
+    let no_level = says("externalPowerSource") || says("batteryLevelUnavailable");
     for (field, unit) in [("margin", "dB"), ("batteryLevel", "%")] {
         if let Some(value) = body.get(field).filter(|value| value.is_number()) {
+            let value = if no_level && field == "batteryLevel" { &Value::Null } else { value };
             rows.push(None, field, value, Some(Cow::Borrowed(unit)));
         }
     }

@@ -94,6 +94,19 @@ fn chirpstack_without_a_codec_and_its_other_events() {
     );
     let (seen, _) = read(PayloadKind::ChirpStack, "application/1/device/1/event/status", &status);
     assert_eq!(lines(&seen), ["0101010101010101 - margin 10 dB", "0101010101010101 - batteryLevel 75.5 %"]);
+    // Its network server writes 0 where there is no level to tell of.
+    for (external, unavailable) in [(true, false), (false, true)] {
+        let status = format!(
+            r#"{{{info},"margin":10,"externalPowerSource":{external},"batteryLevelUnavailable":{unavailable},
+                "batteryLevel":0.0}}"#
+        );
+        let (seen, tally) = read(PayloadKind::ChirpStack, "application/1/device/1/event/status", &status);
+        assert_eq!(
+            lines(&seen),
+            ["0101010101010101 - margin 10 dB", "0101010101010101 - batteryLevel NULL %"]
+        );
+        assert_eq!(tally.missing, 1);
+    }
     let join = format!(r#"{{{info},"devAddr":"00189440"}}"#);
     let (seen, tally) = read(PayloadKind::ChirpStack, "application/1/device/1/event/join", &join);
     assert!(seen.rows.is_empty() && tally == Tally::default(), "{tally:?}");

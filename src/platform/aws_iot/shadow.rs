@@ -59,9 +59,11 @@ pub(super) struct Shadow {
     reported: Reported,
     desired: Desired,
     phase: Phase,
-    /// By which our updates are known from those of others: the time of the start.
+    /// The client token of the last question. Answers to earlier ones may wait in the session.
+    asked: String,
+    /// By which our requests are known from those of others: the time of the start.
     start: Option<i64>,
-    updates: u64,
+    requests: u64,
 }
 
 /// Error response document.
@@ -81,6 +83,8 @@ struct Accepted {
     state: State,
     metadata: Metadata,
     version: i64,
+    #[serde(rename = "clientToken")]
+    client_token: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -118,8 +122,9 @@ impl Shadow {
             desired: Desired::new(&about, style.key, settings.restore),
             reported: Reported::new(about, style),
             phase: Phase::Away,
+            asked: String::new(),
             start: None,
-            updates: 0,
+            requests: 0,
         }
     }
 
@@ -129,15 +134,25 @@ impl Shadow {
 
     fn get(&mut self, now: Moment) -> Act {
         self.phase = Phase::Asked(now.since_boot.saturating_add(PATIENCE));
-        Act::Say(self.say("get", Vec::new()))
+        self.asked = self.next_token();
+        Act::Say(self.say("get", json!({"clientToken": self.asked}).to_string().into_bytes()))
+    }
+
+    /// Whether this is the token of an earlier question, or of somebody else's.
+    fn is_of_another(&self, token: Option<&String>) -> bool {
+        token.is_some_and(|token| *token != self.asked)
     }
 
     /// A request state document. Without a version: what we report is so, whatever else has changed meanwhile.
     fn update(&mut self, reported: Map<String, Value>) -> Say {
-        self.updates += 1;
-        let token = format!("{}-{}", self.token(), self.updates);
+        let token = self.next_token();
         let document = json!({"state": {"reported": reported}, "clientToken": token});
         self.say("update", document.to_string().into_bytes())
+    }
+
+    fn next_token(&mut self) -> String {
+        self.requests += 1;
+        format!("{}-{}", self.token(), self.requests)
     }
 
     fn token(&self) -> String {
@@ -158,6 +173,9 @@ impl Shadow {
     }
 
     fn known(&mut self, accepted: &Accepted) -> Vec<Act> {
+        if self.is_of_another(accepted.client_token.as_ref()) {
+            return Vec::new();
+        }
         self.phase = Phase::Known(accepted.version);
         let reported = accepted.state.reported.clone().unwrap_or_default();
         self.desired.answered_before(&reported);
@@ -177,7 +195,8 @@ impl Shadow {
     }
 
     fn get_rejected(&mut self, rejected: &Rejected, now: Moment) -> Vec<Act> {
-        if !matches!(self.phase, Phase::Asked(_)) {
+        let is_of_another = self.is_of_another(rejected.client_token.as_ref());
+        if !matches!(self.phase, Phase::Asked(_)) || is_of_another {
             return Vec::new();
         }
         // There is none yet: our first update makes it.

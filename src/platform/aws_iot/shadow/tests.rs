@@ -70,7 +70,8 @@ fn on_each_connection_everything_is_reported_and_the_shadow_asked_for() {
         assert_eq!(document["state"].as_object().unwrap().len(), 1, "what is desired is not ours");
         assert!(document["clientToken"].as_str().unwrap().len() <= 64);
         assert_eq!(document.get("version"), None);
-        assert_eq!(said(get), ("$aws/things/greenhouse-pi/shadow/get", Value::Null));
+        let (topic, document) = said(get);
+        assert_eq!((topic, document.as_object().unwrap().len()), ("$aws/things/greenhouse-pi/shadow/get", 1));
     }
     let filters = shadow.filters();
     assert!(filters.contains(&"$aws/things/greenhouse-pi/shadow/update/delta".to_owned()));
@@ -152,6 +153,27 @@ fn what_was_desired_while_we_were_away_is_done_at_the_connection() {
     }
     let mut shadow = shadow(false);
     assert_eq!(known(&mut shadow, accepted(500, Value::Null)).len(), 1, "never answered");
+}
+
+/// What was asked for on a connection that broke waits in the session, and may come late.
+#[test]
+fn an_answer_to_an_earlier_question_is_passed_over() {
+    let mut shadow = shadow(false);
+    let asked = |shadow: &mut Shadow| {
+        shadow.will();
+        let token = said(&shadow.connected(moment(0))[1]).1["clientToken"].clone();
+        assert!(token.as_str().is_some_and(|token| token.len() <= 64), "{token}");
+        token
+    };
+    let old = asked(&mut shadow);
+    let new = asked(&mut shadow);
+    assert_ne!(old, new);
+    let answer = |token: &Value, version: i64, on: bool| json!({"state": {"desired": fan(on), "reported": fan(!on)}, "version": version, "clientToken": token});
+    assert_eq!(hear(&mut shadow, "get/accepted", answer(&old, 10, true)), []);
+    let rejected = json!({"code": 404, "message": "No shadow exists", "clientToken": old});
+    assert_eq!(hear(&mut shadow, "get/rejected", rejected), []);
+    let command = command(&hear(&mut shadow, "get/accepted", answer(&new, 12, false)));
+    assert_eq!(command["value"], false);
 }
 
 /// "Error response document" with the codes of "Device Shadow error messages".

@@ -31,7 +31,7 @@ pub use spi::{SpiBus, SpiError, SpiName, SpiSettings};
 
 use i2c::Line;
 use sim::{Clock, Simulated, SimulatedBus};
-use transcript::{Recorder, Recording, Replay};
+use transcript::{Recorder, Recording, Replay, Stamp};
 
 /// A bus that cannot be had, worded for the person who configured it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +41,7 @@ pub struct BusError(pub String);
 /// Every bus of this machine, opened on first use and shared by the sensors on it.
 #[derive(Debug, Default)]
 pub struct Buses {
-    opened: Mutex<BTreeMap<BusName, I2cBus>>,
+    opened: Mutex<BTreeMap<BusName, (I2cBus, Option<Stamp>)>>,
     simulated: Mutex<BTreeMap<BusName, Arc<Mutex<SimulatedBus>>>>,
     selected: Mutex<BTreeMap<SpiName, (SpiSettings, SpiBus)>>,
     simulated_spi: Mutex<BTreeMap<SpiName, Arc<Mutex<SimulatedBus>>>>,
@@ -82,11 +82,17 @@ impl Buses {
     /// The I2C bus `i2c-N`, `sim-N` or `replay:FILE`; all handles of one name are the same bus.
     ///
     /// A bus that could not be opened is tried again at the next call: a service may start before udev
-    /// has given it the right to open `/dev/i2c-1`.
+    /// has given it the right to open `/dev/i2c-1`. A recording that is another one since is read anew.
     pub fn i2c(&self, name: &str) -> Result<I2cBus, BusError> {
         let name: BusName = name.parse().map_err(BusError)?;
+        let stamp = match name {
+            BusName::Replay(recording) => transcript::stamp(recording.path()),
+            BusName::I2c(_) | BusName::Sim(_) => None,
+        };
         let mut opened = lock(&self.opened);
-        if let Some(bus) = opened.get(&name) {
+        if let Some((bus, read)) = opened.get(&name)
+            && *read == stamp
+        {
             return Ok(bus.clone());
         }
         let line: Arc<Mutex<dyn Line>> = match name {
@@ -101,7 +107,7 @@ impl Buses {
                 I2cBus::new(name, Arc::new(Mutex::new(Recorder { line, recording })))
             }
         };
-        opened.insert(name, bus.clone());
+        opened.insert(name, (bus.clone(), stamp));
         Ok(bus)
     }
 
@@ -241,6 +247,21 @@ mod tests {
             assert!(error.contains("no /dev/i2c-251: is I2C enabled?"), "{error}");
         }
         assert!(buses.i2c("i2c1").unwrap_err().to_string().contains("i2c-1"));
+    }
+
+    #[test]
+    fn a_recording_is_read_anew_when_it_is_another() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (buses, name) = (Buses::new(), format!("replay:{}", file.path().display()));
+        let read = |recorded: &str| {
+            std::fs::write(file.path(), recorded).unwrap();
+            let mut answer = [0];
+            buses.i2c(&name)?.read(0x40, &mut answer).unwrap();
+            Ok::<_, BusError>(answer[0])
+        };
+        assert_eq!(read("{\"address\": 64, \"read\": \"01\"}"), Ok(1));
+        assert_eq!(read("{\"address\": 64, \"read\": \"02\"}\n"), Ok(2));
+        assert!(read("{").is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, LineWriter, Read as _, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use embedded_hal::i2c::{Error as _, ErrorKind};
 use serde::{Deserialize, Serialize};
@@ -156,6 +156,15 @@ struct Track {
     next: usize,
     /// The driver did something else: only its beginning anew is answered.
     lost: bool,
+}
+
+/// Size and time of the last change of a file: with another of either it is taken for another recording.
+pub(super) type Stamp = (u64, Option<SystemTime>);
+
+/// Those of the recording at this path, if it can be looked at.
+pub(super) fn stamp(path: &str) -> Option<Stamp> {
+    let about = std::fs::metadata(path).ok()?;
+    Some((about.len(), about.modified().ok()))
 }
 
 /// A bus that answers as recorded.

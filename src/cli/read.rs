@@ -155,6 +155,10 @@ fn answer_all(
         std::thread::sleep((interval.saturating_mul(number)).saturating_sub(start.elapsed()));
         loop {
             buses.mark_reading();
+            // What has happened at a pin counts from when it is taken.
+            if let Some(events) = device.events() {
+                events.take(clock::monotonic())?;
+            }
             let measured = device.read()?;
             let nothing_yet = measured.is_empty();
             if answers.send(Ok(measured)).is_err() {
@@ -316,6 +320,20 @@ mod tests {
         assert!(text.starts_with("air: bme280, address 0x76 on sim-1\n"), "{text}");
         let row = text.lines().last().unwrap();
         assert!(row.contains("temperature") && row.contains("71 °F") && row.contains("21.5 °C"), "{text}");
+    }
+
+    #[test]
+    fn a_pin_is_read_as_it_is_and_not_as_it_was_at_the_beginning() {
+        let door = json!({"pin": 5, "bus": "gpio-sim", "debounce": "0s", "simulate": {"toggle": "50ms"}});
+        let sensor = sensor("door", configured("digital-input", door));
+        let text = output(&sensor, Buses::new(), 200, true).unwrap();
+        assert!(text.contains("\"value\":true") && text.contains("\"value\":false"), "{text}");
+        let meter = json!({"pin": 5, "bus": "gpio-sim", "debounce": "0s", "simulate": {"toggle": "10ms"}});
+        let sensor = self::sensor("meter", configured("pulse-counter", meter));
+        let text = output(&sensor, Buses::new(), 200, true).unwrap();
+        let total =
+            |line: &str| serde_json::from_str::<Json>(line).unwrap()["quantities"]["total"]["value"].as_f64();
+        assert!(text.lines().next_back().and_then(total) >= Some(5.0), "{text}");
     }
 
     #[test]

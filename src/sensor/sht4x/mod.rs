@@ -4,7 +4,8 @@
 //! Written here rather than taken from the crate `sht4x`, which brings a fixed-point library for two
 //! multiplications.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -100,7 +101,7 @@ impl Simulate {
 #[derive(Debug)]
 struct Sht4x {
     precision: Precision,
-    heater_every: Option<Duration>,
+    heater: Option<Arc<Heater>>,
     simulate: Simulate,
 }
 
@@ -115,7 +116,8 @@ fn configure(given: &Map<String, Json>) -> Result<Arc<dyn Driver>, Vec<OptionPro
     let simulate = simulation::<Simulate>(options.bus, options.simulate.as_ref(), &mut problems);
     let (Some(wired), Some(simulate)) = (wired, simulate) else { return Err(problems) };
     let fault = simulate.fault;
-    let chip = Sht4x { precision: options.precision.unwrap_or_default(), heater_every, simulate };
+    let heater = heater_every.map(|every| Arc::new(Heater::new(every)));
+    let chip = Sht4x { precision: options.precision.unwrap_or_default(), heater, simulate };
     // Operating range; the humidity formula ends a little beyond.
     let quantities =
         vec![quantity("temperature", "°C", (-40.0, 125.0)), quantity("humidity", "%", (0.0, 100.0))];
@@ -144,36 +146,70 @@ impl Chip for Sht4x {
         let number: [u8; 6] = link.answer(&[SERIAL_NUMBER], Duration::from_millis(1))?;
         link.word(SUM_START, &number[..3])?;
         link.word(SUM_START, &number[3..])?;
-        let heater =
-            self.heater_every.map(|every| Heater { every, next: Instant::now() + every, until: None });
-        Ok(Box::new(Opened { link, precision: self.precision, heater }))
+        let heater = self.heater.clone();
+        if let Some(heater) = &heater {
+            heater.begin(Instant::now());
+        }
+        Ok(Box::new(Opened { link, precision: self.precision, heater, until: None }))
     }
 }
 
-/// When the chip is heated.
+/// When the chip is heated. It outlives the device: one that is opened anew after a failure now and then would
+/// never be heated.
 struct Heater {
     every: Duration,
-    next: Instant,
-    /// When the heating that runs will have ended.
-    until: Option<Instant>,
+    next: Mutex<Option<Instant>>,
+}
+
+impl Heater {
+    fn new(every: Duration) -> Self {
+        Self { every, next: Mutex::new(None) }
+    }
+
+    /// Counts from `now`, unless it does so already.
+    fn begin(&self, now: Instant) {
+        self.change(|next| *next = next.or(now.checked_add(self.every)));
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.change(|next| next.is_some_and(|next| now >= next))
+    }
+
+    fn heated(&self, now: Instant) {
+        self.change(|next| *next = now.checked_add(self.every));
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Option<Instant>) -> T) -> T {
+        // One value, whole at any time.
+        change(&mut self.next.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for Heater {
+    /// As it was configured: by this a simulated chip is known again.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Heater({:?})", self.every)
+    }
 }
 
 struct Opened {
     link: Link,
     precision: Precision,
-    heater: Option<Heater>,
+    heater: Option<Arc<Heater>>,
+    /// When the heating that runs will have ended.
+    until: Option<Instant>,
 }
 
 impl Opened {
     /// Begins heating when it is time: after a reading, so that the chip has the whole interval to cool.
     fn heat(&mut self) -> Result<(), SensorError> {
         let now = Instant::now();
-        if let Some(heater) = &mut self.heater
-            && now >= heater.next
+        if let Some(heater) = &self.heater
+            && heater.is_due(now)
         {
             self.link.write(&[HEAT])?;
-            heater.next = now + heater.every;
-            heater.until = Some(now + HEATING);
+            heater.heated(now);
+            self.until = Some(now + HEATING);
         }
         Ok(())
     }
@@ -181,7 +217,7 @@ impl Opened {
 
 impl Device for Opened {
     fn read(&mut self) -> Result<Vec<Measured>, SensorError> {
-        if let Some(until) = self.heater.as_mut().and_then(|heater| heater.until.take()) {
+        if let Some(until) = self.until.take() {
             sleep(until.saturating_duration_since(Instant::now()));
         }
         let (command, time) = self.precision.command();

@@ -93,14 +93,32 @@ fn the_heater_runs_after_a_reading_and_is_waited_for() {
     let part = sht4x(Scenario::Constant(21.5), Scenario::Constant(50.0));
     let buses = with_part(0x44, part);
     let link = || Link::for_test("sht4x", buses.i2c("sim-1").unwrap(), 0x44);
-    let heater = Some(Heater { every: Duration::from_secs(10), next: Instant::now(), until: None });
-    let mut opened = Opened { link: link(), precision: Precision::High, heater };
+    let heater = Heater { every: Duration::from_secs(10), next: Mutex::new(Some(Instant::now())) };
+    let heater = Some(Arc::new(heater));
+    let mut opened = Opened { link: link(), precision: Precision::High, heater, until: None };
     opened.read().unwrap();
     let begin = Instant::now();
     assert!(link().write(&[0xFD]).is_err(), "it heats");
     opened.read().unwrap();
     assert!(begin.elapsed() > Duration::from_secs(1));
     assert!(link().write(&[0xFD]).is_ok(), "and not again");
+}
+
+/// A wire that fails once an hour must not keep a chip from being heated every six.
+#[test]
+fn failures_do_not_put_the_heating_off() {
+    let buses = with_part(0x44, sht4x(Scenario::Constant(21.5), Scenario::Constant(50.0)));
+    let link = || Link::for_test("sht4x", buses.i2c("sim-1").unwrap(), 0x44);
+    let every = Duration::from_millis(200);
+    let heater = Some(Arc::new(Heater::new(every)));
+    let chip = Sht4x { precision: Precision::Low, heater, simulate: Simulate::default() };
+    chip.open(link()).unwrap().read().unwrap();
+    let described = format!("{chip:?}");
+    sleep(every);
+    // It had failed, and is opened again.
+    chip.open(link()).unwrap().read().unwrap();
+    assert!(link().write(&[0xFD]).is_err(), "it heats");
+    assert_eq!(format!("{chip:?}"), described, "a simulated one stays the same");
 }
 
 #[test]

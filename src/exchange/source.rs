@@ -217,7 +217,7 @@ fn json(
     let find = |name: &str| object.get_key_value(name).map(|(key, _)| key.as_str()).or_else(|| listed(name));
     let names = || self::listed(object.keys().map(String::as_str));
     let layout =
-        mapping.layout(find, names).map_err(|what| Fault::line(number, what.replace("column", "key")))?;
+        mapping.layout(find, names).map_err(|what| Fault::line(number, what.replacen("column", "key", 1)))?;
     for key in object.keys().filter(|key| !layout.uses(&key.as_str())) {
         tell(unused, key);
     }

@@ -243,7 +243,8 @@ fn mirrors(old: &Config, new: &Config, same_link: bool) -> Vec<MirrorChange> {
         let Some(before) = old.iter().find(|before| before.id == after.id) else {
             return Some(plain(&after.id, Step::Added));
         };
-        if !same_link || before.sink != after.sink {
+        let Mirror { topics, qos, .. } = after.clone();
+        if !same_link || (Mirror { topics, qos, ..before.clone() }) != *after {
             return Some(plain(&after.id, Step::Restarted));
         }
         let wanted = |filter: &&String| before.qos != after.qos || !before.topics.contains(filter);
@@ -322,6 +323,7 @@ web: { listen: \"127.0.0.1:8480\" }
             ("[\"a/#\", \"b/#\"]", "[\"b/#\", \"a/#\"]", "descriptions changed"),
             ("to: sqlite", "qos: 2, to: sqlite", "mirror back subscribed to a/#, b/#"),
             ("to: sqlite", "to: csv, path: \"/tmp/{date}.csv\"", "mirror back restarted"),
+            ("to: sqlite", "integrity: crc32, to: sqlite", "mirror back restarted"),
             ("allow: [fan]", "allow: [fan, reload]", "commands adjusted"),
             ("{ topic: \"c/pi\"", "{ topic: \"d/pi\"", "commands adjusted"),
             ("8480", "8481", "web page restarted"),
@@ -341,6 +343,15 @@ web: { listen: \"127.0.0.1:8480\" }
         assert_eq!(said(&[(section, "")]), "commands removed");
         let section = "mirror:\n  - { id: back, topics: [\"a/#\", \"b/#\"], to: sqlite }\n";
         assert_eq!(said(&[(section, "")]), "mirror back removed");
+    }
+
+    #[test]
+    fn a_mirror_that_reads_in_another_way_begins_anew() {
+        let of = |zone: &str| {
+            let mirror = format!("payload: tasmota, time_zone: \"{zone}\", to: sqlite");
+            config(&BASE.replace("to: sqlite", &mirror))
+        };
+        assert_eq!(Changes::between(&of("+01:00"), &of("+02:00")).to_string(), "mirror back restarted");
     }
 
     #[test]

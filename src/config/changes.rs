@@ -243,12 +243,8 @@ fn mirrors(old: &Config, new: &Config, same_link: bool) -> Vec<MirrorChange> {
         let Some(before) = old.iter().find(|before| before.id == after.id) else {
             return Some(plain(&after.id, Step::Added));
         };
-        // All that the sink is made of; what is left is asked of the broker.
-        let made_of = |mirror: &Mirror| {
-            let Mirror { id: _, topics: _, qos: _, integrity, payload, sink } = mirror.clone();
-            (integrity, payload, sink)
-        };
-        if !same_link || made_of(before) != made_of(after) {
+        let Mirror { topics, qos, .. } = after.clone();
+        if !same_link || (Mirror { topics, qos, ..before.clone() }) != *after {
             return Some(plain(&after.id, Step::Restarted));
         }
         let wanted = |filter: &&String| before.qos != after.qos || !before.topics.contains(filter);
@@ -361,6 +357,15 @@ web: { listen: \"127.0.0.1:8480\" }
         assert_eq!(said(&[(section, "")]), "commands removed");
         let section = "mirror:\n  - { id: back, topics: [\"a/#\", \"b/#\"], to: sqlite }\n";
         assert_eq!(said(&[(section, "")]), "mirror back removed");
+    }
+
+    #[test]
+    fn a_mirror_that_reads_in_another_way_begins_anew() {
+        let of = |zone: &str| {
+            let mirror = format!("payload: tasmota, time_zone: \"{zone}\", to: sqlite");
+            config(&BASE.replace("to: sqlite", &mirror))
+        };
+        assert_eq!(Changes::between(&of("+01:00"), &of("+02:00")).to_string(), "mirror back restarted");
     }
 
     #[test]

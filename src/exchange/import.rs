@@ -251,6 +251,19 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_falls_in_two_is_no_value() {
+        let house = House::new();
+        // A comma at the end is how some programs end a line.
+        let file =
+            house.file("n.csv", "time,sensor,quantity,value\n1795158000,a,b,21,5\n1795158001,a,b,21,\n");
+        let found = survey(&file, &manner(super::super::Format::Csv), &[], &mut on).unwrap().unwrap();
+        let told: Vec<String> =
+            found.examples.iter().map(|one| format!("{} {}", one.line, one.what)).collect();
+        let expected = "2 has 5 fields, and the first line 4; is a comma within a value not quoted?";
+        assert_eq!((told, found.readings), (vec![expected.to_owned()], 1));
+    }
+
+    #[test]
     fn a_reason_is_told_once() {
         let gone = Failure::from(Fault::from(std::io::Error::from(std::io::ErrorKind::NotFound)));
         assert_eq!(format!("{:#}", anyhow::Error::from(gone)), "cannot be read: entity not found");

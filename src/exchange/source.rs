@@ -53,9 +53,22 @@ pub(super) struct Source<'a> {
 
 #[derive(Debug)]
 enum Kind {
-    Csv { records: Records<BufReader<File>>, layout: Layout<usize>, fields: Vec<Field>, waiting: bool },
-    Jsonl { lines: Lines<BufReader<File>>, buffer: Vec<u8> },
-    Influx { lines: Lines<BufReader<File>>, buffer: Vec<u8> },
+    Csv {
+        records: Records<BufReader<File>>,
+        layout: Layout<usize>,
+        fields: Vec<Field>,
+        /// Of the first line.
+        columns: usize,
+        waiting: bool,
+    },
+    Jsonl {
+        lines: Lines<BufReader<File>>,
+        buffer: Vec<u8>,
+    },
+    Influx {
+        lines: Lines<BufReader<File>>,
+        buffer: Vec<u8>,
+    },
 }
 
 impl<'a> Source<'a> {
@@ -89,12 +102,20 @@ impl<'a> Source<'a> {
     pub fn next(&mut self, rows: &mut Vec<Row>) -> Result<bool, Fault> {
         let Self { mapping, kind, missing, unused } = self;
         match kind {
-            Kind::Csv { records, layout, fields, waiting } => {
+            Kind::Csv { records, layout, fields, columns, waiting } => {
                 let line = match std::mem::take(waiting) {
                     true => Some(records.lines.number),
                     false => records.next(fields)?,
                 };
                 let Some(line) = line else { return Ok(false) };
+                // 21,5 between commas is two fields, of which the first would be taken for the value.
+                if fields.iter().skip(*columns).any(|field| !field.text.trim().is_empty()) {
+                    let what = format!(
+                        "has {} fields, and the first line {columns}; is a comma within a value not quoted?",
+                        fields.len()
+                    );
+                    return Err(Fault::line(line, what));
+                }
                 mapping.rows(line, layout, |place| field(fields.get(*place), fields), rows, missing)?;
             }
             Kind::Jsonl { lines, buffer } => {
@@ -168,7 +189,7 @@ fn csv(
         let name = if name.is_empty() { format!("number {}", place + 1) } else { name.clone() };
         tell(unused, &name);
     }
-    Ok(Kind::Csv { records, layout, fields, waiting: !mapping.header })
+    Ok(Kind::Csv { records, layout, fields, columns: names.len(), waiting: !mapping.header })
 }
 
 /// A quoted field is a text; but where all are quoted, the marks say nothing.
@@ -196,7 +217,7 @@ fn json(
     let find = |name: &str| object.get_key_value(name).map(|(key, _)| key.as_str()).or_else(|| listed(name));
     let names = || self::listed(object.keys().map(String::as_str));
     let layout =
-        mapping.layout(find, names).map_err(|what| Fault::line(number, what.replace("column", "key")))?;
+        mapping.layout(find, names).map_err(|what| Fault::line(number, what.replacen("column", "key", 1)))?;
     for key in object.keys().filter(|key| !layout.uses(&key.as_str())) {
         tell(unused, key);
     }

@@ -222,6 +222,11 @@ impl Plot {
         let (since, until) = (zoned(self.since), zoned(self.until));
         let seconds = if self.until.0 - self.since.0 < 600_000_000 { ":%S" } else { "" };
         let whole = format!("%Y-%m-%d %H:%M{seconds}");
+        // Summer time begins or ends in between: each end has its own.
+        if since.offset() != until.offset() {
+            let whole = format!("{whole}%:z");
+            return format!("{} to {}", since.strftime(&whole), until.strftime(&whole));
+        }
         let end = if since.date() == until.date() { format!("%H:%M{seconds}") } else { whole.clone() };
         format!("{} to {} ({})", since.strftime(&whole), until.strftime(&end), until.strftime("%:z"))
     }

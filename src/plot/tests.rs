@@ -53,6 +53,15 @@ fn as_text() {
 }
 
 #[test]
+fn the_period_says_how_the_clocks_stand_at_both_ends() {
+    let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    let of =
+        |days: i64| Plot { since: Timestamp(NOON - days * 24 * HOUR), zone: zone.clone(), ..plot(vec![]) };
+    assert_eq!(of(1).period(), "2026-11-19 13:00 to 2026-11-20 23:00 (+01:00)");
+    assert_eq!(of(30).period(), "2026-10-21 14:00+02:00 to 2026-11-20 23:00+01:00");
+}
+
+#[test]
 fn nothing_is_drawn_of_the_future() {
     let now = Timestamp(NOON + 10 * HOUR);
     let plot =

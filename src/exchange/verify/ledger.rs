@@ -108,6 +108,7 @@ impl Ledger {
         let body = message.body.as_ref();
         let late = body.and_then(|body| body.get("late")) == Some(&Json::Bool(true));
         let topic = message.topic.as_deref().filter(|_| !late);
+        let ours = |logged: &&Logged| topic_of(&logged.channel) == topic_of(&first.channel);
         let values = body.and_then(|body| body.get("values")).and_then(Json::as_object);
         let Some(values) = values else {
             let value = body.and_then(|body| body.get("value").or_else(|| body.get("size")));
@@ -117,9 +118,11 @@ impl Ledger {
                 (None, None) => true,
             };
             let same = same_value && same_time(body, first);
-            return self.arrived(first, topic, !same);
+            self.arrived(first, topic, !same)?;
+            // By the id alone, the others that were in this message have come as well.
+            let mut others = sample.iter().skip(1).filter(|_| body.is_none()).filter(ours);
+            return others.try_for_each(|logged| self.arrived(logged, None, false));
         };
-        let ours = |logged: &&Logged| topic_of(&logged.channel) == topic_of(&first.channel);
         for logged in sample.iter().filter(ours) {
             let Some(json) = values.get(logged.channel.quantity.as_str()) else { continue };
             let same = jsonl::value(json).is_some_and(|value| equal(&value, &logged.value));

@@ -12,7 +12,7 @@ use super::ledger::{Ledger, Message};
 use super::report::Report;
 use super::{Failure, Window};
 use crate::exchange::csv::Records;
-use crate::exchange::lines::{Lines, text, without_end};
+use crate::exchange::lines::{Lines, without_end};
 use crate::exchange::source::Source;
 use crate::exchange::survey::Manner;
 use crate::exchange::{Fault, Format, Raw, Row, jsonl};
@@ -127,19 +127,22 @@ fn readings(mut reader: Reader, ledger: &mut Ledger, progress: Tell<'_>) -> ById
 
 /// Enters a message by its payload.
 fn enter(ledger: &mut Ledger, topic: Option<String>, payload: &str) -> Result<(), Failure> {
-    match payload.starts_with('{').then(|| jsonl::object(payload).ok()).flatten() {
-        Some(body) => entered(ledger, topic, body)?,
+    match object(payload).and_then(|body| Some((id_of(&body)?, body))) {
+        Some(((epoch, row), body)) => {
+            ledger.message(Message { topic, epoch, row, body: Some(body), value: None })?;
+        }
         None => ledger.without_identity(),
     }
     Ok(())
 }
 
-fn entered(ledger: &mut Ledger, topic: Option<String>, body: Map<String, Json>) -> Result<(), Failure> {
-    match body.get("id").and_then(Json::as_str).and_then(identity) {
-        Some((epoch, row)) => ledger.message(Message { topic, epoch, row, body: Some(body), value: None })?,
-        None => ledger.without_identity(),
-    }
-    Ok(())
+fn object(payload: &str) -> Option<Map<String, Json>> {
+    payload.starts_with('{').then(|| jsonl::object(payload).ok()).flatten()
+}
+
+/// Epoch and row of a message of ours.
+fn id_of(body: &Map<String, Json>) -> Option<(String, i64)> {
+    body.get("id").and_then(Json::as_str).and_then(identity)
 }
 
 /// `<epoch>-<row>`.
@@ -193,31 +196,46 @@ fn csv(path: &Path, manner: &Manner, ledger: &mut Ledger, progress: Tell<'_>) ->
 
 /// JSON lines: payloads of ours, as `mosquitto_sub` prints them, or an export.
 fn payloads(path: &Path, manner: &Manner, ledger: &mut Ledger, progress: Tell<'_>) -> ById {
+    if !has_ids(path)? {
+        return rows(path, manner, ledger, progress);
+    }
     let file = File::open(path).map_err(Fault::Io)?;
     let size = file.metadata().map_err(Fault::Io)?.len();
     let mut lines = Lines::new(BufReader::new(file));
     let mut buffer = Vec::new();
-    let mut by_id = false;
     for turn in 1_u64.. {
         buffer.clear();
         if !lines.append(&mut buffer)? {
             break;
         }
-        let line = text(without_end(&buffer), lines.number)?.trim();
-        if line.is_empty() {
-            continue;
+        let line = payload(&buffer);
+        if !line.is_empty() {
+            enter(ledger, None, line)?;
         }
-        let body = jsonl::object(line).map_err(|what| Fault::line(lines.number, what))?;
-        by_id |= body.contains_key("id");
-        if turn == 1 && !by_id {
-            return rows(path, manner, ledger, progress);
-        }
-        entered(ledger, None, body)?;
         if turn.is_multiple_of(STEP) && progress(lines.bytes, size).is_break() {
             return Ok(None);
         }
     }
     Ok(Some(true))
+}
+
+/// Whether there is a message with an identity. It need not be the first one: under the same first level of the topic
+/// are the bridge's `online` and its facts, both retained, and whatever others say.
+fn has_ids(path: &Path) -> Result<bool, Failure> {
+    let mut lines = Lines::new(BufReader::new(File::open(path).map_err(Fault::Io)?));
+    let mut buffer = Vec::new();
+    while lines.append(&mut buffer)? {
+        if object(payload(&buffer)).is_some_and(|body| id_of(&body).is_some()) {
+            return Ok(true);
+        }
+        buffer.clear();
+    }
+    Ok(false)
+}
+
+/// What stands on a line; nothing for bytes that are no text, a picture's say.
+fn payload(line: &[u8]) -> &str {
+    std::str::from_utf8(without_end(line)).unwrap_or_default().trim()
 }
 
 /// An export in any format.

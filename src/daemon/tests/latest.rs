@@ -1,6 +1,6 @@
 //! What a platform is told of the last readings.
 
-use super::latest;
+use super::super::latest;
 use crate::config::{self, Config};
 use crate::enrich::clock;
 use crate::log::{Log, Machine};

@@ -368,3 +368,14 @@ fn an_export_goes_into_a_pipe_and_leaves_it_there() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("is no file"), "{output:?}");
     assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
 }
+
+#[test]
+fn a_variable_that_is_empty_counts_as_not_set() {
+    let bridge = Bridge::prepare(|_| "sensors: [{ id: a, driver: sim }]".to_owned());
+    for name in ["SENSOR_BRIDGE_LOG", "SENSOR_BRIDGE_CONFIG", "SENSOR_BRIDGE__LOG__PATH"] {
+        let output = bridge.command(&["check"]).env(name, "").output().unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let loud = bridge.command(&["check"]).env("SENSOR_BRIDGE_LOG", "loud").output().unwrap();
+    assert_eq!(loud.status.code(), Some(2), "one that says something is heeded");
+}

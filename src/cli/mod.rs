@@ -35,7 +35,7 @@ mod why;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{self, Config, Problems};
 
@@ -131,9 +131,19 @@ fn whole() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
+/// The command line, to be read with these variables: an empty one counts as not set, as in the configuration.
+fn heeding(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> clap::Command {
+    let empty = |argument: &clap::Arg| {
+        let name = argument.get_env().and_then(std::ffi::OsStr::to_str);
+        name.and_then(&variable).is_some_and(|value| value.is_empty())
+    };
+    whole().mut_args(|argument| if empty(&argument) { argument.env(None) } else { argument })
+}
+
 /// Reads the arguments, runs the subcommand, answers its exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches_mut(&mut heeding(|name| std::env::var_os(name)).get_matches())
+        .unwrap_or_else(|error| error.exit());
     let global = &cli.global;
     logging::init(global.log_level, global.log_format);
     let outcome = match &cli.command {

@@ -62,10 +62,6 @@ impl<R: BufRead> Records<R> {
     }
 
     fn begin(&mut self) {
-        // The mark that some spreadsheets put before UTF-8.
-        if self.buffer.starts_with(b"\xef\xbb\xbf") {
-            self.buffer.drain(..3);
-        }
         if self.delimiter == 0 {
             let times = |wanted: &u8| self.buffer.iter().filter(|byte| *byte == wanted).count();
             // The first of equals: max_by_key would take the last.

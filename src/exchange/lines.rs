@@ -31,6 +31,10 @@ impl<R: BufRead> Lines<R> {
             return Ok(false);
         }
         self.number += 1;
+        // The mark that some programs put before UTF-8 is no part of the first word.
+        if self.number == 1 && buffer.starts_with(b"\xef\xbb\xbf") {
+            buffer.drain(..3);
+        }
         if read as u64 == room && buffer.last() != Some(&b'\n') {
             return Err(Fault::File(format!(
                 "line {}: longer than 16 megabytes; is a quotation mark not closed, or is it no text file?",
@@ -69,6 +73,10 @@ mod tests {
         assert!(lines.append(&mut buffer).unwrap());
         assert_eq!((buffer.as_slice(), lines.number, lines.bytes), (b"a\r\nb".as_slice(), 2, 4));
         assert!(!lines.append(&mut buffer).unwrap());
+
+        let mut marked = Vec::new();
+        assert!(Lines::new("\u{feff}a\n\u{feff}".as_bytes()).append(&mut marked).unwrap());
+        assert_eq!(marked, b"a\n");
 
         let endless = vec![b'x'; LONGEST as usize + 1];
         let fault = Lines::new(endless.as_slice()).append(&mut Vec::new()).unwrap_err().to_string();

@@ -84,7 +84,7 @@ impl Door {
     /// Nobody answers, or not to this question.
     pub fn ask(&self, request: &str) -> Result<Answer, AskError> {
         let mut other = String::new();
-        let mut denied = None;
+        let (mut denied, mut broken) = (None, None);
         for place in &self.places {
             match ask(place, request) {
                 Ok(reply) if self.database.as_ref().is_some_and(|wanted| *wanted != reply.database) => {
@@ -94,13 +94,15 @@ impl Door {
                 Ok(Reply { answer, .. }) => return Ok(answer),
                 Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {}
                 Err(why) if why.kind() == ErrorKind::PermissionDenied => denied = Some(place.clone()),
-                Err(why) => return Err(AskError::Broken { path: place.clone(), why }),
+                // It may be another daemon that hangs there.
+                Err(why) => broken = Some(AskError::Broken { path: place.clone(), why }),
             }
         }
-        match denied {
-            Some(place) => Err(AskError::Denied(place)),
-            None => Err(AskError::NoDaemon { places: self.places.clone(), other }),
-        }
+        Err(match (broken, denied) {
+            (Some(broken), _) => broken,
+            (None, Some(place)) => AskError::Denied(place),
+            (None, None) => AskError::NoDaemon { places: self.places.clone(), other },
+        })
     }
 }
 
@@ -112,4 +114,33 @@ fn ask(path: &Path, request: &str) -> std::io::Result<Reply> {
     let mut answer = Vec::new();
     stream.take(LONGEST).read_to_end(&mut answer)?;
     serde_json::from_slice(&answer).map_err(std::io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    /// Answers one question with this.
+    fn answering(path: &Path, answer: &'static str) {
+        let listener = UnixListener::bind(path).unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_exact(&mut [0; 7]).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_daemon_that_cannot_answer_does_not_hide_the_one_that_is_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let places: Vec<PathBuf> = ["one", "two"].map(|name| folder.path().join(name)).to_vec();
+        answering(&places[0], "rubbish");
+        answering(&places[1], "{\"database\":\"x.db\",\"metrics\":\"m\"}");
+        let door = Door { places, database: Some("x.db".to_owned()) };
+        assert_eq!(door.ask("status").unwrap(), Answer::Metrics("m".to_owned()));
+        let broken = door.ask("status").unwrap_err().to_string();
+        assert!(broken.starts_with("no sensor-bridge is running"), "{broken}");
+    }
 }

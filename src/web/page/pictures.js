@@ -33,7 +33,10 @@ function showPictures() {
 }
 
 async function newer(album) {
-  if (album.busy) return;
+  if (album.busy) {
+    album.t = undefined;
+    return;
+  }
   album.busy = true;
   try {
     const { pictures, oldest } = await ask("/api/pictures", { sensor: album.sensor, quantity: album.quantity });
@@ -54,7 +57,10 @@ async function newer(album) {
       if (!album.isPast) album.line.value = pictures[0].t;
       showTimeline(album);
     }
-  } catch { /* The next look tries again. */ }
+  } catch {
+    // The next look tries again.
+    album.t = undefined;
+  }
   album.busy = false;
 }
 

@@ -362,6 +362,15 @@ pub trait Dialogue: Send {
         Vec::new()
     }
 
+    /// Rows of readings whose messages it has not seen, because they went out before it was made, and may have to say
+    /// again. Asked before [`Dialogue::connected`].
+    fn forgotten(&self) -> Vec<i64> {
+        Vec::new()
+    }
+
+    /// A message with such a row, as it went out.
+    fn recall(&mut self, _topic: &str, _payload: &[u8]) {}
+
     /// The bridge leaves in order: said last, after the readings.
     fn leaving(&mut self, _now: Moment) -> Vec<Say> {
         Vec::new()

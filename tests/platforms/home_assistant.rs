@@ -1,7 +1,7 @@
 //! A Home Assistant that knows nothing but what discovery tells it: it builds entities, renders their templates by Jinja,
 //! presses what can be pressed, is restarted, and sees an entity go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -243,4 +243,33 @@ fn found_shown_switched_born_again_and_removed() {
     };
     assert_eq!(commands, ["home-assistant 200"; 4]);
     assert!(!bridge.stderr().contains("refused by the broker"), "{}", bridge.stderr());
+}
+
+/// What is quiet, such as a door, says nothing between a reload of the bridge and a restart of Home Assistant.
+#[test]
+fn what_has_not_changed_since_a_reload_is_said_again_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(folder.path());
+    let home = Home::start(&broker);
+    let bridge = Bridge::start(|folder| config(folder, &broker, SOIL));
+    let shown = [
+        ("binary_sensor.door_active", "True"),
+        ("sensor.whole_temperature", "19.5"),
+        ("switch.fan_on", "False"),
+    ];
+    shown.iter().for_each(|(entity, state)| home.shows(&home.entity(entity), state));
+    bridge.configure(&config(bridge.folder(), &broker, ""));
+    bridge.signal("HUP");
+    wait_until(SOON, "soil is gone", || !home.entities().keys().any(|id| id.contains("soil")));
+    let again = Home::start(&broker);
+    again.entity("sensor.air_temperature");
+    born(&broker);
+    shown.iter().for_each(|(entity, state)| again.shows(&again.entity(entity), state));
+    // Our own mirrors know them for repeats.
+    let ids = |home: &Home| -> BTreeSet<String> {
+        let messages = home.states.messages();
+        let whole = messages.iter().filter(|message| message.topic == "castel/greenhouse-pi/whole");
+        whole.map(|one| serde_json::from_str::<Value>(&one.payload).unwrap()["id"].to_string()).collect()
+    };
+    assert_eq!(ids(&again), ids(&home));
 }

@@ -21,6 +21,9 @@ use crate::reading::Qos;
 /// A report that cannot go out at the moment is tried again after this long.
 const LATER: Duration = Duration::from_secs(1);
 
+/// So many rows before one are looked through for the beginning of its sample: more than any sensor has quantities.
+const LONGEST_SAMPLE: i64 = 128;
+
 impl<O: Outbox, R: Requests> Session<'_, O, R> {
     /// Hands over as many messages as there is room for.
     pub(super) fn top_up(&mut self, now: Instant) -> Result<(), Stop> {
@@ -244,6 +247,20 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
             }
         }
         Ok(())
+    }
+
+    /// The message that this row went out in, with the first of its rows.
+    pub(super) fn went_out(&mut self, row: i64) -> Result<Option<(i64, Outgoing)>, LogError> {
+        let shared = &mut *self.shared;
+        let committed = *shared.committed.borrow();
+        let rows = shared.outbox.outgoing(row - LONGEST_SAMPLE, committed, 1 + LONGEST_SAMPLE as usize)?;
+        let mut messages = VecDeque::new();
+        cut(rows, &mut messages);
+        let found = messages.iter().find(|message| message.readings().iter().any(|one| one.row == row));
+        let Some(found) = found else { return Ok(None) };
+        let (config, outbox) = (&shared.config, &mut shared.outbox);
+        let outgoing = outgoing(&self.connected, config, outbox, found, LaneId::Live, &mut shared.buffer)?;
+        Ok(outgoing.map(|outgoing| (found.row(), outgoing)))
     }
 
     /// The message of this row, as it goes out.

@@ -1,6 +1,9 @@
 //! A platform's dialogue on this connection: subscribing, hearing, saying. Without a dialogue nothing here does anything.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+
+use tracing::debug;
 
 use super::{Session, Stop};
 use crate::enrich::clock;
@@ -39,12 +42,38 @@ impl<O: Outbox, R: Requests> Session<'_, O, R> {
     }
 
     fn talk(&mut self) {
+        self.recall();
         let Some(talk) = &mut self.shared.talk else { return };
         let now = clock::now();
         talk.stage = Stage::Talking;
         talk.link(true);
         let acts = talk.dialogue().connected(now);
         talk.act(acts, None, now);
+    }
+
+    /// Shows the dialogue what went out before it was made, if it has to know.
+    fn recall(&mut self) {
+        let Some(talk) = &mut self.shared.talk else { return };
+        let mut rows = talk.dialogue().forgotten();
+        let lanes = &self.shared.lanes;
+        let waits = |row: &i64| lanes.ranges().iter().any(|range| (range.next..=range.end).contains(row));
+        rows.retain(|row| *row <= lanes.cursor() && !waits(row));
+        // Oldest first, and a sample once.
+        rows.sort_unstable();
+        let mut seen = BTreeSet::new();
+        for row in rows {
+            let (first, outgoing) = match self.went_out(row) {
+                Ok(Some(found)) => found,
+                Ok(None) => continue,
+                // Nothing depends on it, and who needs the log more will say so.
+                Err(error) => return debug!("publisher: what went out before is not known: {error}"),
+            };
+            if let Some(talk) =
+                self.shared.talk.as_mut().filter(|_| seen.insert((first, outgoing.topic.clone())))
+            {
+                talk.dialogue().recall(&outgoing.topic, &outgoing.payload);
+            }
+        }
     }
 
     /// A SUBACK.

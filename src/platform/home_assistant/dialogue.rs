@@ -261,4 +261,22 @@ impl Dialogue for Voice {
         }
         Vec::new()
     }
+
+    /// After a reload of the bridge, what is quiet says nothing by itself.
+    fn forgotten(&self) -> Vec<i64> {
+        let unknown = |topic: &String| self.passing.get(topic).is_some_and(|last| last.messages.is_empty());
+        if !self.passing.keys().any(unknown) {
+            return Vec::new();
+        }
+        let latest = (self.about.latest)().into_iter();
+        let wanted =
+            latest.filter(|one| one.channel.publish.as_ref().is_some_and(|publish| unknown(&publish.topic)));
+        wanted.map(|one| one.row).collect()
+    }
+
+    fn recall(&mut self, topic: &str, payload: &[u8]) {
+        if let Some(last) = self.passing.get_mut(topic) {
+            last.keep(payload);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Whether what the sensors sit on is there, and open to the bridge: buses, ports, cameras, the firmware of a Pi. Opens no
+//! Whether what sensors and outputs sit on is there, and open to the bridge: buses, ports, cameras, the firmware of a Pi. Opens no
 //! device.
 
 use std::collections::BTreeMap;
@@ -7,14 +7,21 @@ use std::path::Path;
 
 use super::user::User;
 use super::{Verdict, below};
-use crate::config::Sensor;
+use crate::config::Config;
+use crate::sensor::Attachment;
 
-/// Workers (`i2c-1`, `w1`) with the sensors on them.
-pub(super) fn workers(sensors: &[Sensor]) -> BTreeMap<String, Vec<String>> {
+/// Every sensor and output, and where it sits.
+pub(super) fn seated(config: &Config) -> impl Iterator<Item = (Attachment, String)> {
+    let sensors = config.sensors.iter().map(|sensor| (sensor.driver.attachment(), &sensor.id));
+    let outputs = config.outputs.iter().map(|output| (output.driver.attachment(), &output.id));
+    sensors.chain(outputs).map(|(place, id)| (place, id.as_str().to_owned()))
+}
+
+/// Workers (`i2c-1`, `w1`) with the sensors and outputs on them.
+pub(super) fn workers(config: &Config) -> BTreeMap<String, Vec<String>> {
     let mut workers: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for sensor in sensors {
-        let worker = sensor.driver.attachment().worker().to_owned();
-        workers.entry(worker).or_default().push(sensor.id.as_str().to_owned());
+    for (place, id) in seated(config) {
+        workers.entry(place.worker().to_owned()).or_default().push(id);
     }
     workers
 }
@@ -347,6 +354,18 @@ pub(super) mod tests {
         assert_eq!(present.keys().collect::<Vec<_>>(), ["gpio", "i2c-1", "spi-0.0", "w1"]);
         let verdicts = look(root.path(), &present, &User::root());
         assert!(verdicts.iter().all(|verdict| !verdict.what.contains('(')), "{verdicts:?}");
+    }
+
+    #[test]
+    fn outputs_need_their_buses_and_pins_as_sensors_do() {
+        let yaml = "device: {id: pi}\nsensors:\n  - {id: air, driver: bme280, bus: i2c-1}\noutputs:\n  \
+                    - {id: valve, driver: pca9685, bus: i2c-1, channel: 3}\n  \
+                    - {id: fan, driver: digital-output, pin: 40}\n";
+        let config = crate::config::parse(yaml, std::iter::empty()).unwrap();
+        let verdicts = look(tree(&[PI]).path(), &workers(&config), &User::root());
+        let said: Vec<&str> = verdicts.iter().map(|verdict| verdict.what.as_str()).collect();
+        assert_eq!(said, ["there is no /dev/gpiochip0 (for fan)", "there is no /dev/i2c-1 (for air, valve)"]);
+        assert_eq!(super::super::pins::wanted(&config), [(40, "fan".to_owned())]);
     }
 
     #[test]

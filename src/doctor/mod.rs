@@ -81,18 +81,18 @@ pub fn examine(path: &Path, env: impl Iterator<Item = (String, String)>, user: &
     let checked = config::examine(path, env.iter().cloned());
     let mut verdicts = configuration(path, checked.as_ref().map(|checked| checked.warnings.as_slice()));
     let (config, workers) = match &checked {
-        Ok(checked) => (Some(checked.config.clone()), devices::workers(&checked.config.sensors)),
+        Ok(checked) => (Some(checked.config.clone()), devices::workers(&checked.config)),
         Err(_) => {
             let outline = config::outline(path, env.into_iter());
             let mut workers = devices::present(root);
-            workers.extend(outline.iter().flat_map(|config| devices::workers(&config.sensors)));
+            workers.extend(outline.iter().flat_map(devices::workers));
             (outline, workers)
         }
     };
 
     verdicts.extend(devices::look(root, &workers, user));
     if let Some(config) = &config {
-        verdicts.extend(pins::look(root, &pins::wanted(&config.sensors)));
+        verdicts.extend(pins::look(root, &pins::wanted(config)));
     }
     verdicts.push(machine::clock(clock::now().clock, clock::since_boot(), root));
     verdicts.push(supply());

@@ -1,18 +1,14 @@
-//! Whether the pins that sensors sit on are there. Opens none.
+//! Whether the pins that sensors and outputs sit on are there. Opens none.
 
 use std::path::Path;
 
 use super::Verdict;
-use super::devices::model;
-use crate::config::Sensor;
+use super::devices::{model, seated};
+use crate::config::Config;
 
-/// Sensors with the pin of the header (BCM number) that each has.
-pub(super) fn wanted(sensors: &[Sensor]) -> Vec<(u8, String)> {
-    let one = |sensor: &Sensor| {
-        let pin = sensor.driver.attachment().header_pin()?;
-        Some((pin, sensor.id.as_str().to_owned()))
-    };
-    sensors.iter().filter_map(one).collect()
+/// Sensors and outputs with the pin of the header (BCM number) that each has.
+pub(super) fn wanted(config: &Config) -> Vec<(u8, String)> {
+    seated(config).filter_map(|(place, id)| Some((place.header_pin()?, id))).collect()
 }
 
 /// GPIOs at the 26 pins of the first models (revision 2 of the board).

@@ -8,7 +8,7 @@ mod decode;
 mod kernel;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
@@ -117,7 +117,11 @@ struct Dht {
     pin: u8,
     simulate: Simulate,
     quantities: [QuantityInfo; 2],
+    asked: Asked,
 }
+
+/// When the part was asked last. It outlives the device, which is opened anew soon after a failure.
+type Asked = Arc<Mutex<Option<Instant>>>;
 
 fn configure(
     given: &Map<String, Json>,
@@ -145,6 +149,7 @@ fn configure(
                 quantity("temperature", "°C", model.temperature),
                 quantity("humidity", "%", (0.0, 100.0)),
             ],
+            asked: Asked::default(),
         })),
         _ => Err(problems),
     }
@@ -174,7 +179,7 @@ impl Driver for Dht {
             Some(folder) => Source::Kernel(folder),
             None => Source::Wire(buses.wire(self.pins, self.pin)),
         };
-        Ok(Box::new(Opened { source, model: self.model, failures: None, asked: None }))
+        Ok(Box::new(Opened { source, model: self.model, failures: None, asked: Arc::clone(&self.asked) }))
     }
 }
 
@@ -207,7 +212,7 @@ struct Opened {
     model: &'static Model,
     /// Failures since the last answer; nothing before the first.
     failures: Option<u32>,
-    asked: Option<Instant>,
+    asked: Asked,
 }
 
 impl Opened {
@@ -227,10 +232,14 @@ impl Opened {
 
 impl Device for Opened {
     fn read(&mut self) -> Result<Vec<Measured>, SensorError> {
-        if self.asked.is_some_and(|asked| asked.elapsed() + EARLY < self.model.gap) {
-            return Ok(Vec::new());
+        {
+            // One value, whole at any time.
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            if asked.is_some_and(|asked| asked.elapsed() + EARLY < self.model.gap) {
+                return Ok(Vec::new());
+            }
+            *asked = Some(Instant::now());
         }
-        self.asked = Some(Instant::now());
         match self.ask() {
             Ok(Air { temperature, humidity }) => {
                 self.failures = Some(0);

@@ -46,6 +46,16 @@ fn nobody_on_the_wire_is_an_error_at_once() {
     assert_eq!(error, "the dht22 on pin 4 of gpio-sim does not answer: check wiring, power and pin number");
 }
 
+/// The next attempt after a failure comes within a second: to a DHT22 that is too soon, and it fails again.
+#[test]
+fn after_a_failure_too_it_is_left_alone_for_its_time() {
+    let buses = Buses::new();
+    buses.simulated_pins().attach(4, Vec::new);
+    let driver = driver(&MODEL_22, &on_sim()).unwrap();
+    assert!(driver.open(&buses).unwrap().read().is_err());
+    assert_eq!(driver.open(&buses).unwrap().read(), Ok(vec![]));
+}
+
 /// No waiting between two questions.
 static HASTY: Model = Model {
     name: "hasty",

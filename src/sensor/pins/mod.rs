@@ -202,13 +202,15 @@ impl DebouncedInput {
     /// The changes that were settled by `now`, oldest first, and how many edges are missing.
     ///
     /// # Errors
-    /// The kernel does not tell of edges any more.
+    /// The kernel does not tell of edges any more. What it told of before is taken first.
     pub(super) fn take(&mut self, now: Duration) -> Result<(Vec<Change>, u64), SensorError> {
-        if self.input.is_deaf() {
+        // Asked first: then nothing is told of any more after the edges that are taken.
+        let deaf = self.input.is_deaf();
+        let edges = self.input.take(now);
+        if deaf && edges.edges.is_empty() && edges.lost == 0 {
             let message = format!("pin {} is watched no more: the kernel has ended it", self.pin);
             return Err(SensorError::Bus(message));
         }
-        let edges = self.input.take(now);
         let mut changes: Vec<Change> = Vec::new();
         for edge in edges.edges {
             changes.extend(self.debounce.feed(edge.high, edge.at));
@@ -219,7 +221,12 @@ impl DebouncedInput {
 
     /// When to take next though nobody calls.
     pub(super) fn due(&self) -> Option<Duration> {
-        [self.debounce.due(), self.input.due()].into_iter().flatten().min()
+        [self.debounce.due(), self.input.due(), self.ended()].into_iter().flatten().min()
+    }
+
+    /// Long ago, if the kernel has ended the watch: to be told at once.
+    pub(super) fn ended(&self) -> Option<Duration> {
+        self.input.is_deaf().then_some(Duration::ZERO)
     }
 
     /// Names whom to call.

@@ -266,9 +266,9 @@ impl Events for Opened {
         Ok(Taken { samples: Vec::new(), lost: self.count(now)? })
     }
 
-    /// Nothing is decided before the next reading.
+    /// Nothing is decided before the next reading, unless that cannot come.
     fn due(&self) -> Option<Duration> {
-        None
+        self.input.ended()
     }
 }
 

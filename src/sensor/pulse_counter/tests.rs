@@ -112,6 +112,23 @@ fn the_total_goes_on_from_the_log_and_over_a_reopening() {
     assert_eq!(total(&mut *again), 6.4262, "opened again after a failure, it has not forgotten");
 }
 
+/// Pulses wait for the next reading; when the kernel ends the watch before it, they have happened all the same.
+#[test]
+fn what_came_before_the_end_of_the_watch_counts() {
+    let buses = Buses::new();
+    let driver = configured(&rain()).unwrap();
+    let mut gauge = driver.open(&buses).unwrap();
+    let until = pulses(&buses, 3);
+    buses.simulated_pins().deafen(6);
+    let events = gauge.events().unwrap();
+    events.take(until).unwrap();
+    assert_eq!(events.due(), Some(Duration::ZERO), "there is more to say, at once");
+    let error = events.take(until).unwrap_err().to_string();
+    assert!(error.contains("watched no more"), "{error}");
+    drop(gauge);
+    assert_eq!(total(&mut *driver.open(&buses).unwrap()), 0.8382);
+}
+
 #[test]
 fn lost_edges_are_told() {
     let buses = Buses::new();

@@ -367,7 +367,14 @@ function route() {
     if (detail.open) detail.close();
     return;
   }
-  const [sensor, quantity] = found.slice(1, 3).map(decodeURIComponent);
+  let names;
+  try {
+    names = found.slice(1, 3).map(decodeURIComponent);
+  } catch {
+    // A link that was cut off within a letter.
+    return;
+  }
+  const [sensor, quantity] = names;
   opened = { sensor, quantity, range: found[3], key: `${sensor}/${quantity}` };
   put($("detail-title"), `${sensor} · ${spoken(quantity)}`);
   detail.querySelector(`input[value="${opened.range}"]`).checked = true;
@@ -545,7 +552,7 @@ function switchOf(name, output) {
     const next = output.on ? "off" : "on";
     return h("button", { type: "button", className: "plain", "aria-label": `Switch ${next} ${name}`, onclick: () => set(next) }, `Switch ${next}`);
   }
-  const level = h("input", { type: "number", min: 0, max: output.max, value: output.level, "aria-label": `Level of ${name} in percent` });
+  const level = h("input", { type: "number", min: 0, max: output.max, step: "any", value: output.level, "aria-label": `Level of ${name} in percent` });
   return h("form", { onsubmit: (event) => { event.preventDefault(); set(level.value); } }, level, " % ", h("button", { className: "plain" }, "Set"));
 }
 

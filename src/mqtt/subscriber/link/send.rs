@@ -88,7 +88,8 @@ impl Link<'_> {
             Some(since) => since + current.keep_alive / 2,
             None => current.heard + silence(current.keep_alive),
         };
-        let waiting = current.waiting.map(|since| since + COMPANY);
+        // While the sink is busy, its answer is what is waited for.
+        let waiting = current.waiting.filter(|_| self.storing.is_none()).map(|since| since + COMPANY);
         let asked = current.asked.map(|(_, since)| since + ANSWER);
         let answering = current.answering.map(|since| since + ANSWER);
         let again = self.filters.due().filter(|_| !self.filters.is_waiting());

@@ -134,6 +134,59 @@ fn a_sink_that_hangs_bounds_what_is_read_and_loses_nothing() {
     }
 }
 
+/// A sink that does not come to an end with this payload until it is let.
+struct Stuck {
+    payload: &'static [u8],
+    open: Arc<AtomicBool>,
+}
+
+impl Sink for Stuck {
+    fn open(&mut self) -> Result<mirror::Session, mirror::SinkError> {
+        Ok(mirror::Session::default())
+    }
+
+    fn store(&mut self, batch: &mirror::Batch) -> Result<mirror::Stored, mirror::SinkError> {
+        if batch.messages.iter().any(|message| message.payload == self.payload) {
+            until("the sink goes on", || self.open.load(SeqCst));
+        }
+        Ok(mirror::Stored::default())
+    }
+}
+
+/// Hundredths of a second of processor time that threads of this name have had.
+fn processor_time(name: &str) -> u64 {
+    let mut sum = 0;
+    for task in fs::read_dir("/proc/self/task").unwrap() {
+        let Ok(stat) = fs::read_to_string(task.unwrap().path().join("stat")) else { continue };
+        let Some((before, after)) = stat.rsplit_once(") ") else { continue };
+        let times = after.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
+        sum += if before.ends_with(&format!("({name}")) { times.sum() } else { 0 };
+    }
+    sum
+}
+
+/// The first message is stored and released by the broker while the others are with a sink that hangs: what was
+/// released waits with them.
+#[test]
+fn nobody_is_busy_while_the_sink_hangs() {
+    let house = House::new(MqttVersion::V311, "");
+    let open = Arc::<AtomicBool>::default();
+    let is_open = open.clone();
+    let sink = Box::new(move || Box::new(Stuck { payload: b"5", open: is_open.clone() }) as Box<dyn Sink>);
+    let mirror = config::Mirror { id: "idle".into(), ..house.mirror(&["t/#"], Qos::ExactlyOnce, SQLITE) };
+    let subscriber = start_with(&house.mqtt(), &mirror, sink, &house.board).unwrap();
+    until("it is subscribed", || house.board.part("mirror idle").state().0 == State::Ok);
+    house.broker.lines("t/2", 2, numbers(0..10));
+    until("all have come", || house.board.part("mirror idle").figure("received").get() == 10);
+    std::thread::sleep(Duration::from_millis(300));
+    let before = processor_time("mirror idle");
+    std::thread::sleep(Duration::from_secs(1));
+    let took = processor_time("mirror idle") - before;
+    assert!(took < 20, "{took} % of a processor");
+    open.store(true, SeqCst);
+    subscriber.stop();
+}
+
 /// A mirror's sink that panics, once in all its lives, when it is to store this payload.
 struct Fragile {
     sink: Box<dyn Sink>,

@@ -126,7 +126,7 @@ fn a_plot_in_every_form() {
 }
 
 #[test]
-fn what_cannot_be_plotted_says_what_to_do() {
+fn what_cannot_be_shown_says_what_to_do() {
     let bridge = rested();
     for (arguments, expected) in [
         (&["plot", "air.temprature"][..], "did you mean \"air.temperature\"?"),
@@ -134,6 +134,8 @@ fn what_cannot_be_plotted_says_what_to_do() {
         (&["plot", "air.state"], "sensor-bridge query air state"),
         (&["plot", "wave", "--since", "3d", "--until", "2d"], "the newest is of 2"),
         (&["plot", "wave", "--since", "1h", "--until", "2h"], "--since is not before --until"),
+        (&["query", "wave", "--since", "1h", "--until", "2h"], "--since is not before --until"),
+        (&["export", "wave", "--since", "1h", "--until", "2h"], "--since is not before --until"),
         (&["plot", "wave", "--png", "no/such/folder.png"], "folder.png: cannot be written"),
     ] {
         let said = refused(&bridge, arguments);

@@ -12,12 +12,12 @@ use super::Global;
 use super::interrupt::Interrupt;
 use super::progress::{Beside, Progress};
 use super::rows::{Format, Rows, reading_cells, reading_columns};
-use super::source::{Source, Which, now, time};
+use super::source::{Source, Span, Which, now};
 use super::terminal;
 use crate::exchange::{self, influx};
-use crate::log::query::{Line, Selection};
+use crate::log::query::Line;
 use crate::log::{LogFile, Reader};
-use crate::reading::{Timestamp, ValueKind};
+use crate::reading::ValueKind;
 
 /// Write readings to a file: CSV, JSON lines or line protocol
 #[derive(Debug, clap::Args)]
@@ -39,12 +39,8 @@ of it.")]
 pub struct Args {
     #[command(flatten)]
     which: Which,
-    /// Not before this time: 30d, yesterday, 2026-11-20
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    since: Option<Timestamp>,
-    /// Before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    until: Option<Timestamp>,
+    #[command(flatten)]
+    span: Span,
     /// csv, jsonl or influx; by the name of the file unless given
     #[arg(long, value_enum)]
     format: Option<ExportFormat>,
@@ -216,7 +212,7 @@ fn write<W: Write>(
     out: W,
     interrupt: &Interrupt,
 ) -> anyhow::Result<(u64, W)> {
-    let selection = Selection { since: args.since, until: args.until, ..args.which.selection(reader)? };
+    let selection = args.span.of(args.which.selection(reader)?)?;
     // Rows are not counted, which would take as long as to write them: how far we are, their times tell.
     let (first, last) = reader.bounds(&selection)?.map_or((0, 0), |(first, last)| (first.0, last.0));
     let length = last.saturating_sub(first).max(1) as f64;

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::Global;
 use super::rows::local;
-use super::source::{Source, now, time};
+use super::source::{Source, in_order, now, time};
 use super::terminal::{self, Letters, spelled};
 use crate::log::Reader;
 use crate::log::latest::Name;
@@ -110,9 +110,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let known = Timestamp(present.timestamp().as_microsecond());
     let until = args.until.unwrap_or(known);
     let since = args.since.unwrap_or(Timestamp(until.0.saturating_sub(DAY)));
-    if since >= until && args.until.is_some() {
-        bail!("--since is not before --until");
-    }
+    in_order(Some(since), args.until)?;
     if since >= known {
         bail!("--since is in the future, of which nothing is known");
     }

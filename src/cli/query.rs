@@ -9,13 +9,13 @@ use std::process::ExitCode;
 use super::Global;
 use super::progress::{Beside, Progress};
 use super::rows::{Cell, Format, Rows, reading_cells, reading_columns};
-use super::source::{Source, Which, now, time};
+use super::source::{Source, Span, Which, now};
 use super::terminal;
 use crate::log::Reader;
 use crate::log::gather::{Aggregate, Interval};
 use crate::log::query::{Line, Selection, Sql};
 use crate::log::times::Every;
-use crate::reading::{Timestamp, Value};
+use crate::reading::Value;
 
 /// Show readings of the log
 ///
@@ -37,12 +37,8 @@ not in the views, whose time is computed.")]
 pub struct Args {
     #[command(flatten)]
     which: Which,
-    /// Not before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    since: Option<Timestamp>,
-    /// Before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    until: Option<Timestamp>,
+    #[command(flatten)]
+    span: Span,
     /// Gather into intervals: 5m, 1h, 1d
     #[arg(long, value_name = "INTERVAL", value_parser = Every::parse)]
     every: Option<Every>,
@@ -108,7 +104,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
 }
 
 fn selection(args: &Args, reader: &Reader) -> anyhow::Result<Selection> {
-    Ok(Selection { since: args.since, until: args.until, ..args.which.selection(reader)? })
+    args.span.of(args.which.selection(reader)?)
 }
 
 /// How far a walk through the selection is, by the time of what it met.

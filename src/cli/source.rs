@@ -122,6 +122,39 @@ pub fn now() -> Zoned {
     now.to_zoned(TimeZone::system())
 }
 
+/// The stretch of time that is asked for.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Span {
+    /// Not before this time: 1d, yesterday, 2026-11-20
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
+    /// Before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
+}
+
+impl Span {
+    /// The selection within this stretch.
+    ///
+    /// # Errors
+    /// It ends before it begins.
+    pub fn of(self, selection: Selection) -> anyhow::Result<Selection> {
+        in_order(self.since, self.until)?;
+        Ok(Selection { since: self.since, until: self.until, ..selection })
+    }
+}
+
+/// Somebody who has mixed them up is told so, not that there is nothing.
+///
+/// # Errors
+/// `--until` is not after `--since`.
+pub fn in_order(since: Option<Timestamp>, until: Option<Timestamp>) -> anyhow::Result<()> {
+    match (since, until) {
+        (Some(since), Some(until)) if since >= until => bail!("--since is not before --until"),
+        _ => Ok(()),
+    }
+}
+
 /// Reads a time as people write it, for clap.
 ///
 /// # Errors

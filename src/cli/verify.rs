@@ -11,13 +11,12 @@ use super::interrupt::Interrupt;
 use super::layout::Layout;
 use super::progress::Progress;
 use super::rows::{Cell, Format, Rows, local};
-use super::source::{Source, known, now, selection, time};
+use super::source::{Source, Span, known, now, selection};
 use super::{Global, terminal};
 use crate::config::topic::check_filter;
 use crate::exchange::columns::Fixed;
 use crate::exchange::verify::{ChannelReport, Received, Report, Window, compare};
 use crate::log::Reader;
-use crate::log::query::Selection;
 use crate::reading::{Timestamp, Value};
 
 /// Compare what was delivered with what somebody received
@@ -41,12 +40,8 @@ Exit code: 0 nothing is missing, 1 something is.")]
 pub struct Args {
     /// What was received
     received: Option<PathBuf>,
-    /// Only what was taken since: 1d, yesterday, 2026-11-20
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    since: Option<Timestamp>,
-    /// Only what was taken before
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    until: Option<Timestamp>,
+    #[command(flatten)]
+    span: Span,
     /// Only this sensor, or SENSOR.QUANTITY; * stands for any letters
     #[arg(long)]
     sensor: Option<String>,
@@ -87,11 +82,11 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         },
     };
     let window = Window {
-        selection: Selection {
-            since: args.since,
-            until: args.until,
-            ..selection(args.sensor.as_ref(), args.quantity.as_ref(), &Reader::open(&log)?)?
-        },
+        selection: args.span.of(selection(
+            args.sensor.as_ref(),
+            args.quantity.as_ref(),
+            &Reader::open(&log)?,
+        )?)?,
         topics: args.topic.clone(),
     };
     let interrupt = Interrupt::watch()?;

@@ -82,7 +82,9 @@ fn folder(asked: Option<&Path>) -> Result<PathBuf> {
 /// Writes the demo's configuration and reads it back as the daemon would.
 fn write_config(dir: &Path, url: &str) -> Result<(PathBuf, Config)> {
     let path = dir.join("config.yaml");
-    let text = include_str!("config.yaml").replace("{URL}", url).replace("{DIR}", &dir.to_string_lossy());
+    // YAML reads a text as JSON writes it, whatever is in it.
+    let log = serde_json::Value::from(dir.join("bridge.db").to_string_lossy()).to_string();
+    let text = include_str!("config.yaml").replace("{URL}", url).replace("{LOG}", &log);
     std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
     let config = config::load(&path, std::iter::empty())?;
     Ok((path, config))
@@ -273,4 +275,20 @@ fn conclude(account: &Account, path: &Path, screen: &mut dyn Write) -> Result<bo
     suggest(path, screen)?;
     screen.flush()?;
     Ok(missing == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_folder_can_hold_the_demo() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["plain", "a \"quoted\" one", "back\\slash", "#comment: {x}", "ends\""] {
+            let folder = folder.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            let (path, config) = write_config(&folder, "mqtt://127.0.0.1:1").unwrap();
+            assert_eq!((path, config.log.path), (folder.join("config.yaml"), folder.join("bridge.db")));
+        }
+    }
 }

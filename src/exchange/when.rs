@@ -90,6 +90,10 @@ impl Times {
             return micros.parse().ok().map(Timestamp);
         }
         if let Ok(whole) = text.parse::<i64>() {
+            // 20261120: as seconds it would be a day of August 1970, which nobody means who says no unit.
+            if self.unit.is_none() && text.len() == 8 && text.parse::<DateTime>().is_ok() {
+                return None;
+            }
             let unit = self.unit.unwrap_or_else(|| Unit::by_size(whole as f64));
             return unit.micros(whole).map(Timestamp);
         }
@@ -131,6 +135,8 @@ mod tests {
             ("2026-11-20", Some(SEVEN - 8 * 3_600_000_000)),
             ("2026-11-20T09:00[+02:00]", Some(SEVEN)),
             ("2026-11-20T02:00[America/New_York]", Some(SEVEN)),
+            ("20261120", Some(SEVEN - 8 * 3_600_000_000)),
+            ("20261320", Some(20_261_320_000_000)),
             ("1795158000", Some(SEVEN)),
             ("1795158000.25", Some(SEVEN + 250_000)),
             ("1795158000123", Some(SEVEN + 123_000)),

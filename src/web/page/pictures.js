@@ -15,10 +15,9 @@ function showPictures() {
       const from = h("time"), at = h("time");
       const timeline = h("div", { className: "timeline", hidden: true }, from, line, at);
       const box = h("div", { className: "album" }, h("div", { className: "bar" }, h("h3", {}, sensor), about), strip, timeline);
-      album = { sensor, quantity, strip, about, timeline, line, from, at, pictures: [], newest: null, isPast: false, more: true, busy: false, t: undefined };
+      album = { sensor, quantity, box, strip, about, timeline, line, from, at, pictures: [], newest: null, isPast: false, more: true, busy: false, t: undefined };
       albums.set(key, album);
       $("albums").append(box);
-      $("pictures").hidden = false;
       line.addEventListener("input", () => showTimeline(album));
       line.addEventListener("change", () => goTo(album));
       strip.addEventListener("scroll", () => {
@@ -30,6 +29,12 @@ function showPictures() {
       afterPaint(() => newer(album));
     }
   }
+  for (const [key, album] of albums) {
+    if (pieces.has(`value/${key}`)) continue;
+    album.box.remove();
+    albums.delete(key);
+  }
+  $("pictures").hidden = albums.size === 0;
 }
 
 async function newer(album) {

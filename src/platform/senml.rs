@@ -178,6 +178,22 @@ const PRIMARY: [(&str, &str); 25] = [
     ("readings", "count"),
 ];
 
+/// The same of units that a sensor may be given and that our own table does not know: the symbol, and the way to it as
+/// factor and shift (RFC 8798, 2 and 3).
+const OTHERS: [(&str, &str, f64, f64); 11] = [
+    ("mm/h", "m/s", 1.0 / 3_600_000.0, 0.0),
+    ("m/h", "m/s", 1.0 / 3_600.0, 0.0),
+    ("m³/s", "m3/s", 1.0, 0.0),
+    ("W/m²", "W/m2", 1.0, 0.0),
+    ("VA", "VA", 1.0, 0.0),
+    ("kVA", "VA", 1e3, 0.0),
+    ("var", "var", 1.0, 0.0),
+    ("kvar", "var", 1e3, 0.0),
+    ("dB", "dB", 1.0, 0.0),
+    ("dBm", "dBW", 1.0, -30.0),
+    ("1/s", "1/s", 1.0, 0.0),
+];
+
 /// A unit of the registry, and the way to it.
 struct Registered {
     symbol: Option<&'static str>,
@@ -216,7 +232,10 @@ fn unit(channel: &Channel) -> Registered {
     if let Some(way) = to("µg/m³") {
         return Registered { symbol: Some("kg/m3"), factor: way.factor / 1e9, shift: 0.0 };
     }
-    Registered { symbol: None, factor: 1.0, shift: 0.0 }
+    let other = OTHERS.iter().find(|(known, ..)| *known == ours);
+    let (symbol, factor, shift) =
+        other.map_or((None, 1.0, 0.0), |(_, symbol, factor, shift)| (Some(*symbol), *factor, *shift));
+    Registered { symbol, factor, shift }
 }
 
 #[cfg(test)]
@@ -325,6 +344,11 @@ mod tests {
             ("rate", "B/s", 10.0, Some("bit/s"), 80.0),
             ("size", "KiB", 2.0, Some("B"), 2_048.0),
             ("tilt", "°", 5.0, Some("deg"), 5.0),
+            ("rate", "mm/h", 9.0, Some("m/s"), 0.000_002_5),
+            ("signal", "dBm", -67.0, Some("dBW"), -97.0),
+            ("irradiance", "W/m²", 412.5, Some("W/m2"), 412.5),
+            ("apparent", "kVA", 1.5, Some("VA"), 1_500.0),
+            ("flow", "l/min", 5.0, None, 5.0),
             ("odd", "widgets", 5.0, None, 5.0),
             ("odd", "", 5.0, None, 5.0),
         ] {
@@ -349,7 +373,9 @@ mod tests {
         const REGISTRY: &str = "m kg s A K cd mol Hz rad sr N Pa J W C V F Ohm S Wb T H Cel lm lx Bq Gy Sv kat m2 m3 m/s \
                                 m/s2 m3/s W/m2 cd/m2 bit bit/s lat lon pH dB dBW count / %RH %EL EL 1/s 1/min beat/min \
                                 beats S/m B VA VAs var vars J/m kg/m3 deg NTU";
-        for (_, symbol) in PRIMARY {
+        for symbol in
+            PRIMARY.map(|(_, symbol)| symbol).into_iter().chain(OTHERS.map(|(_, symbol, ..)| symbol))
+        {
             assert!(REGISTRY.split_whitespace().any(|known| known == symbol), "{symbol}");
         }
     }

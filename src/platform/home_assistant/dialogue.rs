@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::Settings;
 use super::announce::{self, ORIGIN};
 use super::control::{self, Control};
-use super::entity::{self, Entity};
-use super::last::Last;
+use super::entity::{self, Entity, Passing};
+use super::last::{Last, Message};
 use crate::platform::{About, Act, Dialogue, Heard, Order, Outcome, Say, Wish};
 use crate::reading::{Moment, Qos, SensorId};
 
@@ -74,7 +74,7 @@ impl Voice {
             passing: entities
                 .into_iter()
                 .filter_map(|entity| entity.passing)
-                .map(|(topic, sampled)| (topic, Last { sampled, messages: Vec::new() }))
+                .map(|passing| (passing.topic, Last { sampled: passing.sampled, messages: Vec::new() }))
                 .collect(),
             settings,
             about,
@@ -113,14 +113,28 @@ impl Voice {
         now.into_iter().filter(|(topic, now)| before.get(topic) != Some(now)).map(announcement).collect()
     }
 
-    /// What is not retained, once more. Messages of readings are as they were, `id` included.
-    fn again(&mut self) -> Vec<Act> {
+    /// What is not retained, once more, but for what has expired. Messages of readings are as they were, `id` included.
+    fn again(&mut self, now: i64) -> Vec<Act> {
         self.again_at = None;
+        let lives = self.lives();
         let of_topic = |(topic, last): (&String, &Last)| -> Vec<Act> {
-            last.messages.iter().map(|(_, payload)| value(topic, payload.clone())).collect()
+            let messages = last.messages.iter().filter(|message| is_good(&lives, topic, message, now));
+            messages.map(|message| value(topic, message.payload.clone())).collect()
         };
         let readings = self.passing.iter().flat_map(of_topic);
         readings.chain(self.set.iter().map(|(topic, text)| value(topic, text.clone().into_bytes()))).collect()
+    }
+
+    /// How long the values of each quantity on a topic are good.
+    fn lives(&self) -> Lives {
+        let mut lives = Lives::new();
+        for entity in entity::all(&self.settings, &self.about, &self.intervals).0 {
+            let life = entity.life();
+            if let Some(Passing { topic, quantity, .. }) = entity.passing {
+                lives.entry(topic).or_default().push((quantity, life));
+            }
+        }
+        lives
     }
 
     /// An announcement under our node id that is not among ours. What an earlier configuration left behind is taken back.
@@ -168,6 +182,20 @@ impl Voice {
             }
         }
     }
+}
+
+/// By topic: quantities, and how long their values are good, µs; `None` when nobody knows.
+type Lives = BTreeMap<String, Vec<(String, Option<i64>)>>;
+
+/// Whether one of the values in a message has not expired.
+fn is_good(lives: &Lives, topic: &str, message: &Message, now: i64) -> bool {
+    let known = lives.get(topic).map(Vec::as_slice).unwrap_or_default();
+    let holds = |life: Option<i64>| life.is_none_or(|life| message.at.saturating_add(life) > now);
+    if message.quantities.is_empty() {
+        return known.is_empty() || known.iter().any(|(_, life)| holds(*life));
+    }
+    let life_of = |name: &String| known.iter().find(|(known, _)| known == name).and_then(|(_, life)| *life);
+    message.quantities.iter().any(|name| holds(life_of(name)))
 }
 
 fn announcement((topic, payload): (String, Vec<u8>)) -> Act {
@@ -247,17 +275,17 @@ impl Dialogue for Voice {
             return self.announce(now);
         }
         if self.again_at.is_some_and(|due| due <= now) {
-            return self.again();
+            return self.again(now);
         }
         Vec::new()
     }
 
-    fn seal(&mut self, topic: &str, payload: &mut Vec<u8>, _: Moment) -> Vec<Say> {
+    fn seal(&mut self, topic: &str, payload: &mut Vec<u8>, now: Moment) -> Vec<Say> {
         // What is late is no value of now. In a text the quotation marks would have escapes.
         const LATE: &[u8] = b",\"late\":true";
         let late = payload.windows(LATE.len()).any(|bytes| bytes == LATE);
         if let Some(last) = self.passing.get_mut(topic).filter(|_| !late) {
-            last.keep(payload);
+            last.keep(payload, now.since_boot);
         }
         Vec::new()
     }
@@ -276,7 +304,8 @@ impl Dialogue for Voice {
 
     fn recall(&mut self, topic: &str, payload: &[u8]) {
         if let Some(last) = self.passing.get_mut(topic) {
-            last.keep(payload);
+            // Nobody knows how old it is: only what does not expire is said again.
+            last.keep(payload, i64::MIN);
         }
     }
 }

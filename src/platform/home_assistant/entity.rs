@@ -22,9 +22,24 @@ pub(super) struct Entity {
     pub(super) body: Map<String, Value>,
     /// What a message on its command topic does.
     pub(super) control: Option<Control>,
-    /// Topic of its readings, if they do not stay on the broker: said again for a Home Assistant that comes later. And
-    /// whether its messages are whole samples.
-    pub(super) passing: Option<(String, bool)>,
+    /// Its readings, if they do not stay on the broker: said again for a Home Assistant that comes later.
+    pub(super) passing: Option<Passing>,
+}
+
+/// Readings that do not stay on the broker.
+#[derive(Debug)]
+pub(super) struct Passing {
+    pub(super) topic: String,
+    /// Messages are whole samples.
+    pub(super) sampled: bool,
+    pub(super) quantity: String,
+}
+
+impl Entity {
+    /// How long a value of it is good, µs; `None` when nobody knows.
+    pub(super) fn life(&self) -> Option<i64> {
+        Some(self.body.get("expire_after")?.as_i64()?.saturating_mul(1_000_000))
+    }
 }
 
 /// All entities, and what cannot be one. `intervals` are those that were set since the start.
@@ -269,7 +284,7 @@ impl List<'_> {
         object: String,
         mut body: Map<String, Value>,
         control: Option<Control>,
-        passing: Option<(String, bool)>,
+        passing: Option<Passing>,
     ) {
         if control.is_some() {
             // No `qos`: at 0 the broker keeps no command for a bridge that is away, to be carried out hours later.
@@ -286,10 +301,11 @@ fn expires(longest: Duration, interval: Duration) -> u64 {
     patience.as_secs_f64().ceil().max(30.0) as u64
 }
 
-/// The topic of a channel whose readings are not retained.
-fn passing(channel: &Channel) -> Option<(String, bool)> {
+/// Of a channel whose readings are not retained.
+fn passing(channel: &Channel) -> Option<Passing> {
     let publish = channel.publish.as_ref().filter(|publish| !publish.retain)?;
-    Some((publish.topic.clone(), publish.shape == Shape::Sample))
+    let sampled = publish.shape == Shape::Sample;
+    Some(Passing { topic: publish.topic.clone(), sampled, quantity: channel.quantity.to_string() })
 }
 
 fn with<T: serde::Serialize>(

@@ -300,6 +300,27 @@ fn whoever_comes_later_hears_it_all_again() {
     assert!(voice.due().unwrap() >= due + 10_000_000);
 }
 
+/// A sensor that failed hours ago has no value of now for a Home Assistant that starts now.
+#[test]
+fn what_has_expired_is_not_said_again() {
+    let rules = platform(json!({})).rules();
+    let mut voice = voice(json!({}), &about(&rules));
+    voice.connected(moment(0));
+    // The one expires after 920 s, nobody knows how long the other may be silent.
+    let topics = ["castel/greenhouse-pi/air/temperature", "castel/greenhouse-pi/air/dark"];
+    topics.iter().for_each(|topic| assert!(voice.seal(topic, &mut b"{}".to_vec(), moment(0)).is_empty()));
+    voice.tick(moment(5_000_000));
+    for (at, expected) in [(600, vec![topics[1], topics[0]]), (3_600, vec![topics[1]])] {
+        voice.heard(heard("homeassistant/status", "online"), moment(at * 1_000_000));
+        let due = voice.due().unwrap();
+        voice.tick(moment(due));
+        let again = said(&voice.tick(moment(due + 5_000_000)));
+        let readings: Vec<&str> =
+            again.keys().map(String::as_str).filter(|topic| topic.starts_with("castel/")).collect();
+        assert_eq!(readings, expected, "after {at} s");
+    }
+}
+
 #[test]
 fn of_samples_as_many_are_said_again_as_it_takes_for_every_quantity() {
     let rules = Rules::default();

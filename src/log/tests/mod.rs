@@ -1,5 +1,6 @@
 //! The room as its callers see it: a real file, the real writer thread.
 
+mod damage;
 mod pictures;
 mod retention;
 mod rollups;

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::error::{LogError, at, classify, is_corrupt};
 use super::file::LogFile;
+use super::look::{self, Look};
 use super::store::Ids;
 use super::{Machine, schema};
 use crate::config;
@@ -49,15 +50,52 @@ pub(super) fn open(config: &config::Log, machine: &Machine) -> Result<Opened, Lo
     let path = &config.path;
     let lock = lock(path)?;
     let mut set_aside = None;
-    let mut opened = prepare(config, machine);
+    let mut opened = prepare(config, machine).and_then(|opened| {
+        look_through(&LogFile::from(config))?;
+        Ok(opened)
+    });
     if let Err(LogError::Corrupt { .. }) = opened {
         set_aside = Some(put_aside(path, machine)?);
         opened = prepare(config, machine);
     }
     let (connection, ids, boot_first_row) = opened?;
+    forget_damage(path)?;
     let rolled =
         connection.query_row("SELECT rolled FROM progress", [], |row| row.get(0)).map_err(at(path))?;
     Ok(Opened { connection, lock, ids, boot_first_row, last_row: ids.next_row - 1, rolled, set_aside })
+}
+
+/// Beside a database that an earlier run met damage in, where an open does not come to.
+const DAMAGED: &str = ".damaged";
+
+/// Longest look for damage: systemd gives a start 90 s.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Leaves word for the next open that the database seems to be damaged.
+pub(super) fn note_damage(path: &Path) -> io::Result<()> {
+    File::create(beside(path, DAMAGED)).map(drop)
+}
+
+fn forget_damage(path: &Path) -> Result<(), LogError> {
+    match std::fs::remove_file(beside(path, DAMAGED)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(path, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Looks through the pages, if an earlier run has met damage: some of that is of memory or a cable, and not on the disk.
+fn look_through(file: &LogFile) -> Result<(), LogError> {
+    let path = file.path.clone();
+    if !beside(&path, DAMAGED).exists() {
+        return Ok(());
+    }
+    tracing::warn!("{}: looking through it, because it seemed to be damaged", path.display());
+    let detail = match look::whole(file, LOOK)? {
+        Look::Whole => return Ok(()),
+        Look::Damaged(detail) => detail,
+        Look::Unfinished => format!("damage was met in it, and {} s were too few to find it", LOOK.as_secs()),
+    };
+    Err(LogError::Corrupt { path, detail })
 }
 
 /// A path with something appended to its last part.

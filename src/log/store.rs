@@ -1,14 +1,16 @@
 //! One transaction: everything that the writer holds goes in together, or nothing does.
 //! Knows no threads, no schedule and no retries.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use rusqlite::{Connection, params};
 
-use super::error::{Fault, classify};
+use super::error::{Fault, classify, is_corrupt};
 use super::inbox::{Batch, Job};
 use super::mirror::{self, StoreError};
+use super::open::note_damage;
 use super::stretch::Stretch;
 use super::{CommandLogged, Stored};
 use super::{channel, command, gap, picture};
@@ -38,6 +40,8 @@ pub(super) struct Store {
     boot_first_row: i64,
     /// Row id of the gap channel; 0 until it is known.
     gap_channel: Arc<AtomicI64>,
+    /// That the database is damaged is left as word for the next start.
+    damage_noted: bool,
     /// There are readings to be corrected that have come since the last correction.
     unsynced: Arc<AtomicBool>,
 }
@@ -108,6 +112,7 @@ impl Store {
             stretch: Stretch::default(),
             boot_first_row,
             gap_channel,
+            damage_noted: false,
             unsynced: Arc::default(),
         }
     }
@@ -169,8 +174,23 @@ impl Store {
             self.ids = before;
             self.forget();
             self.roll_back();
+            if let Abort::Sqlite(error) = &abort {
+                self.note_damage(error);
+            }
             abort.fault()
         })
+    }
+
+    /// What a commit comes to, an open need not: without a word from here the next start would go on with the file.
+    fn note_damage(&mut self, error: &rusqlite::Error) {
+        if self.damage_noted || !is_corrupt(error) {
+            return;
+        }
+        let Some(path) = self.connection.path() else { return };
+        match note_damage(Path::new(path)) {
+            Ok(()) => self.damage_noted = true,
+            Err(error) => tracing::warn!("{path}: that it is damaged cannot be noted: {error}"),
+        }
     }
 
     /// What was learnt from rows that are not there after all.
@@ -342,6 +362,7 @@ impl Store {
         };
         run(&self.connection).map_err(|error: rusqlite::Error| {
             self.roll_back();
+            self.note_damage(&error);
             match classify(&error) {
                 Fault::Disk(reason) | Fault::Request(reason) => reason,
             }

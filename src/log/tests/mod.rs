@@ -1,6 +1,7 @@
 //! The room as its callers see it: a real file, the real writer thread.
 
 mod commits;
+mod damage;
 mod files;
 mod full_disk;
 mod mirrored;

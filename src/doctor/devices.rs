@@ -41,7 +41,7 @@ pub(super) fn present(root: &Path) -> BTreeMap<String, Vec<String>> {
 }
 
 /// What a worker's name means here. Names, not the driver's types, so that a driver needs no line here;
-/// what is not known (`sim-1`, `folder /srv`) needs no device.
+/// what is not known (`sim-1`, `host`, `folder /srv`) needs no device.
 enum Needs<'a> {
     /// `i2c-1`
     I2c(&'a str),
@@ -57,8 +57,6 @@ enum Needs<'a> {
     Camera,
     /// `camera /dev/video0`
     UsbCamera(&'a str),
-    /// `host`
-    Firmware,
     Nothing,
 }
 
@@ -79,7 +77,6 @@ fn needs(worker: &str) -> Needs<'_> {
     }
     match worker {
         "w1" => Needs::OneWire,
-        "host" => Needs::Firmware,
         "gpio-sim" => Needs::Nothing,
         worker if worker.starts_with("gpio") => Needs::Gpio,
         worker if worker.starts_with("/dev/") => Needs::Serial(worker),
@@ -119,17 +116,11 @@ pub(super) fn look(root: &Path, workers: &BTreeMap<String, Vec<String>>, user: &
             Needs::OneWire => Some(one_wire(root, worker, &for_whom)),
             Needs::Camera => Some(camera(root, worker, &for_whom, user)),
             Needs::UsbCamera(device) => Some(usb_camera(root, worker, device, &for_whom, user)),
-            // Elsewhere it has nothing to say.
-            Needs::Firmware if !below(root, FIRMWARE).exists() => None,
-            Needs::Firmware => Some(node(root, worker, FIRMWARE, &for_whom, user, String::new)),
             Needs::Nothing => None,
         }
     };
     workers.iter().filter_map(one).collect()
 }
-
-/// Through which a Pi's firmware tells of throttling and under-voltage.
-const FIRMWARE: &str = "/dev/vcio";
 
 /// A program that somebody has to install.
 fn installed(root: &Path, program: &str) -> bool {
@@ -333,27 +324,33 @@ pub(super) mod tests {
             PI,
             ("usr/bin/rpicam-still", ""),
             ("dev/media0", ""),
-            ("dev/vcio", ""),
             ("dev/i2c-1", ""),
             ("dev/spidev0.0", ""),
             ("dev/gpiochip4", ""),
             ("sys/bus/w1/devices/w1_bus_master1/x", ""),
             ("sys/bus/w1/devices/28-0316a2795bff/x", ""),
         ]);
-        for worker in ["i2c-1", "spi-0.0", "gpio", "w1", "camera 0", "host"] {
+        for worker in ["i2c-1", "spi-0.0", "gpio", "w1", "camera 0"] {
             let verdict = verdict(root.path(), worker, &User::root());
             assert_eq!(verdict.state, State::Well, "{verdict:?}");
         }
-        let needless = ["sim-1", "gpio-sim", "camera fswebcam -", "folder /srv/ftp"]
+        let needless = ["sim-1", "gpio-sim", "host", "camera fswebcam -", "folder /srv/ftp"]
             .map(|name| (name.to_owned(), vec![]));
         assert_eq!(look(root.path(), &BTreeMap::from(needless), &User::root()), []);
-        let host = BTreeMap::from([("host".to_owned(), vec![])]);
-        assert_eq!(look(tree(&[]).path(), &host, &User::root()), [], "no Pi, no firmware to ask");
         // Without a configuration, whatever the machine has.
         let present = present(root.path());
         assert_eq!(present.keys().collect::<Vec<_>>(), ["gpio", "i2c-1", "spi-0.0", "w1"]);
         let verdicts = look(root.path(), &present, &User::root());
         assert!(verdicts.iter().all(|verdict| !verdict.what.contains('(')), "{verdicts:?}");
+    }
+
+    /// What the firmware of a Pi says is read from /sys, which is open to all.
+    #[test]
+    fn the_host_needs_no_device() {
+        let root = tree(&[PI, PASSWD, ("dev/vcio", "")]);
+        fs::set_permissions(root.path().join("dev/vcio"), fs::Permissions::from_mode(0o600)).unwrap();
+        let host = BTreeMap::from([("host".to_owned(), vec!["pi".to_owned()])]);
+        assert_eq!(look(root.path(), &host, &User::of_service(root.path())), []);
     }
 
     #[test]

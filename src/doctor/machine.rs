@@ -67,10 +67,12 @@ pub(super) fn wear(root: &Path) -> Vec<Verdict> {
         // 2: 80 % of the reserve used, 3: 90 %.
         let reserve = hexadecimals(&device.join("pre_eol_info")).into_iter().max().unwrap_or(0);
         if worn >= 9 || reserve >= 2 {
-            let what = format!(
-                "{disk} is at the end of its life ({}% used by its own estimate)",
-                (worn * 10).min(100)
-            );
+            let used = match reserve {
+                2 => "80% of its spare blocks".to_owned(),
+                3.. => "90% of its spare blocks".to_owned(),
+                _ => format!("{}%", (worn * 10).min(100)),
+            };
+            let what = format!("{disk} is at the end of its life ({used} used by its own estimate)");
             verdicts.push(Verdict::trouble("wear", what, REPLACE));
         } else if worn > 0 {
             let what = format!("{disk}: at most {}% of its life used by its own estimate", worn * 10);
@@ -172,7 +174,8 @@ mod tests {
         assert_eq!(said.len(), 4, "{said:?}");
         assert!(said[0].contains("mmcblk0: at most 30%") && said[0].ends_with("false"), "{said:?}");
         assert!(said[1].contains("mmcblk1") && said[1].contains("100%"), "{said:?}");
-        assert!(said[2].contains("mmcblk2") && said[2].ends_with("true"), "{said:?}");
+        assert!(said[2].contains("mmcblk2 is at the end of its life (80% of its spare blocks"), "{said:?}");
+        assert!(said[2].ends_with("true"), "{said:?}");
         assert!(said[3].contains("mmcblk1p2 has met 3 errors"), "{said:?}");
     }
 }

@@ -88,6 +88,35 @@ fn a_chip_that_is_never_ready_is_given_up() {
     assert!(error.contains("does not finish its measurement"), "{error}");
 }
 
+/// Says yes to being asked, and never that it is ready; counts the questions.
+struct Silent(Arc<AtomicU32>);
+
+impl Simulated for Silent {
+    fn write(&mut self, _: &[u8], _: Duration) -> Answer {
+        Ok(())
+    }
+
+    fn read(&mut self, buffer: &mut [u8], _: Duration) -> Answer {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        buffer.fill(0);
+        Ok(())
+    }
+}
+
+/// Or the bus is called hung, and nobody says which part of it does not finish.
+#[test]
+fn it_is_given_up_before_the_timeout_on_a_bus_of_100_khz() {
+    let buses = with_device(Some(Box::new(before(500.0))));
+    let mut device = driver(json!({"bus": "sim-1", "budget": 1000})).unwrap().open(&buses).unwrap();
+    let asked = Arc::new(AtomicU32::new(0));
+    buses.attach("sim-1", 0x29, Some(Box::new(Silent(Arc::clone(&asked))))).unwrap();
+    device.read().unwrap_err();
+    // A question is 39 bits, and a thread that sleeps is called 50 µs late.
+    let on_the_bus = PAUSE + Duration::from_micros(390 + 50);
+    let asked = asked.load(Ordering::Relaxed);
+    assert!(asked * on_the_bus < Duration::from_secs(4), "{asked} questions");
+}
+
 #[test]
 fn faults_are_errors_and_pass() {
     let fault = Arc::new(Mutex::new(None));

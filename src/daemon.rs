@@ -245,7 +245,13 @@ fn publish(
 /// Begins the dialogue with the platform, if it wants one.
 fn talk(mqtt: &Mqtt, config: &Config, commander: &Commander, log: &Log) -> Option<Begin> {
     let platform = mqtt.platform.as_ref()?.platform.clone();
-    let about = Arc::new(config.about(latest(config, log)));
+    let mut about = config.about(latest(config, log));
+    let orders = commander.clone();
+    about.ordered = Box::new(move |sensor| {
+        let ordered = orders.ordered(sensor.as_str());
+        (ordered.interval, ordered.paused)
+    });
+    let about = Arc::new(about);
     platform.dialogue(&about)?;
     let (commander, source) = (commander.clone(), config.platform_commands.clone());
     // Where commands come in on topics of our own as well, that connection is the one that outputs watch.

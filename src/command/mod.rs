@@ -38,7 +38,7 @@ use crate::log::{CommandAnswer, CommandLogged, CommandStep, Interrupted, Log, Lo
 use crate::mirror::Sink;
 use crate::output::{OutputState, Outputs};
 use crate::reading::{Moment, Timestamp};
-use crate::sampling::Control;
+use crate::sampling::{Control, Ordered};
 use crate::status::{Board, State};
 
 pub use reload::{Reload, ReloadError, Reloaded};
@@ -137,6 +137,11 @@ impl Commander {
     /// All outputs as they are now.
     pub fn outputs(&self) -> Vec<OutputState> {
         self.means.outputs.list()
+    }
+
+    /// What lasts of the orders to a sensor, whoever gave them.
+    pub fn ordered(&self, sensor: &str) -> Ordered {
+        self.means.control.ordered(sensor)
     }
 
     /// Carries out a command of somebody on this machine, who may do everything; whoever calls this has made sure

@@ -188,6 +188,9 @@ fn pace(given: Option<u32>, default: u32) -> Result<u32, String> {
     if (1..=10_000).contains(&pace) { Ok(pace) } else { Err("must be 1 to 10000".to_owned()) }
 }
 
+/// The interval at which a sensor is read if it was ordered another than the configured one, and whether it is paused.
+pub type Ordered = (Option<Duration>, bool);
+
 /// What a platform may tell of the bridge.
 pub struct About {
     /// Device id.
@@ -206,6 +209,8 @@ pub struct About {
     pub actions: Vec<(&'static str, Option<SensorId>)>,
     /// The last value of each channel that has one. Quick, and waits for nothing.
     pub latest: Box<dyn Fn() -> Vec<Logged> + Send + Sync>,
+    /// What a sensor was ordered to do before the dialogue was made; that outlives a reload of the configuration.
+    pub ordered: Box<dyn Fn(&SensorId) -> Ordered + Send + Sync>,
 }
 
 impl fmt::Debug for About {

@@ -169,6 +169,7 @@ pub(super) fn about(rules: &Rules) -> Arc<About> {
         outputs: vec![output("fan", None), output("vent", Some((10.0, 90.0)))],
         actions: vec![("read", None), ("interval", Some("air".into())), ("status", None)],
         latest: Box::new(move || latest.clone()),
+        ordered: Box::new(|_| (None, false)),
     })
 }
 

@@ -71,6 +71,17 @@ pub(super) struct Desk {
     pub bell: Arc<Bell>,
     /// Of the sensor.
     pub timeout: Duration,
+    /// What it was ordered to do here.
+    pub ordered: Ordered,
+}
+
+/// What lasts of the orders that a sensor was given since it started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ordered {
+    /// It is read at this interval, not at that of its configuration.
+    pub interval: Option<Duration>,
+    /// It is not read.
+    pub paused: bool,
 }
 
 /// Handle on the sensors of all workers, whichever there are at the time. Cheap to clone.
@@ -88,14 +99,35 @@ impl Control {
         let found = self.desks().get_key_value(sensor).map(|(id, desk)| (id.clone(), desk.clone()));
         let (id, desk) = found.ok_or_else(|| OrderError::UnknownSensor(sensor.to_owned()))?;
         let (reply, answer) = sync_channel(1);
-        if !desk.bell.order(Pending { sensor: id.clone(), order, reply }) {
+        if !desk.bell.order(Pending { sensor: id.clone(), order: order.clone(), reply }) {
             return Err(OrderError::Busy(id));
         }
         let patience = desk.timeout.saturating_add(Duration::from_secs(1)).min(LONGEST_WAIT);
         match answer.recv_timeout(patience) {
-            Ok(obeyed) => obeyed,
+            Ok(obeyed) => {
+                if obeyed.is_ok() {
+                    self.obeyed(&id, &order);
+                }
+                obeyed
+            }
             Err(RecvTimeoutError::Timeout) => Err(OrderError::Busy(id)),
             Err(RecvTimeoutError::Disconnected) => Err(OrderError::Ended),
+        }
+    }
+
+    /// What lasts of the orders to a sensor.
+    pub fn ordered(&self, sensor: &str) -> Ordered {
+        self.desks().get(sensor).map(|desk| desk.ordered).unwrap_or_default()
+    }
+
+    fn obeyed(&self, sensor: &SensorId, order: &Order) {
+        let mut desks = self.desks();
+        let Some(Desk { ordered, .. }) = desks.get_mut(sensor) else { return };
+        match order {
+            Order::Interval(interval) => ordered.interval = Some(*interval),
+            Order::Pause => ordered.paused = true,
+            Order::Resume => ordered.paused = false,
+            Order::Read | Order::Republish | Order::Change(..) => {}
         }
     }
 
@@ -107,10 +139,11 @@ impl Control {
         }
     }
 
-    /// The sensor may take so long from now on.
-    pub(super) fn set_timeout(&self, sensor: &SensorId, timeout: Duration) {
+    /// The sensor's configuration has changed: it may take so long from now on, and its interval is the configured one.
+    pub(super) fn adjusted(&self, sensor: &SensorId, timeout: Duration) {
         if let Some(desk) = self.desks().get_mut(sensor) {
             desk.timeout = timeout;
+            desk.ordered.interval = None;
         }
     }
 

@@ -48,7 +48,7 @@ use crate::reading::{ChannelId, Moment, Reading, SensorId};
 use crate::status::Board;
 use arrange::Step;
 use cell::Cell;
-pub use control::{Control, Obeyed, Order, OrderError};
+pub use control::{Control, Obeyed, Order, OrderError, Ordered};
 use running::Running;
 use stop::Stop;
 use watch::{Life, Roster, Supervisor};
@@ -231,7 +231,7 @@ impl Sampling {
         let plan = |id: &SensorId| plans.iter().find(|plan| plan.sensor.id == *id);
         let orphans = self.arrange(|id| plan(id).map(|plan| Step::Adjust(Box::new(plan.clone()))));
         for plan in plans {
-            self.control.set_timeout(&plan.sensor.id, plan.sensor.timeout);
+            self.control.adjusted(&plan.sensor.id, plan.sensor.timeout);
         }
         orphans
     }

@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 use super::arrange::{Arrangement, Step};
 use super::bell::Bell;
 use super::cell::Cell;
-use super::control::{Control, Desk};
+use super::control::{Control, Desk, Ordered};
 use super::stop::Stop;
 use super::watch::Watched;
 use super::worker::{Shared, Worker};
@@ -55,7 +55,10 @@ impl Running {
             worker.run();
         })?;
         for (id, timeout) in &desks {
-            control.seat(id, Some(Desk { bell: Arc::clone(&bell), timeout: *timeout }));
+            control.seat(
+                id,
+                Some(Desk { bell: Arc::clone(&bell), timeout: *timeout, ordered: Ordered::default() }),
+            );
         }
         let sensors = desks.into_iter().map(|(id, _)| id).collect();
         Ok(Self { watched, sensors, bell, ended, thread })
@@ -74,7 +77,8 @@ impl Running {
             return Err(io::Error::other(format!("{}: its worker takes no more sensors", self.watched.name)));
         }
         for (id, timeout) in desks {
-            control.seat(&id, Some(Desk { bell: Arc::clone(&self.bell), timeout }));
+            control
+                .seat(&id, Some(Desk { bell: Arc::clone(&self.bell), timeout, ordered: Ordered::default() }));
             self.sensors.push(id);
         }
         Ok(())

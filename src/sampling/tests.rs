@@ -385,6 +385,8 @@ fn a_paused_sensor_is_closed_and_read_only_when_ordered_to() {
     assert_eq!(good.closes.load(Ordering::SeqCst), 1);
     let count = bench.memory.values(10).len();
     control.order("s1", Order::Interval(ms(1))).unwrap();
+    assert_eq!(control.ordered("s1"), Ordered { interval: Some(ms(1)), paused: true });
+    assert_eq!(control.ordered("s2"), Ordered::default());
     std::thread::sleep(ms(50));
     assert_eq!(bench.memory.values(10).len(), count);
     control.order("s1", Order::Read).unwrap();

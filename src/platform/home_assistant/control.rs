@@ -84,12 +84,13 @@ pub(super) fn command(control: &Control, payload: &[u8]) -> Result<Map<String, V
     }
 }
 
-/// What a setting is at the start, if it has a state of ours.
+/// What a setting is at the start, if it has a state of ours: as configured, or as it was ordered before a reload.
 pub(super) fn first_state(control: &Control, about: &About) -> Option<String> {
-    let interval = |id: &SensorId| about.sensors.iter().find(|sensor| sensor.id == *id);
+    let (interval, paused) = (about.ordered)(control.target());
+    let configured = |id: &SensorId| Some(about.sensors.iter().find(|sensor| sensor.id == *id)?.interval);
     match control {
-        Control::Interval(id) => Some(interval_state(interval(id)?.interval)),
-        Control::Reading(_) => Some("ON".to_owned()),
+        Control::Interval(id) => Some(interval_state(interval.or_else(|| configured(id))?)),
+        Control::Reading(_) => Some(if paused { "OFF" } else { "ON" }.to_owned()),
         Control::Switch(_) | Control::Level(_) | Control::Press(..) => None,
     }
 }

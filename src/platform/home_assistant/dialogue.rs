@@ -58,7 +58,10 @@ pub(super) struct Voice {
 
 impl Voice {
     pub(super) fn new(settings: Arc<Settings>, about: Arc<About>) -> Self {
-        let (entities, _) = entity::all(&settings, &about, &BTreeMap::new());
+        let ordered = |id: &SensorId| Some((id.clone(), (about.ordered)(id).0?));
+        let intervals: BTreeMap<_, _> =
+            about.sensors.iter().filter_map(|sensor| ordered(&sensor.id)).collect();
+        let (entities, _) = entity::all(&settings, &about, &intervals);
         let mut controls = BTreeMap::new();
         let mut set = BTreeMap::new();
         for entity in &entities {
@@ -80,7 +83,7 @@ impl Voice {
             about,
             controls,
             set,
-            intervals: BTreeMap::new(),
+            intervals,
             orders: BTreeMap::new(),
             wanted: BTreeMap::new(),
             tag: 0,

@@ -457,6 +457,22 @@ fn a_longer_interval_makes_no_value_unknown() {
     assert_eq!(body["expire_after"], 12_600);
 }
 
+/// A reload of the configuration leaves a sensor as it was ordered, and makes another dialogue.
+#[test]
+fn what_was_ordered_before_a_reload_is_shown_after_it() {
+    let rules = Rules::default();
+    let mut known = Arc::into_inner(about(&rules)).unwrap();
+    known.actions = vec![("interval", None), ("pause", None), ("resume", None)];
+    known.ordered = Box::new(|_| (Some(std::time::Duration::from_secs(3_600)), true));
+    let mut voice = voice(json!({}), &Arc::new(known));
+    let announced = said(&voice.connected(moment(0)));
+    let temperature = &announced["homeassistant/sensor/greenhouse-pi/air_temperature/config"];
+    assert_eq!(serde_json::from_str::<Value>(temperature).unwrap()["expire_after"], 12_600);
+    let states = said(&voice.tick(moment(5_000_000)));
+    assert_eq!(states["homeassistant/number/greenhouse-pi/air_interval/state"], "3600");
+    assert_eq!(states["homeassistant/switch/greenhouse-pi/air_reading/state"], "OFF");
+}
+
 /// `pump` + `pressure_max` and `pump_pressure` + `max` are the same letters.
 #[test]
 fn no_two_entities_share_an_id() {

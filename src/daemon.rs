@@ -160,9 +160,9 @@ impl Bridge {
         self.commander.clone()
     }
 
-    /// Monotonic time of the last sign of life of the data path; the watchdog is fed from it.
-    pub fn last_sign_of_life(&self) -> Instant {
-        self.sampling.last_sign_of_life()
+    /// Monotonic time of the last sign of life of the data path; the watchdog is fed from it. Nothing without a log.
+    pub fn last_sign_of_life(&self) -> Option<Instant> {
+        self.log.is_running().then(|| self.sampling.last_sign_of_life())
     }
 
     /// Stops in the order of the data: outputs become safe, no new readings, then what is committed goes out and the mirrors
@@ -439,7 +439,7 @@ pub fn watch_signals() -> Result<(SyncSender<Wish>, Receiver<Wish>)> {
 /// Feeds systemd's watchdog as long as the data path lives: a hung data path is restarted.
 fn feed_watchdog(bridge: &Bridge) {
     if let Some(limit) = sd_notify::watchdog_enabled()
-        && bridge.last_sign_of_life().elapsed() < limit / 2
+        && bridge.last_sign_of_life().is_some_and(|life| life.elapsed() < limit / 2)
     {
         tell_systemd(&[NotifyState::Watchdog]);
     }

@@ -280,6 +280,11 @@ impl Inbox {
         self.lock().readings
     }
 
+    /// Whether there is a writer.
+    pub fn has_writer(&self) -> bool {
+        !self.lock().ended
+    }
+
     /// The writer is gone: answers whoever waits, and everybody from now on.
     pub fn end(&self) {
         let mut state = self.lock();

@@ -271,6 +271,11 @@ impl Log {
         command::left(&open::read_only(&self.shared.file)?, now).map_err(error::at(&self.shared.file.path))
     }
 
+    /// Whether anything is logged: false once the log is closed, or its writer has ended by a fault of the program.
+    pub fn is_running(&self) -> bool {
+        self.shared.inbox.has_writer()
+    }
+
     /// Commits what is waiting, checkpoints, and ends the writer; later calls answer [`LogError::Closed`].
     pub fn close(&self) -> Result<(), LogError> {
         self.shared.close().unwrap_or(Err(LogError::Closed))

@@ -444,5 +444,9 @@ impl Drop for Writer {
     fn drop(&mut self) {
         // Also when the thread panics: nobody may wait for a writer that is gone.
         self.inbox.end();
+        if std::thread::panicking() {
+            let why = "internal error (panic): nothing is logged any more; restart the service, and please report this";
+            self.part.set(State::Failed(why.to_owned()));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Damage that an open does not meet.
+//! Damage that an open does not meet, and a writer that is gone.
 
 use super::*;
 
@@ -57,4 +57,21 @@ fn a_file_that_turns_out_whole_is_gone_on_with() {
     assert_eq!(*log.committed().borrow(), 1);
     assert_eq!(folder.board.part("log").state().0, State::Ok);
     assert!(!doubt.exists());
+}
+
+#[test]
+fn a_writer_that_panicked_is_seen_to_be_gone() {
+    let folder = Folder::new();
+    let log = folder.open();
+    let ids = log.register(&[channel("a")]).unwrap();
+    assert!(log.is_running());
+    assert!(matches!(
+        log.shared.inbox.ask(|reply| Job::Run(|_| panic!("as the test wants it"), reply)),
+        Err(LogError::Closed)
+    ));
+    let state = || folder.board.part("log").state().0;
+    until("it is seen", || matches!(state(), State::Failed(why) if why.contains("panic")));
+    assert!(!log.is_running());
+    assert_eq!(log.append(vec![reading(ids[0], NOON, 1.0)]), Err(Busy));
+    assert!(log.close().is_err());
 }

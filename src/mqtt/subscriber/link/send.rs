@@ -141,7 +141,9 @@ impl Link<'_> {
                 Outgoing { topic: reply.topic.clone(), qos: Qos::AtLeastOnce, retain: false, payload };
             // The properties: two bytes more of their length, an identifier, and two of the data's length.
             let size = message.packet_size() + correlation.as_ref().map_or(0, |data| data.len() + 5);
-            let fits = current.max_packet_size.is_none_or(|most| size <= most as usize);
+            // Ours as well: on 3.1.1 rumqttc ends the connection over it, and the next, and so on.
+            let most = current.max_packet_size.unwrap_or(u32::MAX).min(self.mqtt.max_packet_size);
+            let fits = size <= most as usize;
             let taken =
                 if fits { current.requests.try_answer(message, correlation) } else { Err(NotTaken::Invalid) };
             match taken {

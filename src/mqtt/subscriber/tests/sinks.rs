@@ -187,6 +187,50 @@ fn nobody_is_busy_while_the_sink_hangs() {
     subscriber.stop();
 }
 
+/// A sink that answers every message with this many bytes.
+struct Talker {
+    bytes: usize,
+    answered: Arc<Mutex<Vec<i64>>>,
+}
+
+impl Sink for Talker {
+    fn open(&mut self) -> Result<mirror::Session, mirror::SinkError> {
+        Ok(mirror::Session::default())
+    }
+
+    fn store(&mut self, batch: &mirror::Batch) -> Result<mirror::Stored, mirror::SinkError> {
+        self.answered.lock().unwrap().extend(&batch.answered);
+        let answer = |number| mirror::Reply {
+            number,
+            topic: "r".into(),
+            payload: vec![b'x'; self.bytes],
+            correlation: None,
+        };
+        let replies = (1..).zip(&batch.messages).map(|(number, _)| answer(number)).collect();
+        Ok(mirror::Stored { replies, ..mirror::Stored::default() })
+    }
+}
+
+/// The library ends the connection over a packet that is larger than it was told, on each connection anew.
+#[test]
+fn an_answer_that_is_larger_than_allowed_is_given_up() {
+    for version in BOTH {
+        let house = House::new(version, "");
+        let answered = Arc::<Mutex<Vec<i64>>>::default();
+        let heard = answered.clone();
+        let sink =
+            Box::new(move || Box::new(Talker { bytes: 5000, answered: heard.clone() }) as Box<dyn Sink>);
+        let mirror = house.mirror(&["t/#"], Qos::AtLeastOnce, SQLITE);
+        let mqtt = Mqtt { max_packet_size: 2000, ..house.mqtt() };
+        let subscriber = start_with(&mqtt, &mirror, sink, &house.board).unwrap();
+        until("it is subscribed", || house.state() == State::Ok);
+        house.broker.lines("t/1", 1, ["x".to_owned()]);
+        until("it is done with", || *answered.lock().unwrap() == [1] || house.figure("reconnects") > 0);
+        assert_eq!(house.figure("reconnects"), 0, "{version:?}: {}", house.state());
+        subscriber.stop();
+    }
+}
+
 /// A mirror's sink that panics, once in all its lives, when it is to store this payload.
 struct Fragile {
     sink: Box<dyn Sink>,

@@ -220,21 +220,25 @@ fn a_mirror_fills_database_and_csv() {
         )
     };
     let mut bridge = Bridge::start(|folder| config(folder, &broker.url(), "qos: 1", &mirrors(folder)));
+    let file = |folder: &Path| {
+        let mut entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.find(|path| path.extension().is_some_and(|extension| extension == "csv"))
+    };
     wait_until(SOON, "mirrored rows", || {
         bridge.database_path().exists()
             && count(&bridge, "SELECT count(*) FROM waves WHERE value IS NOT NULL") > 10
+    });
+    // The two have connections of their own, and one may have been made later.
+    wait_until(SOON, "mirrored lines", || {
+        let text = file(bridge.folder()).map(|file| std::fs::read_to_string(file).unwrap());
+        text.is_some_and(|text| text.matches("/wave/value").count() > 10)
     });
     assert!(bridge.terminate().success());
     // Each message was kept once: by the log's own account, and in the file.
     let messages = count(&bridge, "SELECT count(*) FROM messages");
     assert_eq!(messages, count(&bridge, "SELECT count(DISTINCT payload) FROM messages"));
     assert_eq!(messages, count(&bridge, "SELECT count(*) FROM waves"));
-    let csv = std::fs::read_dir(bridge.folder())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "csv"))
-        .expect("a CSV file");
-    let mut lines = csv::Reader::from_path(csv).unwrap();
+    let mut lines = csv::Reader::from_path(file(bridge.folder()).expect("a CSV file")).unwrap();
     let records: Vec<csv::StringRecord> = lines.records().collect::<Result<_, _>>().unwrap();
     assert!(
         records.iter().filter(|record| record.iter().any(|field| field.ends_with("/value"))).count() > 10

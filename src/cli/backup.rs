@@ -28,7 +28,7 @@ Examples:
   sensor-bridge backup --encrypt /etc/sensor-bridge/log.key encrypted.db
 
 To restore: stop the daemon, remove bridge.db-wal and bridge.db-shm, copy the
-file to log.path, start it.")]
+file to log.path, give it to the user of the daemon, start it.")]
 pub struct Args {
     /// Where to
     file: PathBuf,

@@ -87,33 +87,41 @@ fn stage(stage: Stage) -> &'static str {
     }
 }
 
+fn readings(count: impl Into<i128>) -> String {
+    match count.into() {
+        1 => "1 reading".to_owned(),
+        count => format!("{count} readings"),
+    }
+}
+
 fn plain(buffer: &Buffer, now: &Zoned) -> String {
     let zone = now.time_zone();
     let mut lines = vec![
-        format!("log        {} readings, the newest is row {}", buffer.rows, buffer.last_row),
+        format!("log        {}, the newest is row {}", readings(buffer.rows), buffer.last_row),
         format!("delivered  up to row {}", buffer.cursor),
         match buffer.oldest {
             None => "waiting    nothing".to_owned(),
             Some(oldest) => {
-                format!("waiting    {} readings, the oldest of {}", buffer.waiting, age(oldest, now, zone))
+                format!("waiting    {}, the oldest of {}", readings(buffer.waiting), age(oldest, now, zone))
             }
         },
     ];
     for (range, count) in &buffer.late {
-        lines.push(format!("late       rows {} to {}, {count} readings", range.next, range.end));
+        lines.push(format!("late       rows {} to {}, {}", range.next, range.end, readings(*count)));
     }
     if !buffer.in_flight.is_empty() {
-        lines.push(format!("in flight  {} QoS 2 hand-shakes", buffer.in_flight.len()));
+        let count = buffer.in_flight.len();
+        lines.push(format!("in flight  {count} QoS 2 hand-shake{}", if count == 1 { "" } else { "s" }));
     }
     for (reason, count) in &buffer.refusals {
-        lines.push(format!("refused    {count} readings: {reason}"));
+        lines.push(format!("refused    {}: {reason}", readings(*count)));
     }
     for (reason, lost, last) in &buffer.gaps {
         let why = match reason.as_str() {
             "retention" => "deleted before delivery (log.retention.max_size)",
             _ => "not taken because the disk did not keep up",
         };
-        lines.push(format!("lost       {lost} readings, {why}; last {}", local(*last, zone)));
+        lines.push(format!("lost       {}, {why}; last {}", readings(*lost), local(*last, zone)));
     }
     lines.join("\n")
 }
@@ -143,7 +151,7 @@ mod tests {
             cursor: 60,
             waiting: 45,
             oldest: Some(Timestamp(0)),
-            late: vec![(RowRange { next: 11, end: 20 }, 5)],
+            late: vec![(RowRange { next: 11, end: 20 }, 1)],
             in_flight: vec![InFlight { row: 61, packet_id: 1, stage: Stage::Released }],
             refused: 2,
             refusals: vec![("quota exceeded".into(), 2)],
@@ -159,8 +167,8 @@ mod tests {
             "log        90 readings, the newest is row 100\n\
              delivered  up to row 60\n\
              waiting    45 readings, the oldest of 1970-01-01 01:00:00.000+01:00 (2h 5m ago)\n\
-             late       rows 11 to 20, 5 readings\n\
-             in flight  1 QoS 2 hand-shakes\n\
+             late       rows 11 to 20, 1 reading\n\
+             in flight  1 QoS 2 hand-shake\n\
              refused    2 readings: quota exceeded\n\
              lost       10 readings, deleted before delivery (log.retention.max_size); last 1970-01-01 01:00:00.000+01:00"
         );

@@ -71,9 +71,9 @@ pub struct Args {
     #[arg(long, value_name = "UNIT")]
     unit: Option<String>,
     #[command(flatten)]
-    layout: Layout,
-    #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    layout: Layout,
 }
 
 /// A file that was looked through.

@@ -31,7 +31,8 @@ Examples:
   sensor-bridge query air.temperature -n 1 --json | jq '.[0].value'
   sensor-bridge query --sql 'SELECT sensor, count(*) FROM readings GROUP BY 1'
 
-The views for --sql and other tools: readings, messages, gaps, refused.
+The views for --sql and other tools: readings, images, messages, commands,
+gaps, refused, refused_messages; see docs/log.md.
 A range of time is fast in the table reading (channel, time in microseconds),
 not in the views, whose time is computed.")]
 pub struct Args {

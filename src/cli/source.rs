@@ -18,7 +18,7 @@ use crate::reading::Timestamp;
 /// Where the readings are.
 #[derive(Debug, clap::Args)]
 pub struct Source {
-    /// Read this log (a backup, say) instead of the one in the configuration
+    /// Use this log (a backup, say) instead of the one in the configuration
     #[arg(long, value_name = "FILE")]
     pub database: Option<PathBuf>,
 }

@@ -52,9 +52,9 @@ pub struct Args {
     #[arg(long, value_name = "FILTER", value_parser = filter)]
     topic: Option<String>,
     #[command(flatten)]
-    layout: Layout,
-    #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    layout: Layout,
 }
 
 /// Gaps shown of all channels.

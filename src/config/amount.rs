@@ -110,11 +110,18 @@ fn time_unit(text: &str, part: &Part<'_>) -> Result<u128, AmountError> {
     }
     let unknown = AmountError::new(format!("\"{text}\": unknown unit of time \"{}\"", part.unit));
     let lower = part.unit.to_lowercase();
+    let days =
+        |each: u64| number.parse::<u64>().ok().and_then(|count| count.checked_mul(each)).unwrap_or(each);
+    if part.unit == "M" {
+        // Minutes, or months? A wrong guess for `max_age` deletes what somebody wanted to keep.
+        let instead = format!("write \"{number}m\" for minutes, \"{}d\" for months", days(30));
+        return Err(AmountError { suggestion: Some(instead), ..unknown });
+    }
     let meant = TIME_WORDS.iter().find(|(name, words)| *name == lower || words.contains(&lower.as_str()));
     Err(match meant {
         Some((name, _)) => unknown.write(format!("{number}{name}")),
-        None if lower.starts_with('w') => unknown.write("7d"),
-        None if lower.starts_with('y') => unknown.write("365d"),
+        None if lower.starts_with('w') => unknown.write(format!("{}d", days(7))),
+        None if lower.starts_with('y') => unknown.write(format!("{}d", days(365))),
         None => AmountError { suggestion: Some("units are ms, s, m, h, d".into()), ..unknown },
     })
 }
@@ -264,7 +271,9 @@ mod tests {
             ("10sec", "\"10sec\": unknown unit of time \"sec\"; write \"10s\""),
             ("5 minutes", "\"5 minutes\": unknown unit of time \"minutes\"; write \"5m\""),
             ("2H", "\"2H\": unknown unit of time \"H\"; write \"2h\""),
-            ("2w", "\"2w\": unknown unit of time \"w\"; write \"7d\""),
+            ("2w", "\"2w\": unknown unit of time \"w\"; write \"14d\""),
+            ("1y", "\"1y\": unknown unit of time \"y\"; write \"365d\""),
+            ("6M", "\"6M\": unknown unit of time \"M\"; write \"6m\" for minutes, \"180d\" for months"),
             ("3x", "\"3x\": unknown unit of time \"x\"; units are ms, s, m, h, d"),
             ("30s1m", "\"30s1m\": units must go from large to small, each once; write \"1m30s\""),
             ("1s1s", "\"1s1s\": units must go from large to small, each once; write \"1m30s\""),

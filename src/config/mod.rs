@@ -38,7 +38,7 @@ pub(crate) use check::json_pointer;
 pub use check::log::log_key;
 pub use model::*;
 pub(crate) use problem::write_located;
-pub use problem::{Problem, Problems};
+pub use problem::{NamedFile, Problem, Problems};
 pub use topic::topic_matches;
 
 use lines::Lines;
@@ -59,6 +59,8 @@ pub struct Checked {
     pub warnings: Vec<Problem>,
     /// Ids of the sensors that are switched off.
     pub disabled: Vec<String>,
+    /// Passwords, keys and certificates that it names.
+    pub files: Vec<NamedFile>,
 }
 
 /// Reads the configuration at `path` with the overrides in `env` (normally [`environment`]).
@@ -180,10 +182,11 @@ fn read_with(
         false => check_tree(yaml, env.into_iter(), drivers, &places, &mut lines, &mut report),
     };
     let unusable = report.has_problems();
+    let files = report.files().to_vec();
     let (problems, warnings) = report.finish(&lines);
     match outcome {
         Some(outcome) if !unusable => {
-            Ok(Checked { config: outcome.config, warnings, disabled: outcome.disabled })
+            Ok(Checked { config: outcome.config, warnings, disabled: outcome.disabled, files })
         }
         _ => Err(Problems { file: file.map(Path::to_owned), list: problems }),
     }

@@ -168,11 +168,23 @@ impl fmt::Display for KeyPath {
     }
 }
 
+/// A file that the configuration names and that has to be read for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedFile {
+    /// Key path: `mqtt.password_file`.
+    pub key: String,
+    /// As it is written there.
+    pub named: String,
+    /// Where it was found.
+    pub path: PathBuf,
+}
+
 /// Collects what the steps of reading a configuration find.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     problems: Vec<Finding>,
     warnings: Vec<Finding>,
+    files: Vec<NamedFile>,
 }
 
 #[derive(Debug)]
@@ -232,6 +244,25 @@ impl Report {
     /// Allowed, but the person should know.
     pub(super) fn warn(&mut self, path: &KeyPath, message: impl Into<String>) {
         self.warnings.push(Finding::new(path, message.into(), None));
+    }
+
+    /// A file that is read.
+    pub(super) fn reads(&mut self, path: &KeyPath, named: &str, file: &Path) {
+        self.files.push(NamedFile { key: path.to_string(), named: named.to_owned(), path: file.to_owned() });
+    }
+
+    /// A file that cannot be read.
+    pub(super) fn unreadable(&mut self, path: &KeyPath, file: &Path, error: &std::io::Error) {
+        let hint = "use sudo; if the service says this, give it the right (chgrp sensor-bridge, chmod 640), or restart it \
+                    where systemd hands the file over";
+        let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+        let message = format!("{} cannot be read: {error}", quoted(&file.to_string_lossy()));
+        self.suggest(path, message, denied.then(|| hint.to_owned()));
+    }
+
+    /// The files that were read, so far.
+    pub(super) fn files(&self) -> &[NamedFile] {
+        &self.files
     }
 
     pub(super) fn has_problems(&self) -> bool {

@@ -202,7 +202,10 @@ fn remedy(schema: &Value, value: &Value) -> Option<String> {
         Value::Number(number)
             if title == "duration" || example(schema).is_some_and(|e| parse_duration(&e).is_ok()) =>
         {
-            Some(format!("write \"{number}s\""))
+            // Who leaves the unit of an age out does not mean seconds: they would delete the log.
+            let age = schema.get("default").is_none() && example(schema).is_some_and(|e| e.ends_with('d'));
+            let unit = if age { "d" } else { "s" };
+            Some(format!("write \"{number}{unit}\""))
         }
         Value::Number(number) if title == "size" => Some(format!("write \"{number}MB\"")),
         Value::Number(_) | Value::Bool(_) if wants("string") => {

@@ -6,6 +6,7 @@
 
 mod broker;
 mod devices;
+mod files;
 mod machine;
 mod pins;
 mod storage;
@@ -90,6 +91,9 @@ pub fn examine(path: &Path, env: impl Iterator<Item = (String, String)>, user: &
         }
     };
 
+    if let Ok(checked) = &checked {
+        verdicts.extend(files::look(root, &checked.files, user));
+    }
     verdicts.extend(devices::look(root, &workers, user));
     if let Some(config) = &config {
         verdicts.extend(pins::look(root, &pins::wanted(config)));

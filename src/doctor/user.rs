@@ -69,20 +69,45 @@ impl User {
 
     /// Whether they may read and write this file, and if not, the group that might.
     pub(super) fn may_use(&self, file: &fs::Metadata) -> Result<(), Denied> {
+        if self.has(file, 0o6) {
+            return Ok(());
+        }
+        let mode = file.mode();
+        let could = mode >> 3 & 0o6 == 0o6 && file.gid() != 0 && !self.groups.contains(&file.gid());
+        Err(Denied { group: could.then(|| self.name_of(file.gid())) })
+    }
+
+    /// Whether they may read this file, and come to it.
+    pub(super) fn may_read(&self, file: &Path) -> bool {
+        let about = |path: &Path, bits| fs::metadata(path).is_ok_and(|about| self.has(&about, bits));
+        about(file, 0o4)
+            && file.ancestors().skip(1).all(|folder| folder.as_os_str().is_empty() || about(folder, 0o1))
+    }
+
+    /// Their own group.
+    pub(super) fn group(&self) -> String {
+        self.groups.first().map_or_else(|| self.name.clone(), |gid| self.name_of(*gid))
+    }
+
+    /// Whether this is the service's user, whom systemd hands credentials over to.
+    pub(super) fn is_service(&self) -> bool {
+        self.name == SERVICE
+    }
+
+    fn name_of(&self, gid: u32) -> String {
+        self.names.get(&gid).cloned().unwrap_or_else(|| gid.to_string())
+    }
+
+    fn has(&self, file: &fs::Metadata, wanted: u32) -> bool {
         let mode = file.mode();
         // The kernel looks at the first that fits only: an owner without rights has none through the group.
         let bits = match () {
-            () if self.uid == 0 => 0o6,
+            () if self.uid == 0 => 0o7,
             () if file.uid() == self.uid => mode >> 6,
             () if self.groups.contains(&file.gid()) => mode >> 3,
             () => mode,
         };
-        if bits & 0o6 == 0o6 {
-            return Ok(());
-        }
-        let could = mode >> 3 & 0o6 == 0o6 && file.gid() != 0 && !self.groups.contains(&file.gid());
-        let name = || self.names.get(&file.gid()).cloned().unwrap_or_else(|| file.gid().to_string());
-        Err(Denied { group: could.then(name) })
+        bits & wanted == wanted
     }
 }
 

@@ -35,9 +35,10 @@ pub fn channels(survey: &Survey, config: &Config) -> Result<Channels, Vec<String
         .iter()
         .flat_map(|sensor| sensor.quantities.iter().map(|quantity| &quantity.channel).chain([&sensor.state]))
         .collect();
+    let outputs: Vec<&str> = config.outputs.iter().map(|output| output.id.as_str()).collect();
     let (mut found, mut wrong) = (Vec::new(), Vec::new());
     for series in &survey.series {
-        match channel(&configured, &series.series, series.rule) {
+        match channel(&configured, &outputs, &series.series, series.rule) {
             Ok(channel) => found.push(channel),
             Err(what) => wrong.push(what),
         }
@@ -45,7 +46,12 @@ pub fn channels(survey: &Survey, config: &Config) -> Result<Channels, Vec<String
     if wrong.is_empty() { Ok(Channels(found)) } else { Err(wrong) }
 }
 
-fn channel(configured: &[&Channel], series: &Series, rule: Rule) -> Result<Channel, String> {
+fn channel(
+    configured: &[&Channel],
+    outputs: &[&str],
+    series: &Series,
+    rule: Rule,
+) -> Result<Channel, String> {
     let Series { device, sensor, quantity, unit } = series;
     let alike = configured.iter().find(|channel| {
         channel.device == *device
@@ -53,6 +59,11 @@ fn channel(configured: &[&Channel], series: &Series, rule: Rule) -> Result<Chann
             && channel.quantity.as_str() == quantity
     });
     let Some(channel) = alike else {
+        if outputs.contains(&sensor.as_str()) {
+            return Err(format!(
+                "{sensor} {quantity} is of an output: only readings of sensors are published anew"
+            ));
+        }
         return Err(format!(
             "{sensor} {quantity} of {device} is not in the configuration, which says how to publish it"
         ));
@@ -150,4 +161,23 @@ fn samples(
         last = Some((sensor, at));
     }
     samples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_not_said_to_be_unknown() {
+        let series = |sensor: &str| Series {
+            device: "pi".to_owned(),
+            sensor: sensor.to_owned(),
+            quantity: "on".to_owned(),
+            unit: String::new(),
+        };
+        let said =
+            |sensor: &str| channel(&[], &["fan"], &series(sensor), Rule::All(ValueKind::Bool)).unwrap_err();
+        assert!(said("fan").contains("is of an output"), "{}", said("fan"));
+        assert!(said("lamp").contains("is not in the configuration"), "{}", said("lamp"));
+    }
 }

@@ -10,6 +10,9 @@ pub const BROKER_GRACE: f64 = 30.0;
 /// What has not been heard of since the start is given this long, seconds.
 const START_GRACE: f64 = 60.0;
 
+/// The part that hears commands.
+const COMMANDS: &str = "commands";
+
 /// Less of the disk left than this part is something to look at, and than that is a failure.
 const DISK_LOW: f64 = 0.05;
 const DISK_FULL: f64 = 0.01;
@@ -70,7 +73,9 @@ pub fn judge(snapshot: &Snapshot) -> Health {
         health.part(&format!("output {}", output.output), &output.condition, 0.0);
     }
     for part in &snapshot.parts {
-        health.part(&part.part, &part.condition, 0.0);
+        // Commands come over a connection of their own to the same broker.
+        let grace = if part.part == COMMANDS { BROKER_GRACE } else { 0.0 };
+        health.part(&part.part, &part.condition, grace);
     }
     if snapshot.clock.quality != "synced" {
         health.warn("the clock is not synchronised: readings are marked, and corrected later".to_owned());
@@ -96,6 +101,7 @@ fn disk(snapshot: &Snapshot, health: &mut Health) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::snapshot::Part;
     use super::super::testing::snapshot;
     use super::*;
 
@@ -103,11 +109,19 @@ mod tests {
         Condition { state, reason: Some("why".into()), state_seconds: seconds }
     }
 
+    fn part(name: &str, seconds: f64) -> Part {
+        Part {
+            part: name.to_owned(),
+            condition: condition(Word::Failed, seconds),
+            figures: Default::default(),
+        }
+    }
+
     #[test]
     fn what_makes_it_unhealthy() {
         type Change = fn(&mut Snapshot);
         // change → (reasons, warnings)
-        let table: [(Change, &[&str], &[&str]); 12] = [
+        let table: [(Change, &[&str], &[&str]); 15] = [
             (|_| {}, &[], &[]),
             (|s| s.log.condition = condition(Word::Failed, 0.0), &["log: why"], &[]),
             (|s| s.log.condition = condition(Word::Degraded, 9e9), &[], &["log: why"]),
@@ -130,6 +144,9 @@ mod tests {
             ),
             (|s| s.broker = None, &[], &[]),
             (|s| s.mirrors[0].condition = condition(Word::Failed, 31.0), &["mirror back: why"], &[]),
+            (|s| s.parts.push(part("commands", 29.0)), &[], &["commands: why"]),
+            (|s| s.parts.push(part("commands", 31.0)), &["commands: why"], &[]),
+            (|s| s.parts.push(part("web", 0.1)), &["web: why"], &[]),
             (
                 |s| s.machine.disk_free_bytes = Some(999),
                 &["the disk of /var/lib/sensor-bridge/bridge.db has 1.0 % left; free some space or set \

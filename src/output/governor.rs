@@ -48,8 +48,15 @@ pub enum Refused {
         max: f64,
     },
     /// Too soon after the last change.
-    #[error("it changed a moment ago and may change again in {}", format_duration(*.0))]
+    #[error("it changed a moment ago and may change again in {}", format_duration(tenths(*.0)))]
     TooSoon(Duration),
+}
+
+/// Rounded up: whoever waits for so long is not refused again.
+fn tenths(left: Duration) -> Duration {
+    const TENTH: u128 = 100;
+    let count = left.as_nanos().div_ceil(TENTH * 1_000_000);
+    Duration::from_millis(u64::try_from(count * TENTH).unwrap_or(u64::MAX))
 }
 
 /// The rules of one output, and where it is by them.
@@ -317,6 +324,8 @@ mod tests {
         settle(&mut governor, s(0));
         governor.request(s(1), 100.0, None).unwrap();
         assert_eq!(governor.request(s(4), 50.0, None), Err(Refused::TooSoon(s(6))));
+        let soon = Refused::TooSoon(Duration::from_nanos(1_999_614_371)).to_string();
+        assert!(soon.ends_with("may change again in 2s"), "{soon}");
         governor.request(s(5), 0.0, None).unwrap();
         assert_eq!(settle(&mut governor, s(5)), (None, 0.0));
         assert_eq!(governor.request(s(14), 50.0, None), Err(Refused::TooSoon(s(1))));

@@ -95,7 +95,7 @@ fn broker(text: &mut String, broker: Option<&Broker>) {
              # mqtt:\n\
              #   url: mqtts://broker.example    # mqtt:// without encryption\n\
              #   username: greenhouse\n\
-             #   password_file: mqtt.password   # beside this file, readable for the service only\n\
+             #   password_file: mqtt.password   # beside this file; chmod 600\n\
              #   topic: \"sensors/{device}/{sensor}/{quantity}\"\n\n",
         );
         return;

@@ -87,7 +87,9 @@ pub(super) fn secret_file(
     path: &KeyPath,
     report: &mut Report,
 ) -> Option<String> {
-    read_password(&resolved(file, places), path, report)
+    let found = resolved(file, places);
+    report.reads(path, file, &found);
+    read_password(&found, path, report)
 }
 
 /// Where a password file is. A path that is not absolute is first a credential that systemd has handed over
@@ -113,7 +115,10 @@ fn read_password(file: &Path, path: &KeyPath, report: &mut Report) -> Option<Str
         None
     };
     match std::fs::metadata(file) {
-        Err(error) => return failed(report, format!("cannot be read: {error}")),
+        Err(error) => {
+            report.unreadable(path, file, &error);
+            return None;
+        }
         Ok(about) if about.is_dir() => return failed(report, "is a folder".into()),
         Ok(about) if !about.is_file() => return failed(report, "is not a file".into()),
         Ok(about) if about.len() > LARGEST => return failed(report, "is too large for a password".into()),
@@ -121,7 +126,10 @@ fn read_password(file: &Path, path: &KeyPath, report: &mut Report) -> Option<Str
     }
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
-        Err(error) => return failed(report, format!("cannot be read: {error}")),
+        Err(error) => {
+            report.unreadable(path, file, &error);
+            return None;
+        }
     };
     // Editors and `echo` end a file with a line end; it is not part of the password.
     let password = text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));

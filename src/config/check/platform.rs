@@ -177,13 +177,14 @@ pub(super) fn channel(channel: &Channel, chosen: &Chosen, path: &KeyPath, report
         if !report.has_problem_at(&at) {
             let message =
                 format!("{name} takes quality of service {} at most, not {}", most as u8, publish.qos as u8);
-            report.problem(&at, message);
+            report.suggest(&at, message, "set it here, or `mqtt.qos` for all".to_owned());
         }
     }
     if rules.no_retain && publish.retain {
         let at = path.key("retain");
         if !report.has_problem_at(&at) {
-            report.problem(&at, format!("{name} keeps no messages: nothing can be retained"));
+            let message = format!("{name} keeps no messages: nothing can be retained");
+            report.suggest(&at, message, "write false here, or in `mqtt.retain` for all".to_owned());
         }
     }
 }

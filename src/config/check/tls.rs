@@ -52,7 +52,8 @@ fn trust(raw: &raw::Tls, places: &SecretPlaces, path: &KeyPath, report: &mut Rep
         report.suggest(&path.key(second), format!("contradicts `{first}`"), Some(hint));
     }
     if let Some(file) = &raw.ca_file {
-        let file = resolved(file, places);
+        let (named, file) = (file, resolved(file, places));
+        report.reads(&path.key("ca_file"), named, &file);
         readable(&file, &path.key("ca_file"), report);
         return Trust::Authorities(file);
     }
@@ -123,7 +124,10 @@ fn identity(
             None
         }
         (Some(certificate), Some(key)) => {
+            let named = [certificate, key];
             let (certificate, key) = (resolved(certificate, places), resolved(key, places));
+            report.reads(&path.key("cert_file"), named[0], &certificate);
+            report.reads(&path.key("key_file"), named[1], &key);
             readable(&certificate, &path.key("cert_file"), report);
             plain_key(&key, &path.key("key_file"), report);
             Some((certificate, key))
@@ -133,7 +137,7 @@ fn identity(
 
 fn readable(file: &Path, path: &KeyPath, report: &mut Report) {
     if let Err(error) = std::fs::File::open(file) {
-        report.problem(path, format!("{} cannot be read: {error}", quoted(&file.to_string_lossy())));
+        report.unreadable(path, file, &error);
     }
 }
 
@@ -142,7 +146,7 @@ pub(super) fn plain_key(file: &Path, path: &KeyPath, report: &mut Report) {
     let name = quoted(&file.to_string_lossy());
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
-        Err(error) => return report.problem(path, format!("{name} cannot be read: {error}")),
+        Err(error) => return report.unreadable(path, file, &error),
     };
     if text.contains("ENCRYPTED") {
         let hint = format!("openssl pkey -in {} -out plain.key, and let only root read it", file.display());

@@ -62,7 +62,12 @@ fn what_is_wrong_with_a_sensor_is_found_behind_one_that_is_switched_off() {
 ";
     let yaml = case.yaml(AWS, "").replace(SENSOR, sensors);
     let found = problems(&yaml);
-    assert_eq!(found, ["line 5: sensors[1].qos: aws-iot takes quality of service 1 at most, not 2"]);
+    assert_eq!(
+        found,
+        [
+            "line 5: sensors[1].qos: aws-iot takes quality of service 1 at most, not 2; set it here, or `mqtt.qos` for all"
+        ]
+    );
 }
 
 fn publish(checked: &Checked) -> &Publish {

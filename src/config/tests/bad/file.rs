@@ -119,7 +119,7 @@ mirror:
             "line 4: mqtt.url: unknown scheme \"mqqt\"; did you mean \"mqtt\"?",
             "line 5: mqtt.qos: must be between 0 and 2, not 3",
             "line 6: mqtt.retian: unknown key \"retian\"; did you mean \"retain\"?",
-            "line 8: log.retention.max_age: expected a duration such as 90d, found the number 90; write \"90s\"",
+            "line 8: log.retention.max_age: expected a duration such as 90d, found the number 90; write \"90d\"",
             "line 13: sensors[0].interval: \"10sec\": unknown unit of time \"sec\"; write \"10s\"",
             "line 15: sensors[0].quantities.temprature: the driver bme280 has no quantity \"temprature\"; did you mean \"temperature\"?",
             "line 16: sensors[0].quantities.humidity.change: must be greater than 0; for every sample write always, for every change any",

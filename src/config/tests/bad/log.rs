@@ -27,7 +27,7 @@ fn log_and_clock() {
         "clock",
         &[
             ("max_hold: 1m", "max_hold: means nothing here; it goes with `unsynced: hold`"),
-            ("unsynced: hold, max_hold: 2w", "max_hold: \"2w\": unknown unit of time \"w\"; write \"7d\""),
+            ("unsynced: hold, max_hold: 2w", "max_hold: \"2w\": unknown unit of time \"w\"; write \"14d\""),
             ("unsynced: wait", "unsynced: unknown value \"wait\"; possible: mark, hold"),
         ],
     );

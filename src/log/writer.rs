@@ -19,15 +19,18 @@ use super::rollup::Roller;
 use super::store::{Along, Answer, Outcome, Store};
 use crate::status::{Figure, Part, State};
 
+/// The fuzzer waits for no disk to become better: it has damaged the file itself.
+const NO_TIME: Duration = Duration::from_millis(1);
+
 /// Waits between two tries on a failing disk.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
+const FIRST_RETRY: Duration = if cfg!(fuzzing) { NO_TIME } else { Duration::from_millis(100) };
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
 /// How long closing goes on trying. Leaving may take 10 s in all.
-const LAST_CHANCE: Duration = Duration::from_secs(2);
+const LAST_CHANCE: Duration = if cfg!(fuzzing) { NO_TIME } else { Duration::from_secs(2) };
 
 /// A mirror's batch, or a command, waits this long for the disk before its caller is told.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = if cfg!(fuzzing) { NO_TIME } else { Duration::from_secs(10) };
 
 /// Losses are recorded at once, but no more often than this: a disk that is too slow loses many times a second.
 const BETWEEN_GAPS: Duration = Duration::from_secs(10);

@@ -193,7 +193,8 @@ fn refused(seen: &[Seen<'_>]) -> bool {
 fn notes(Seen { path, survey, .. }: &Seen<'_>, config: Option<&Config>) {
     let path = path.display();
     if survey.missing > 0 {
-        terminal::say(format_args!("{path}: {} values are missing and left out", survey.missing));
+        let what = if survey.missing == 1 { "value is" } else { "values are" };
+        terminal::say(format_args!("{path}: {} {what} missing and left out", survey.missing));
     }
     if !survey.unused.is_empty() {
         let unused: Vec<&str> = survey.unused.iter().map(String::as_str).collect();

@@ -31,6 +31,13 @@ fn value(schema: &Value, value: &mut Value, path: &KeyPath, report: &mut Report)
     if let Some(choices) = schema::choices(schema) {
         let all: Vec<&Value> =
             schema::alternatives(whole).into_iter().filter_map(schema::choices).flatten().collect();
+        let percent =
+            value.as_str().and_then(|text| text.trim().strip_suffix('%')?.trim().parse::<f64>().ok());
+        if let Some(percent) = percent.filter(|_| schema::types(whole).contains(&"number")) {
+            let message = format!("unknown value {}", quoted(&plain(value)));
+            report.suggest(path, message, format!("percent are written without their sign: {percent}"));
+            return false;
+        }
         return one_of(schema, &choices, &all, value, path, report);
     }
     match value {

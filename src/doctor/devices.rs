@@ -210,7 +210,10 @@ fn enable(root: &Path, raspi_config: &str, parameter: &str) -> String {
         true => format!(
             "sudo raspi-config nonint {raspi_config} 0 (or dtparam={parameter} in config.txt and a reboot)"
         ),
-        false => "load the kernel's driver for it, or use a simulated bus (bus: sim-1)".to_owned(),
+        false => {
+            let simulated = if parameter == "spi=on" { "sim-0.0" } else { "sim-1" };
+            format!("load the kernel's driver for it, or use a simulated bus (bus: {simulated})")
+        }
     }
 }
 
@@ -300,6 +303,7 @@ pub(super) mod tests {
             ("i2c-1", vec![PI, ("dev/i2c-20", "")], "no /dev/i2c-1", "there is i2c-20"),
             ("i2c-1", vec![], "no /dev/i2c-1", "bus: sim-1"),
             ("spi-0.0", vec![PI], "no /dev/spidev0.0", "do_spi"),
+            ("spi-0.0", vec![], "no /dev/spidev0.0", "bus: sim-0.0"),
             ("/dev/serial0", vec![PI], "no /dev/serial0", "do_serial_hw"),
             ("/dev/ttyUSB0", vec![PI], "no /dev/ttyUSB0", "plugged in"),
             ("gpio", vec![PI], "no /dev/gpiochip0", "GPIO_CDEV"),

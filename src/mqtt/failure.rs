@@ -102,6 +102,18 @@ fn from_io(error: &io::Error) -> Failure {
 }
 
 fn from_rustls(error: &rustls::Error) -> Failure {
+    // What rustls has no word for it shows in the notation of its own debugging.
+    if let rustls::Error::InvalidCertificate(rustls::CertificateError::Other(why)) = error {
+        let why = why.to_string();
+        let hint = match why.as_str() {
+            "CaUsedAsEndEntity" => {
+                "; it is signed by itself: name its fingerprint in mqtt.tls.pin, or give the broker a certificate \
+                 issued by that authority"
+            }
+            _ => "",
+        };
+        return Failure::Tls(format!("invalid peer certificate: {why}{hint}"));
+    }
     let hint = match error {
         rustls::Error::InvalidCertificate(
             rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature,
@@ -274,11 +286,14 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_certificate_is_told_with_what_to_do() {
         use rustls::CertificateError as C;
+        let other = |text: &str| rustls::OtherError(std::sync::Arc::new(io::Error::other(text.to_owned())));
         for (error, expected) in [
             (C::Expired, "this machine's clock"),
             (C::NotValidYet, "this machine's clock"),
             (C::NotValidForName, "mqtt.url"),
             (C::UnknownIssuer, "mqtt.tls.ca_file"),
+            (C::Other(other("CaUsedAsEndEntity")), "certificate: CaUsedAsEndEntity; it is signed by itself"),
+            (C::Other(other("its fingerprint is 12")), "certificate: its fingerprint is 12"),
         ] {
             let failure = from_rustls(&rustls::Error::InvalidCertificate(error)).to_string();
             assert!(failure.contains(expected), "{failure}");

@@ -173,7 +173,8 @@ impl fmt::Display for Attachment {
             Attachment::Gpio { pins: Pins::Header, pin } => write!(f, "pin {pin}"),
             Attachment::Gpio { pins, pin } => write!(f, "pin {pin} of {pins}"),
             Attachment::Expander { bus, address, chip, pin } => {
-                write!(f, "pin {pin} of the {chip} at address {address:#04x} on {bus}")
+                let place = if *chip == "PCA9685" { "channel" } else { "pin" };
+                write!(f, "{place} {pin} of the {chip} at address {address:#04x} on {bus}")
             }
             Attachment::Worker(name) => f.write_str(name),
             Attachment::Alone(name) => f.write_str(name),

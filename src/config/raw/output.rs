@@ -23,7 +23,7 @@ pub(in crate::config) struct Output {
     /// `i2c-1`, or `sim-1` for a simulated one.
     #[schemars(extend("examples" = ["i2c-1"]))]
     pub(in crate::config) bus: Option<String>,
-    /// I2C address, `0x40` to `0x7f`. Only with `pca9685`; default `0x40`.
+    /// I2C address, `0x40` to `0x77`. Only with `pca9685`; default `0x40`.
     #[schemars(with = "Option<AddressText>", extend("examples" = ["0x41"]))]
     pub(in crate::config) address: Option<NumberOrText>,
     /// Channel of the PCA9685.

@@ -416,7 +416,7 @@ commands:
     assert_eq!(fan.level.publish.as_ref().unwrap().topic, "t/pi/fan");
     assert_eq!((lamp.limits.safe, lamp.limits.max, lamp.limits.slew), (20.0, 80.0, Some(5.0)));
     assert!(lamp.level.publish.as_ref().unwrap().retain && !fan.level.publish.as_ref().unwrap().retain);
-    assert_eq!(valve.driver.attachment().to_string(), "pin 15 of the PCA9685 at address 0x41 on sim-1");
+    assert_eq!(valve.driver.attachment().to_string(), "channel 15 of the PCA9685 at address 0x41 on sim-1");
     assert_eq!(valve.limits.max_on, Some(Duration::from_secs(3600)));
     let [plain, signed] = config.commands.as_slice() else { panic!() };
     assert_eq!(

@@ -214,6 +214,10 @@ impl Hwmon {
         };
         match found.as_slice() {
             [only] => Ok((*only).clone()),
+            [] if all.is_empty() => Err(SensorError::Bus(format!(
+                "the kernel monitors no chip {}, nor any other: is its driver loaded?",
+                self.chip
+            ))),
             [] => Err(SensorError::Bus(format!(
                 "the kernel monitors no chip {}{}; there are {}",
                 self.chip,

@@ -58,6 +58,9 @@ fn what_is_missing_or_not_alone_says_so() {
     fs::write(root.path().join("sys/class/hwmon/hwmon0/name"), "ina219\n").unwrap();
     let text = error(json!({"chip": "ina219", "inputs": ["temp1"]}));
     assert!(text.contains("several chips are called ina219: say which with `at`"), "{text}");
+    let nothing = tempfile::tempdir().unwrap();
+    let text = read(nothing.path(), json!({"chip": "nvme", "inputs": ["temp1"]})).unwrap_err().to_string();
+    assert_eq!(text, "the kernel monitors no chip nvme, nor any other: is its driver loaded?");
     assert_eq!(
         read(root.path(), json!({"chip": "ina219", "at": "device", "inputs": ["in1"]})),
         Ok(vec![5.004])

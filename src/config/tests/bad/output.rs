@@ -36,6 +36,10 @@ fn outputs() {
             "outputs[0].max: means nothing here; `digital-output` is on or off",
         ),
         (
+            "id: x, driver: pwm, pin: 12, safe: 10%",
+            "outputs[0].safe: unknown value \"10%\"; percent are written without their sign: 10",
+        ),
+        (
             "id: x, driver: digital-output, pin: 4, safe: on, max_on: 1h",
             "outputs[0].max_on: cannot be on for at most 1h: its safe level is on",
         ),

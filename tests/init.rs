@@ -74,6 +74,10 @@ fn without_a_terminal_it_asks_nothing_and_overwrites_nothing() {
     assert!(forced.status.success(), "{}", said(&forced));
     assert!(config(folder).contains("id: shed"));
     assert_eq!(fs::read_to_string(folder.join("config.yaml.old")).unwrap(), "mine");
+    let once_more = run(folder, &["init", "--yes", "--force", "--device", "shed"]);
+    assert!(once_more.status.success(), "{}", said(&once_more));
+    assert_eq!(fs::read_to_string(folder.join("config.yaml.old")).unwrap(), "mine", "kept");
+    assert!(fs::read_to_string(folder.join("config.yaml.old.2")).unwrap().contains("id: shed"));
     let printed = run(folder, &["init", "--yes", "--print", "--device", "other"]);
     assert!(
         String::from_utf8_lossy(&printed.stdout).contains("id: other") && config(folder).contains("id: shed")

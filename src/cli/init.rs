@@ -342,7 +342,11 @@ fn write(path: &Path, text: &str, password: Option<&str>) -> anyhow::Result<()> 
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         if path.exists() {
-            let old = beside(".old");
+            // What was kept earlier stays.
+            let old = std::iter::once(beside(".old"))
+                .chain((2_u32..).map(|number| beside(&format!(".old.{number}"))))
+                .find(|old| !old.exists())
+                .context("no name is left for the old one")?;
             fs::copy(path, &old).with_context(|| old.display().to_string())?;
             terminal::say(format_args!("the old one is kept as {}", old.display()));
         }

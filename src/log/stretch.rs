@@ -1,7 +1,7 @@
 //! The time since boot of unsynchronised readings, kept once for a stretch of rows, and the correction of their
 //! time. Knows no threads and no other part of a row.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::store::{CORRECTED, UNSYNCED};
 use crate::reading::Moment;
@@ -43,11 +43,13 @@ impl Stretch {
         self.0 = None;
         let Some((first, ahead)) = oldest(connection, boot_first_row)? else { return Ok(false) };
         let next = oldest(connection, first + 1)?;
-        let last: i64 = connection
-            .prepare_cached("SELECT coalesce(max(id), 0) FROM reading")?
-            .query_row([], |row| row.get(0))?;
-        let end = next.map_or(last + 1, |(row, _)| row);
-        let until = end.min(first + AT_ONCE);
+        let end = next.map_or(i64::MAX, |(row, _)| row);
+        // So many rows that there are, however far apart: in a log that was edited they can be.
+        let so_far = connection
+            .prepare_cached("SELECT id FROM reading WHERE id >= ?1 ORDER BY id LIMIT 1 OFFSET ?2")?
+            .query_row([first, AT_ONCE], |row| row.get(0))
+            .optional()?;
+        let until = so_far.map_or(end, |row: i64| row.min(end));
         connection
             .prepare_cached(
                 "UPDATE reading SET time = time + ?1, flags = flags & ~?2 | ?3
@@ -164,6 +166,20 @@ mod tests {
         // The clock lost its source again: what comes now can be found again too.
         add(&connection, &mut stretch, 6, 901_000_000, Some(101_000_000));
         assert_eq!(stretches(&connection), [(6, 800_000_000)]);
+    }
+
+    /// In steps of so many ids it would take for ever.
+    #[test]
+    fn a_row_that_somebody_has_put_far_away_is_no_long_way_off() {
+        let connection = database();
+        let mut stretch = Stretch::default();
+        add(&connection, &mut stretch, 1, 5_000_010, Some(10));
+        connection.execute("UPDATE reading SET id = ?1", [i64::MAX - 1]).unwrap();
+        add(&connection, &mut stretch, 2, 5_000_011, Some(11));
+        let steps = (0..9).take_while(|_| stretch.correct(&connection, 0, 800_000_000).unwrap()).count();
+        assert_eq!(steps, 0);
+        assert_eq!(times(&connection), [(800_000_011, CORRECTED), (800_000_010, CORRECTED)]);
+        assert_eq!(stretches(&connection), []);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::ops::ControlFlow;
 /// A value of an SQL result: null, integer, real, text or blob.
 pub use rusqlite::types::Value as Sql;
 
+use rusqlite::Connection;
+
 use crate::log::error::LogError;
 use crate::log::reader::Reader;
 
@@ -26,6 +28,10 @@ impl Reader {
                 "only statements that read are run here, such as SELECT; the log was not changed".to_owned(),
             ));
         }
+        if !is_utf8(&self.connection).map_err(wrong)? {
+            let detail = "names in its schema are no UTF-8".to_owned();
+            return Err(LogError::Corrupt { path: self.path.clone(), detail });
+        }
         let columns = statement.column_count();
         names(statement.column_names().map(str::to_owned).collect());
         let mut rows = statement.query([]).map_err(wrong)?;
@@ -38,6 +44,18 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// Whether the texts that names of columns come from are UTF-8: the library takes that for granted, and panics.
+fn is_utf8(connection: &Connection) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if row.get_ref(0)?.as_bytes().is_ok_and(|text| std::str::from_utf8(text).is_err()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// SQLite's own words, without those of the library around it.
@@ -54,6 +72,26 @@ fn plain(error: &rusqlite::Error) -> String {
 mod tests {
     use super::*;
     use crate::log::query::tests::filled;
+
+    #[test]
+    fn a_schema_that_is_no_utf_8_is_damage() {
+        let (folder, reader) = filled();
+        let path = reader.path.clone();
+        drop(reader);
+        let edited = Connection::open(&path).unwrap();
+        edited
+            .execute_batch(
+                "CREATE TABLE mine (name); PRAGMA writable_schema = ON;
+                 UPDATE sqlite_schema SET sql = CAST(x'435245415445205441424c45206d696e6520286eff6d6529' AS TEXT)
+                 WHERE name = 'mine'",
+            )
+            .unwrap();
+        drop(edited);
+        let mut reader = Reader::open(&path).unwrap();
+        let error = reader.sql("SELECT * FROM mine", drop, |_| ControlFlow::Continue(())).unwrap_err();
+        assert!(matches!(&error, LogError::Corrupt { detail, .. } if detail.contains("UTF-8")), "{error}");
+        drop(folder);
+    }
 
     #[test]
     fn sql_reads_and_never_writes() {

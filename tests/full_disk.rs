@@ -72,33 +72,57 @@ fn start(bridge: &Bridge) -> Option<Child> {
     folder.join("mounted").exists().then_some(child)
 }
 
+/// A bridge whose disk is full, after it has published some readings.
+struct Full {
+    broker: Mosquitto,
+    subscriber: Subscriber,
+    bridge: Bridge,
+    child: Child,
+}
+
+impl Full {
+    fn start() -> Option<Self> {
+        let broker = Mosquitto::start();
+        let subscriber = Subscriber::start(broker.port(), &["t/#"], 1);
+        let bridge = Bridge::prepare(|folder| config(folder, &broker.url()));
+        let Some(child) = start(&bridge) else {
+            eprintln!("not tried: no mount namespace may be made here: {}", bridge.stderr());
+            return None;
+        };
+        let full = Self { broker, subscriber, bridge, child };
+        full.subscriber.wait_for(20, SOON);
+        full.mark("fill");
+        wait_until(SOON, "the disk is full", || full.bridge.folder().join("filled").exists());
+        wait_until(SOON, "it says so", || full.bridge.stderr().contains("disk full; make room"));
+        Some(full)
+    }
+
+    fn mark(&self, name: &str) {
+        File::create(self.bridge.folder().join(name)).unwrap();
+    }
+
+    fn leave(&mut self) {
+        self.mark("leave");
+        assert!(self.child.wait().unwrap().success(), "{}", self.bridge.last_words());
+    }
+}
+
 #[test]
 fn what_is_read_while_the_disk_is_full_is_kept_and_delivered_when_there_is_room() {
-    let broker = Mosquitto::start();
-    let subscriber = Subscriber::start(broker.port(), &["t/#"], 1);
-    let bridge = Bridge::prepare(|folder| config(folder, &broker.url()));
-    let Some(mut child) = start(&bridge) else {
-        eprintln!("not tried: no mount namespace may be made here: {}", bridge.stderr());
-        return;
-    };
-    let mark = |name: &str| drop(File::create(bridge.folder().join(name)).unwrap());
-    subscriber.wait_for(20, SOON);
-
-    mark("fill");
-    wait_until(SOON, "the disk is full", || bridge.folder().join("filled").exists());
-    wait_until(SOON, "it says so", || bridge.stderr().contains("disk full; make room"));
+    let Some(mut full) = Full::start() else { return };
+    let Full { subscriber, bridge, .. } = &full;
     let before = subscriber.count();
     // Long enough for readings to be taken meanwhile: a hundred at this interval.
     std::thread::sleep(Duration::from_secs(2));
     let after = subscriber.count();
     assert!(after < before + 20, "what is not in the log is not published: {before} messages, then {after}");
 
-    mark("free");
+    full.mark("free");
     subscriber.wait_for(before + 120, SOON);
     assert!(bridge.stderr().contains("log: ok"), "{}", bridge.last_words());
-    mark("leave");
-    assert!(child.wait().unwrap().success(), "{}", bridge.last_words());
+    full.leave();
 
+    let Full { subscriber, bridge, .. } = &full;
     let logged = logged(&bridge.folder().join("saved/bridge.db"));
     let mut seen: Vec<i64> = Vec::new();
     for message in subscriber.messages().iter().filter(|message| message.topic == "t/bench/clock/value") {
@@ -114,18 +138,8 @@ fn what_is_read_while_the_disk_is_full_is_kept_and_delivered_when_there_is_room(
 
 #[test]
 fn a_full_disk_can_be_left_for_another_without_an_end_of_the_bridge() {
-    let broker = Mosquitto::start();
-    let subscriber = Subscriber::start(broker.port(), &["t/#"], 1);
-    let bridge = Bridge::prepare(|folder| config(folder, &broker.url()));
-    let Some(mut child) = start(&bridge) else {
-        eprintln!("not tried: no mount namespace may be made here: {}", bridge.stderr());
-        return;
-    };
-    let mark = |name: &str| drop(File::create(bridge.folder().join(name)).unwrap());
-    subscriber.wait_for(20, SOON);
-    mark("fill");
-    wait_until(SOON, "it says so", || bridge.stderr().contains("disk full; make room"));
-
+    let Some(mut full) = Full::start() else { return };
+    let Full { broker, subscriber, bridge, .. } = &full;
     let elsewhere = config(bridge.folder(), &broker.url()).replace("/disk/bridge.db", "/elsewhere.db");
     bridge.configure(&elsewhere);
     let pid = fs::read_to_string(bridge.folder().join("pid")).unwrap();
@@ -135,10 +149,9 @@ fn a_full_disk_can_be_left_for_another_without_an_end_of_the_bridge() {
     });
     let before = subscriber.count();
     subscriber.wait_for(before + 50, SOON);
-    mark("free");
-    mark("leave");
-    assert!(child.wait().unwrap().success(), "{}", bridge.last_words());
-    assert!(logged(&bridge.folder().join("elsewhere.db")).len() > 30);
+    full.mark("free");
+    full.leave();
+    assert!(logged(&full.bridge.folder().join("elsewhere.db")).len() > 30);
 }
 
 /// The values of the log, which must be whole and know of no loss.
